@@ -1,0 +1,79 @@
+VENV := .venv
+BIN := $(VENV)/bin
+# Made when the packages are in place; older than its inputs, it is made again.
+INSTALLED := $(VENV)/installed
+INSTALLED_DEV := $(VENV)/installed-dev
+INPUTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt lint types test quick check demo serve worker migrate migration up bench clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+$(BIN)/python:
+	@for python in python3.11 python3; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			$$python -m venv $(VENV) && exit 0; \
+			rm -rf $(VENV); \
+			exit 1; \
+		fi; \
+	done; \
+	echo 'make: no Python 3.11 or newer found as python3.11 or python3' >&2; \
+	exit 1
+
+$(INSTALLED): $(INPUTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(INSTALLED_DEV): $(INPUTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(INSTALLED)
+
+setup: $(INSTALLED_DEV)  ## Make .venv with everything that development needs
+
+fmt: $(INSTALLED_DEV)  ## Format the code and repair what ruff can repair
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: $(INSTALLED_DEV)  ## Check style, formatting and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(INSTALLED_DEV)  ## Check types with mypy --strict
+	$(BIN)/mypy --strict
+
+test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres
+	$(BIN)/pytest
+
+quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
+	$(BIN)/pytest -m 'not slow'
+
+check: lint types test  ## Run all that CI runs
+
+demo: $(INSTALLED)  ## Show the main job from end to end, and leave the server running
+	$(BIN)/hardneg demo
+
+serve: $(INSTALLED)  ## Start the service on this machine
+	$(BIN)/hardneg serve
+
+worker: $(INSTALLED)  ## Start one more worker for the service's jobs
+	$(BIN)/hardneg worker
+
+migrate: $(INSTALLED)  ## Bring the database to the newest migration
+	$(BIN)/hardneg db upgrade
+
+migration: $(INSTALLED_DEV)  ## Write the migration that tables.py asks for: make migration m="add x to y"
+	@test -n '$(m)' || { echo 'make: say what changes: make migration m="add x to y"' >&2; exit 1; }
+	$(BIN)/alembic revision --autogenerate --message '$(m)'
+
+up:  ## Start Postgres, API and worker in containers
+	docker compose up --build
+
+bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
+	$(BIN)/python -m benchmarks.samplers
+
+clean:  ## Remove the environment and everything that the tools leave behind
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
