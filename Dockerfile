@@ -1,0 +1,47 @@
+FROM python:3.11-slim-bookworm AS build
+
+# Another package index beside the default one, e.g. the one with PyTorch's CPU builds.
+ARG PIP_EXTRA_INDEX_URL=""
+ENV PIP_CACHE_DIR=/var/cache/pip \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+RUN python -m venv /opt/hardneg
+
+# Dependencies alone, so that a change of the code leaves this layer of several GB as it is.
+COPY pyproject.toml constraints.txt ./
+RUN --mount=type=cache,target=/var/cache/pip \
+    python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+        > requirements.txt \
+    && /opt/hardneg/bin/pip install --requirement requirements.txt --constraint constraints.txt
+
+COPY README.md LICENSE ./
+COPY migrations migrations
+COPY models models
+COPY service service
+RUN --mount=type=cache,target=/var/cache/pip \
+    /opt/hardneg/bin/pip install --no-deps .
+
+
+FROM python:3.11-slim-bookworm
+
+RUN groupadd --gid 10001 hardneg \
+    && useradd --uid 10001 --gid hardneg --home-dir /data --shell /usr/sbin/nologin hardneg \
+    && install --directory --owner hardneg --group hardneg /data
+COPY --from=build /opt/hardneg /opt/hardneg
+
+# Inside a container only 0.0.0.0 can be reached; the service then wants HARDNEG_API_KEY.
+ENV PATH=/opt/hardneg/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HARDNEG_DATA_DIR=/data \
+    HARDNEG_HOST=0.0.0.0 \
+    HARDNEG_PORT=8000
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"HARDNEG_PORT\"]}/healthz', timeout=4)"]
+ENTRYPOINT ["hardneg"]
+CMD ["serve"]
