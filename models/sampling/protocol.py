@@ -1,0 +1,25 @@
+"""What every anchor sampler looks like to a detector."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+
+class AnchorSampler(Protocol):
+    """Chooses the anchors of a batch that enter the loss; any callable of this shape will do."""
+
+    def __call__(
+        self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor, /
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """
+        Args:
+            target_labels: one int64 [A_i] per image; -1 and below ignored, 0 background, 1 and up
+                an object class.
+            concat_fg_probs: float [sum of A_i], highest object-class probability of each anchor,
+                images one after the other. No gradient flows through it.
+
+        Returns:
+            One bool [A_i] mask of chosen positives per image, and one of chosen negatives.
+        """
+        ...
