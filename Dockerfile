@@ -30,12 +30,10 @@ RUN groupadd --gid 10001 hardneg \
     && install --directory --owner hardneg --group hardneg /data
 COPY --from=build /opt/hardneg /opt/hardneg
 
-# Inside a container only 0.0.0.0 can be reached; the service then wants HARDNEG_API_KEY.
 ENV PATH=/opt/hardneg/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HARDNEG_DATA_DIR=/data \
-    HARDNEG_HOST=0.0.0.0 \
     HARDNEG_PORT=8000
 USER 10001:10001
 WORKDIR /data
