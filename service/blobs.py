@@ -1,0 +1,90 @@
+"""Bytes by key, durable: images and checkpoints."""
+
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, BinaryIO
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import obstore
+from fastapi import Depends, Request
+from obstore.store import LocalStore, ObjectStore, from_url
+
+COPY_CHUNK_BYTES = 8 * 1024**2
+
+
+class BlobStore:
+    """A folder or a bucket. `put` returns when the bytes would survive a loss of power."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._store: ObjectStore = (
+            LocalStore(self._folder, mkdir=True) if self._folder else from_url(url)
+        )
+
+    def put(self, key: str, content: bytes | BinaryIO) -> None:
+        obstore.put(self._store, key, content)
+        if self._folder:
+            _sync(self._folder / key, up_to=self._folder)
+
+    def get(self, key: str) -> bytes:
+        """Raises FileNotFoundError."""
+        return bytes(obstore.get(self._store, key).bytes())
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Raises FileNotFoundError before the first chunk."""
+        for chunk in obstore.get(self._store, key).stream(min_chunk_size=COPY_CHUNK_BYTES):
+            yield bytes(chunk)
+
+    def copy_to_file(self, key: str, path: Path) -> None:
+        """Raises FileNotFoundError."""
+        with path.open("wb") as file:
+            for chunk in self.stream(key):
+                file.write(chunk)
+
+    def delete(self, key: str) -> None:
+        """Deleting what is not there is no error."""
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            pass
+
+
+def new_key(kind: str, digest: str, suffix: str = "") -> str:
+    """
+    A key that no other row shares, so that deleting one row's bytes never takes another's.
+
+    Two uploads of the same bytes may cross with a delete of the first: with the digest alone as
+    the key, the delete would take the bytes of the second, acknowledged upload.
+    """
+    return f"{kind}/{digest[:2]}/{digest}-{uuid4().hex[:12]}{suffix}"
+
+
+def file_sha256(file: BinaryIO) -> str:
+    digest = sha256()
+    while chunk := file.read(COPY_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: Path, *, up_to: Path) -> None:
+    """Flush a file and the folders that name it, from its own up to the store's root."""
+    for name in (path, *path.parents):
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if name == up_to:
+            break
+
+
+def get_blobs(request: Request) -> BlobStore:
+    blobs: BlobStore = request.app.state.blobs
+    return blobs
+
+
+BlobsDep = Annotated[BlobStore, Depends(get_blobs)]

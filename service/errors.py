@@ -1,0 +1,158 @@
+"""What can go wrong, and the one way it is told: RFC 9457 problem+json."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ServiceError(Exception):
+    """An error that the client can act on; the message says how."""
+
+    status: ClassVar[HTTPStatus]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class FieldError(BaseModel):
+    """One field of the request that was not accepted."""
+
+    field: str = Field(examples=["query.n"])
+    message: str = Field(examples=["Input should be less than or equal to 1000"])
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["/problems/unknown-model-version"])
+    title: str = Field(examples=["Unknown model version"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["there is no model version 'v9'"])
+    errors: list[FieldError] | None = Field(None, description="On 422, the fields refused.")
+
+
+def problem_of(error: ServiceError) -> Problem:
+    return Problem(
+        type=f"/problems/{error.slug}",
+        title=error.title,
+        status=error.status.value,
+        detail=error.detail,
+    )
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        problem.model_dump(exclude_none=True),
+        status_code=problem.status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route in the OpenAPI document, one for each status."""
+    return {
+        status.value: {
+            "description": status.phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Every error of the app, also Starlette's own and unexpected ones, becomes a problem."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+    app.add_middleware(OversizeProblems)
+
+
+async def _on_service_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)
+    headers = {"Retry-After": "5"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return problem_response(problem_of(error), headers)
+
+
+async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem_response(_plain_problem(error.status_code, error.detail), error.headers)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    fields = [
+        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"])
+        for item in error.errors()
+    ]
+    problem = Problem(
+        type="/problems/invalid-request",
+        title="Invalid request",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        detail="; ".join(f"{item.field}: {item.message}" for item in fields),
+        errors=fields,
+    )
+    return problem_response(problem)
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected error", path=request.url.path, exc_info=error)
+    detail = "the service failed on this request; its log has the reason under the request id"
+    return problem_response(_plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+
+
+def _plain_problem(status_code: int, detail: str) -> Problem:
+    phrase = HTTPStatus(status_code).phrase
+    return Problem(
+        type=f"/problems/{phrase.lower().replace(' ', '-')}",
+        title=phrase,
+        status=status_code,
+        detail=detail,
+    )
+
+
+class OversizeProblems:
+    """Starlette answers an oversize body as plain text, past the handlers: make it a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        replaced = False
+
+        async def send_problem_instead(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_plain_413(message):
+                replaced = True
+                problem = _plain_problem(413, "the request body is larger than this service takes")
+                await problem_response(problem)(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self.app(scope, receive, send_problem_instead)
+
+
+def _is_plain_413(message: Message) -> bool:
+    headers = MutableHeaders(raw=list(message["headers"]))
+    content_type = headers.get("content-type", "")
+    return message["status"] == 413 and content_type.startswith("text/plain")

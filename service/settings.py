@@ -1,0 +1,106 @@
+"""The only reader of the environment."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from fastapi import Depends, Request
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting of the service; the environment variable is the name behind `HARDNEG_`."""
+
+    model_config = SettingsConfigDict(env_prefix="HARDNEG_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded database and blobs.")
+    database_url: str = Field(
+        "",
+        description="SQLAlchemy URL, `sqlite:///…` or `postgresql://…`; "
+        "empty means an SQLite file in the data folder.",
+    )
+    blob_url: str = Field(
+        "",
+        description="Where image bytes and checkpoints are kept: `file:///…`, `s3://…`, `gs://…` "
+        "or `az://…`; empty means a folder in the data folder.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    api_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Key that clients send as `Authorization: Bearer …` or `X-API-Key`; "
+        "must be set to listen on any address but loopback.",
+    )
+    device: str | None = Field(
+        None, description="`cpu`, `cuda`, `cuda:1`, `mps`; empty picks CUDA, then MPS, then CPU."
+    )
+    batch_size: int = Field(16, ge=1, le=1024, description="Images in one forward pass at most.")
+    batch_wait_ms: float = Field(
+        3.0, ge=0, le=1000, description="How long a batch waits for more images, in ms."
+    )
+    decode_threads: int = Field(2, ge=1, le=64, description="Threads that decode images.")
+    max_body_bytes: int = Field(
+        256 * 1024**2, ge=1024, description="Largest request body; more is refused with 413."
+    )
+    max_checkpoint_bytes: int = Field(
+        2 * 1024**3, ge=1024, description="Largest checkpoint upload; more is refused with 413."
+    )
+    max_files: int = Field(1000, ge=1, le=10_000, description="Files in one request at most.")
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="Largest image, width × height; more is refused with 413."
+    )
+    embedded_worker: bool = Field(
+        True, description="Whether `hardneg serve` starts a worker process of its own."
+    )
+    shutdown_timeout_s: int = Field(
+        10, ge=1, le=600, description="How long a stop waits for requests under way, in s."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log line that is written."
+    )
+    log_format: Annotated[
+        Literal["json", "console"], Field(description="One JSON object per line, or for eyes.")
+    ] = "json"
+
+    @model_validator(mode="after")
+    def _needs_a_key_beyond_loopback(self) -> Self:
+        if self.api_key is None and not _is_loopback(self.host):
+            raise ValueError(
+                f"refusing to listen on {self.host} without a key: set HARDNEG_API_KEY, "
+                "or HARDNEG_HOST=127.0.0.1"
+            )
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's URL with the driver that is used, psycopg 3 for Postgres."""
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir.absolute() / 'hardneg.sqlite3'}"
+        for scheme in ("postgres://", "postgresql://"):
+            if self.database_url.startswith(scheme):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(scheme)
+        return self.database_url
+
+    @property
+    def blob_store_url(self) -> str:
+        """The URL of the blob store, `file://` with an absolute path by default."""
+        return self.blob_url or (self.data_dir.absolute() / "blobs").as_uri()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]

@@ -1,0 +1,137 @@
+"""Every table of the service."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.db import Base
+
+# SQLite numbers rows only in a column that is declared INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite keeps no time zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Image(Base):
+    """One stored image; its bytes are the blob at `blob_key`."""
+
+    __tablename__ = "images"
+    __table_args__ = (
+        CheckConstraint("split IN ('pool', 'negative-test', 'train', 'val')", name="split"),
+        CheckConstraint("verdict IN ('negative', 'contains-object', 'unsure')", name="verdict"),
+        CheckConstraint("width > 0 AND height > 0 AND size_bytes > 0", name="sizes"),
+        Index("ix_images_split", "split", "id"),
+        {"sqlite_autoincrement": True},  # the id of a deleted image is never given again
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    blob_key: Mapped[str]
+    split: Mapped[str] = mapped_column(String(20))
+    source: Mapped[str]
+    file_name: Mapped[str]
+    media_type: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]  # of the upright image, in pixels
+    height: Mapped[int]
+    verdict: Mapped[str | None] = mapped_column(String(20))  # a person's word
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class ModelVersion(Base):
+    """One unchanging checkpoint, with all that is needed to rebuild its detector."""
+
+    __tablename__ = "model_versions"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    architecture: Mapped[str]
+    class_names: Mapped[list[str]] = mapped_column(JSON)  # label k is the k-th, from 1
+    spec: Mapped[dict[str, object]] = mapped_column(JSON)
+    checkpoint_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    checkpoint_key: Mapped[str]
+    checkpoint_size_bytes: Mapped[int] = mapped_column(BigInteger)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Activation(Base):
+    """One order to serve a model version; the last one holds, the others are its history."""
+
+    __tablename__ = "activations"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    activated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class ImageScore(Base):
+    """What one model version makes of one image."""
+
+    __tablename__ = "image_scores"
+    __table_args__ = (
+        CheckConstraint("max_score BETWEEN 0 AND 1", name="max_score_range"),
+        CheckConstraint("(ranking_key IS NULL) = (failure IS NOT NULL)", name="failed_or_ranked"),
+        Index("ix_image_scores_ranking", "model_version_id", "split", "ranking_key", "image_id"),
+    )
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    split: Mapped[str] = mapped_column(String(20))  # the image's; an image never changes it
+    # Minus the log-odds, so that an ascending index holds the worst image first and equal keys
+    # in image order; infinity where the detector gave no score, null where scoring failed.
+    ranking_key: Mapped[float | None] = mapped_column(Double)
+    max_score: Mapped[float | None] = mapped_column(Double)  # null where no score was given
+    log_odds: Mapped[float | None] = mapped_column(Double)
+    failure: Mapped[str | None]
+    scored_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Detection(Base):
+    """One detection of one model version on one image, above the version's score threshold."""
+
+    __tablename__ = "detections"
+    __table_args__ = (CheckConstraint("score BETWEEN 0 AND 1", name="score_range"),)
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)  # 0 is the highest score
+    label: Mapped[int]
+    score: Mapped[float] = mapped_column(Double)
+    x1: Mapped[float] = mapped_column(Double)  # pixels of the upright image
+    y1: Mapped[float] = mapped_column(Double)
+    x2: Mapped[float] = mapped_column(Double)
+    y2: Mapped[float] = mapped_column(Double)

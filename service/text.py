@@ -1,0 +1,18 @@
+"""Text that clients send and databases keep."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+# No control characters: Postgres refuses NUL in text, and none of them belongs in a name.
+PlainText = Annotated[
+    str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*$")
+]
+
+MAX_FILE_NAME_LENGTH = 255
+
+
+def plain_file_name(name: str | None) -> str:
+    """The client's name for a file, without what could not be stored or shown."""
+    kept = (name or "").encode("utf-8", "replace").decode("utf-8")
+    return "".join(c for c in kept if c.isprintable())[:MAX_FILE_NAME_LENGTH]
