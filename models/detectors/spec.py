@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+MAX_CLASSES = 2000
+MAX_CLASS_NAME_LENGTH = 200
+MAX_INPUT_SIDE = 4096
+MIN_INPUT_SIDE = 32
+MAX_DETECTIONS_PER_IMAGE = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
@@ -18,6 +24,12 @@ class DetectorSpec:
         score_threshold: detections below it are dropped, in [0, 1].
         nms_threshold: IoU above which the lower of two boxes of one class is dropped.
         detections_per_image: at most so many detections are kept.
+        antialias: how images are shrunk. True: on uint8 pixels with a filter as wide as the
+            scale asks for; False: torchvision's float bilinear, which its weights were trained on.
+        freeze_batch_norm: training leaves the statistics of the trunk's BatchNorm layers alone,
+            as is right for a pretrained trunk and small batches.
+
+    Raises ValueError for a value out of range: a spec may come from a file of unknown origin.
     """
 
     architecture: str
@@ -28,3 +40,43 @@ class DetectorSpec:
     score_threshold: float
     nms_threshold: float
     detections_per_image: int
+    antialias: bool = False
+    freeze_batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        _check_class_names(self.class_names)
+        sides = self.input_size
+        if len(sides) != 2 or not all(MIN_INPUT_SIDE <= side <= MAX_INPUT_SIDE for side in sides):
+            raise ValueError(
+                f"input_size must be two sides of {MIN_INPUT_SIDE} to {MAX_INPUT_SIDE} pixels, "
+                f"not {sides}"
+            )
+        if len(self.image_mean) != 3 or not all(-10 <= mean <= 10 for mean in self.image_mean):
+            raise ValueError(
+                f"image_mean must be three numbers in [-10, 10], not {self.image_mean}"
+            )
+        if len(self.image_std) != 3 or not all(1e-4 <= std <= 1e4 for std in self.image_std):
+            raise ValueError(
+                f"image_std must be three numbers in [1e-4, 1e4], not {self.image_std}"
+            )
+        for name in ("score_threshold", "nms_threshold"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], not {value}")
+        if not 1 <= self.detections_per_image <= MAX_DETECTIONS_PER_IMAGE:
+            raise ValueError(
+                f"detections_per_image must be 1 to {MAX_DETECTIONS_PER_IMAGE}, "
+                f"not {self.detections_per_image}"
+            )
+
+
+def _check_class_names(names: tuple[str, ...]) -> None:
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise ValueError(f"a detector needs 1 to {MAX_CLASSES} class names, not {len(names)}")
+    for name in names:
+        if not 1 <= len(name) <= MAX_CLASS_NAME_LENGTH:
+            raise ValueError(
+                f"a class name must have 1 to {MAX_CLASS_NAME_LENGTH} letters: {name[:50]!r}"
+            )
+    if len(set(names)) != len(names):
+        raise ValueError("class names must differ from each other")

@@ -1,0 +1,203 @@
+"""What all detector families have in common: pixels in, losses or scored boxes out."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.image_list import ImageList
+
+from models.detections import Detections
+from models.detectors.spec import DetectorSpec
+
+AnchorSampler = Callable[[list[Tensor], Tensor], tuple[list[Tensor], list[Tensor]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """
+    An image at the size that the network takes.
+
+    Attributes:
+        pixels: uint8 or float32 [3, h, w] in [0, 255], not yet normalised.
+        original_size: (height, width) of the upright image it was made from.
+    """
+
+    pixels: Tensor
+    original_size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredImage:
+    """
+    One image of a batch.
+
+    Attributes:
+        log_odds: of the highest foreground probability before any threshold; None if the network
+            proposed no box at all.
+        detections: boxes in pixels of the network's input.
+    """
+
+    log_odds: float | None
+    detections: Detections
+
+
+class Detector(nn.Module, ABC):
+    """
+    A detection network with its spec, its preprocessing and its sampler.
+
+    Training and scoring see the same pixels: both go through `preprocess`.
+
+    Attributes:
+        spec: what is needed to rebuild it.
+        network: the torchvision-style module; its state dict is what a checkpoint holds.
+        sampler: chooses the anchors that enter the classification loss,
+            `(labels: list of int64 [A_i], foreground_prob: float [sum A_i]) -> (list of bool
+            positive masks [A_i], list of bool negative masks [A_i])`; None is the family's
+            default. Every default gives an image without objects something to learn from.
+        negative_weight: weight of background anchors in the classification loss.
+    """
+
+    keeps_aspect = False
+    size_divisor = 1  # padded sides of a batch are multiples of it
+
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, spec: DetectorSpec, network: nn.Module, trunk: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = network
+        self.sampler: AnchorSampler | None = None
+        self.negative_weight = 1.0
+        self._trunk_norms = [m for m in trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+        for name in ("image_mean", "image_std"):
+            values = torch.tensor(getattr(spec, name), dtype=torch.float32).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.image_mean.device
+
+    def train(self, mode: bool = True) -> "Detector":
+        super().train(mode)
+        if self.spec.freeze_batch_norm:
+            for norm in self._trunk_norms:
+                norm.eval()
+        return self
+
+    def preprocess(self, image: Tensor) -> PreparedImage:
+        """
+        Resize one image for the network; on the CPU, safe to call from many threads.
+
+        Args:
+            image: uint8 [3, H, W], or float [3, H, W] in [0, 1], which is rounded to uint8 so
+                that augmented images give pixels of the same kind.
+
+        Raises ValueError for another shape or type.
+        """
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise ValueError(f"an image must have shape [3, H, W], not {list(image.shape)}")
+        if image.is_floating_point():
+            image = (image * 255).round().clamp(0, 255).to(torch.uint8)
+        if image.dtype != torch.uint8:
+            raise ValueError(f"pixels must be uint8, or float in [0, 1], not {image.dtype}")
+        height, width = image.shape[-2:]
+        size = self._network_size(height, width)
+        pixels = image.unsqueeze(0)
+        if not self.spec.antialias:
+            pixels = pixels.float()
+        if size != (height, width):
+            pixels = functional.interpolate(
+                pixels,
+                size=size,
+                mode="bilinear",
+                align_corners=False,
+                antialias=self.spec.antialias,
+            )
+        return PreparedImage(pixels.squeeze(0), (height, width))
+
+    def _network_size(self, height: int, width: int) -> tuple[int, int]:
+        if not self.keeps_aspect:
+            return self.spec.input_size
+        shorter, longest = self.spec.input_size
+        scale = min(shorter / min(height, width), longest / max(height, width))
+        return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+
+    def padded_size(self, image: PreparedImage) -> tuple[int, int]:
+        """(height, width) that the image takes when it is alone in a batch."""
+        height, width = image.pixels.shape[-2:]
+        return _round_up(height, self.size_divisor), _round_up(width, self.size_divisor)
+
+    def collate(self, images: Sequence[PreparedImage]) -> ImageList:
+        """Normalise, then pad with zeros at the right and the bottom, on the detector's device."""
+        sizes = [self.padded_size(image) for image in images]
+        height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+        batch = torch.zeros((len(images), 3, height, width), device=self.device)
+        for row, image in zip(batch, images, strict=True):
+            pixels = image.pixels.to(self.device)
+            row[:, : pixels.shape[1], : pixels.shape[2]] = (
+                pixels / 255 - self.image_mean
+            ) / self.image_std
+        return ImageList(batch, [tuple(image.pixels.shape[-2:]) for image in images])
+
+    def forward(
+        self, images: Sequence[Tensor | PreparedImage], targets: Sequence[dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """
+        Losses of a batch, to be summed.
+
+        Args:
+            images: as `preprocess` takes them, or prepared already.
+            targets: per image `boxes` float [M, 4], xyxy in pixels of the image as passed, and
+                `labels` int64 [M], 1 and up; M = 0 is an image without objects.
+
+        Raises ValueError for boxes without width or height, labels out of range, or lengths that
+        do not match.
+        """
+        if len(images) != len(targets):
+            raise ValueError(f"{len(images)} images, but {len(targets)} targets")
+        prepared = [
+            image if isinstance(image, PreparedImage) else self.preprocess(image.cpu())
+            for image in images
+        ]
+        scaled = [
+            self._scale_target(target, image)
+            for target, image in zip(targets, prepared, strict=True)
+        ]
+        return self.losses(self.collate(prepared), scaled)
+
+    def _scale_target(self, target: dict[str, Tensor], image: PreparedImage) -> dict[str, Tensor]:
+        boxes, labels = target["boxes"], target["labels"]
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or labels.shape != boxes.shape[:1]:
+            raise ValueError(f"{list(boxes.shape)=} and {list(labels.shape)=} must be [M, 4], [M]")
+        if (boxes[:, 2:] <= boxes[:, :2]).any():
+            raise ValueError("every box needs a width and a height above zero")
+        if ((labels < 1) | (labels > len(self.spec.class_names))).any():
+            raise ValueError(f"labels must be 1 to {len(self.spec.class_names)}")
+        scale = box_scale(image.original_size, (image.pixels.shape[1], image.pixels.shape[2]))
+        return {
+            "boxes": (boxes.float() * scale.to(boxes.device)).to(self.device),
+            "labels": labels.long().to(self.device),
+        }
+
+    @abstractmethod
+    def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Losses of a collated batch; boxes in pixels of the network's input."""
+
+    @abstractmethod
+    def score(self, batch: ImageList) -> list[ScoredImage]:
+        """Log-odds before any threshold, and thresholded detections, of a collated batch."""
+
+
+def box_scale(from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:
+    """Factors [4] that take xyxy boxes from one (height, width) to another."""
+    y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
+    return torch.tensor([x, y, x, y], dtype=torch.float32)
+
+
+def _round_up(value: int, divisor: int) -> int:
+    return -(-value // divisor) * divisor

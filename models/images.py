@@ -1,0 +1,193 @@
+"""
+Bytes -> upright RGB pixels; the same pixels for training and for scoring.
+
+JPEG, PNG, WebP, BMP, TIFF (first page) and GIF (first frame). Every kind of pixel becomes 8-bit
+RGB by a rule that looks at no other pixel of the image:
+
+- EXIF orientation is applied. In PNG only an EXIF chunk before the pixels counts.
+- Transparent pixels are laid over white, as a browser shows them on an empty page.
+- 16 bits become the upper 8: no stretching, so 12-bit data in a 16-bit file stays dark.
+- CMYK, YCbCr, palette and grey are converted without colour profiles.
+- Floating-point and wider integer pixels are refused: their range is not known.
+- A file that ends too early is refused, not filled up with grey.
+"""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+# Pillow's own guard warns through a filter of the whole process; the limit here is exact.
+Image.MAX_IMAGE_PIXELS = None
+
+MAX_PIXELS = 100_000_000
+THUMBNAIL_QUALITY = 85
+
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",  # several JPEGs in a row, as phones write them; the first is the picture
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "GIF": "image/gif",
+}
+_FORMATS = tuple(name for name in _MEDIA_TYPES if name != "MPO")  # reached through JPEG
+
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# All of these were seen from, or can be reached in, Pillow's readers of damaged files.
+_PILLOW_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+class UnreadableImageError(ValueError):
+    """Bytes that are not an image we read; the text is a reason for the one who sent them."""
+
+
+class ImageTooLargeError(UnreadableImageError):
+    """More pixels than allowed, known from the header before any is decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """Media type, and width and height in pixels of the upright image."""
+
+    media_type: str
+    width: int
+    height: int
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Type and size, without decoding a pixel. Raises UnreadableImageError."""
+    try:
+        with _open(data) as image:
+            return _header(image)
+    except _PILLOW_ERRORS as error:
+        raise _unreadable(data, error) from error
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """
+    Upright RGB pixels, uint8 [3, H, W].
+
+    Raises UnreadableImageError, and ImageTooLargeError (one of its children) from the header
+    alone if the image has more than `max_pixels`.
+    """
+    pixels = np.array(_upright_rgb(data, max_pixels))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def thumbnail(data: bytes, max_side: int, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """A JPEG of the upright image, neither side above `max_side`; raises as `decode` does."""
+    image = _upright_rgb(data, max_pixels)
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, format="JPEG", quality=THUMBNAIL_QUALITY)
+    return out.getvalue()
+
+
+def _upright_rgb(data: bytes, max_pixels: int) -> Image.Image:
+    try:
+        with _open(data) as image:
+            header = _header(image)
+            if header.width * header.height > max_pixels:
+                raise ImageTooLargeError(
+                    f"{header.width} x {header.height} pixels are more than {max_pixels} allowed"
+                )
+            transpose = _TRANSPOSES.get(_orientation(image))
+            image.load()
+            rgb = _to_rgb(image)
+            return rgb if transpose is None else rgb.transpose(transpose)
+    except UnreadableImageError:
+        raise
+    except _PILLOW_ERRORS as error:
+        raise _unreadable(data, error) from error
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def _header(image: Image.Image) -> ImageHeader:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise UnreadableImageError(f"the image has {width} x {height} pixels")
+    if _orientation(image) >= 5:
+        width, height = height, width
+    return ImageHeader(_MEDIA_TYPES[image.format or ""], width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, or 1 for what is not one; from what the header held, so no pixel is decoded."""
+    if image.format == "TIFF":
+        value = image.tag_v2.get(_ORIENTATION_TAG)  # type: ignore[attr-defined]  # TIFF's own class
+    else:
+        raw = image.info.get("exif")
+        if not isinstance(raw, bytes):
+            return 1
+        exif = Image.Exif()
+        try:
+            exif.load(raw)
+            value = exif.get(_ORIENTATION_TAG)
+        except _PILLOW_ERRORS:  # the pixels are good without it
+            return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point pixels are not supported: save as 8 or 16 bit")
+    if image.mode.startswith("I"):
+        return _upper_bits(image)
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upper_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, in whatever integer mode Pillow keeps it, to RGB."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise UnreadableImageError("integer pixels of more than 16 bits are not supported")
+    return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _unreadable(data: bytes, error: Exception) -> UnreadableImageError:
+    if isinstance(error, UnreadableImageError):
+        return error
+    if not data:
+        return UnreadableImageError("the file is empty")
+    if isinstance(error, UnidentifiedImageError):
+        return UnreadableImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF image")
+    return UnreadableImageError(f"the image is damaged: {str(error) or type(error).__name__}")

@@ -1,0 +1,92 @@
+"""Images in batches -> the highest foreground probability and the detections of each."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from models.detections import Detections
+from models.detectors import Detector, PreparedImage, ScoredImage
+from models.detectors.detector import box_scale
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """
+    What a detector says of one image.
+
+    Attributes:
+        max_score: the highest foreground probability before any threshold, in [0, 1].
+        log_odds: its log-odds, from the logits in float64: the key to rank by, because
+            probabilities of a trained detector crowd at 1.
+        detections: above the spec's thresholds, in pixels of the original image, on the CPU.
+
+    Both numbers are None if the network proposed no box at all, NaN if its output was NaN.
+    """
+
+    max_score: float | None
+    log_odds: float | None
+    detections: Detections
+
+
+@torch.no_grad()
+def predict(detector: Detector, images: Sequence[PreparedImage]) -> list[Prediction]:
+    """
+    Score images of any sizes; what an image gets does not depend on the others.
+
+    Images that the network takes at one padded size share a forward pass, so that none is padded
+    further than it would be alone.
+
+    Raises ValueError if the detector is in training mode.
+    """
+    if detector.training:
+        raise ValueError("predict needs a detector in eval mode: call detector.eval()")
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, image in enumerate(images):
+        groups[detector.padded_size(image)].append(index)
+    predictions: dict[int, Prediction] = {}
+    for indices in groups.values():
+        members = [images[index] for index in indices]
+        scored = detector.score(detector.collate(members))
+        for index, image, result in zip(indices, members, scored, strict=True):
+            predictions[index] = _prediction(result, image)
+    return [predictions[index] for index in range(len(images))]
+
+
+def _prediction(scored: ScoredImage, image: PreparedImage) -> Prediction:
+    size = (image.pixels.shape[1], image.pixels.shape[2])
+    found = scored.detections
+    detections = Detections(
+        boxes=found.boxes.float().cpu() * box_scale(size, image.original_size),
+        scores=found.scores.float().cpu(),
+        labels=found.labels.cpu(),
+    )
+    log_odds = scored.log_odds
+    return Prediction(None if log_odds is None else _sigmoid(log_odds), log_odds, detections)
+
+
+def _sigmoid(log_odds: float) -> float:
+    if log_odds >= 0:
+        return 1 / (1 + math.exp(-log_odds))
+    odds = math.exp(log_odds)
+    return odds / (1 + odds)
+
+
+def select_device(name: str | None = None) -> torch.device:
+    """
+    The device of that name, or the best there is: CUDA, else MPS, else CPU.
+
+    Raises ValueError for a name that torch does not know or a device that is not there.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} cannot be used: {error}") from error
+    return device
