@@ -1,10 +1,11 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
 
-from tests.databases import postgres_database, postgres_server, sqlite_url
+from tests.databases import migrate, postgres_database, postgres_server, sqlite_url
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +13,35 @@ def postgres() -> Iterator[URL]:
     """The server for this run's databases, looked for or started when the first test wants it."""
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: URL) -> Iterator[str]:
+    """The name of a database that is migrated once, to be copied for each test."""
+    with postgres_database(postgres) as url:
+        migrate(url)
+        assert url.database is not None
+        yield url.database
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is migrated once, to be copied for each test."""
+    path = tmp_path_factory.mktemp("migrated") / "migrated.sqlite"
+    migrate(sqlite_url(path))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database of its own for every test, migrated and without rows."""
+    if request.param == "sqlite":
+        copy = shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "test.sqlite")
+        yield sqlite_url(copy).render_as_string()
+        return
+    template = request.getfixturevalue("migrated_postgres")
+    with postgres_database(request.getfixturevalue("postgres"), template) as url:
+        yield url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -12,6 +12,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
+from service.db import open_engine
+from service.migrate import upgrade
+
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 KEEPER = Path(__file__).with_name("postgres_keeper.py")
 
@@ -66,6 +69,13 @@ def postgres_database(server: URL, template: str = "template0") -> Iterator[URL]
 def sqlite_url(path: Path) -> URL:
     """The address of the SQLite file at `path`, which need not exist yet."""
     return URL.create("sqlite", database=str(path))
+
+
+def migrate(url: URL) -> None:
+    """Leaves no connection open, so that the database can be copied."""
+    engine = open_engine(url.render_as_string(hide_password=False))
+    upgrade(engine)
+    engine.dispose()
 
 
 def _answers(address: str) -> bool:
