@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.gpu.yml")
@@ -56,6 +58,13 @@ def test_api_does_not_start_without_a_key() -> None:
     environment = _compose_services("docker-compose.yml")["api"]["environment"]
 
     assert environment["HARDNEG_API_KEY"].startswith("${HARDNEG_API_KEY:?")
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", *COMPOSE_FILES])
+def test_every_setting_that_a_file_sets_exists(file: str) -> None:
+    known = {f"HARDNEG_{name.upper()}" for name in Settings.model_fields}
+
+    assert set(re.findall(r"\bHARDNEG_[A-Z_]+\b", _read(file))) <= known
 
 
 def test_api_leaves_jobs_to_the_worker() -> None:

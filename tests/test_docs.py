@@ -4,11 +4,30 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+
+
+def test_settings_page_has_the_row_of_every_setting() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    rows = [line for line in page.splitlines() if line.startswith("| `HARDNEG_")]
+
+    assert rows == [_settings_row(name) for name in Settings.model_fields]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    known = {f"HARDNEG_{name.upper()}" for name in Settings.model_fields}
+
+    named = set(re.findall(r"\bHARDNEG_[A-Z0-9_]+\b", page.read_text(encoding="utf-8")))
+
+    assert named <= known | {"HARDNEG_TEST_POSTGRES_URL"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -45,3 +64,10 @@ def _make_targets() -> set[str]:
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(phony.split()) == targets
     return targets
+
+
+def _settings_row(name: str) -> str:
+    field = Settings.model_fields[name]
+    shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    default = "" if shown in (None, "") else f"`{shown}`"
+    return f"| `HARDNEG_{name.upper()}` | {default} | {field.description} |"
