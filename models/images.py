@@ -73,6 +73,10 @@ class UnreadableImageError(ValueError):
     """Bytes that are not an image we read; the text is a reason for the one who sent them."""
 
 
+class UnsupportedImageError(UnreadableImageError):
+    """Bytes of no format that we read."""
+
+
 class ImageTooLargeError(UnreadableImageError):
     """More pixels than allowed, known from the header before any is decoded."""
 
@@ -189,5 +193,5 @@ def _unreadable(data: bytes, error: Exception) -> UnreadableImageError:
     if not data:
         return UnreadableImageError("the file is empty")
     if isinstance(error, UnidentifiedImageError):
-        return UnreadableImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF image")
+        return UnsupportedImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF image")
     return UnreadableImageError(f"the image is damaged: {str(error) or type(error).__name__}")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -47,10 +48,8 @@ class BlobStore:
 
     def delete(self, key: str) -> None:
         """Deleting what is not there is no error."""
-        try:
+        with suppress(FileNotFoundError):
             obstore.delete(self._store, key)
-        except FileNotFoundError:
-            pass
 
 
 def new_key(kind: str, digest: str, suffix: str = "") -> str:

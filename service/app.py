@@ -1,0 +1,89 @@
+"""Puts the service together; no logic here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from service import health, migrate
+from service.auth import require_key
+from service.blobs import BlobStore
+from service.db import open_engine, open_sessions, read_only
+from service.errors import Problem, add_error_handlers, problem_responses
+from service.hard_negatives import endpoints as hard_negatives
+from service.images import endpoints as images
+from service.logs import RequestLog
+from service.model_versions import endpoints as model_versions
+from service.scoring.backlog import Backlog
+from service.scoring.scorer import Scorer
+from service.settings import Settings
+
+DESCRIPTION = """
+Mines hard negatives for object detectors: post images that hold no object, and ask which of them
+the detector is most surely wrong about.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service over one database, one blob store and one detector."""
+    registry = CollectorRegistry()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = open_engine(settings.sqlalchemy_url)
+        migrate.upgrade(engine)
+        app.state.sessions = open_sessions(engine)
+        app.state.read_sessions = open_sessions(read_only(engine))
+        app.state.blobs = BlobStore(settings.blob_store_url)
+        app.state.scorer = Scorer(settings, registry)
+        app.state.backlog = Backlog(
+            engine, app.state.sessions, app.state.blobs, app.state.scorer, settings.device
+        )
+        app.state.backlog.start()
+        yield
+        app.state.backlog.close()
+        app.state.scorer.close()
+        engine.dispose()
+
+    app = FastAPI(
+        title="hardneg",
+        description=DESCRIPTION,
+        version=_version(),
+        lifespan=lifespan,
+        max_body_size=settings.max_body_bytes,
+        form_limits={"max_files": settings.max_files},
+        responses={
+            HTTPStatus.UNPROCESSABLE_ENTITY: {"model": Problem, "description": "Invalid request"},
+            **problem_responses(HTTPStatus.UNAUTHORIZED),
+        },
+    )
+    app.state.settings = settings
+    add_error_handlers(app)
+    app.add_middleware(RequestLog)
+    _add_metrics(app, registry)
+    app.include_router(health.router)
+    for router in (
+        images.router,
+        hard_negatives.router,
+        model_versions.add_route(settings.max_checkpoint_bytes),
+        model_versions.router,
+    ):
+        app.include_router(router, dependencies=[Depends(require_key)])
+    return app
+
+
+def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
+    instrumentator = Instrumentator(registry=registry, excluded_handlers=["/metrics", "/healthz"])
+    instrumentator.instrument(app)
+    instrumentator.expose(app, tags=["operation"])
+
+
+def _version() -> str:
+    try:
+        return version("hardneg")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

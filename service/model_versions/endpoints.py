@@ -1,0 +1,140 @@
+"""The registry over HTTP."""
+
+import shutil
+from http import HTTPStatus
+from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi.responses import StreamingResponse
+from pydantic import StringConstraints
+
+from service.blobs import BlobsDep
+from service.db import ReadSessionDep, SessionsDep
+from service.errors import problem_responses
+from service.model_versions import service
+from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
+from service.model_versions.service import InvalidModelRequest
+from service.scoring.backlog import BacklogDep
+from service.text import PlainText
+
+router = APIRouter(prefix="/model-versions", tags=["model versions"])
+
+VersionKey = Annotated[
+    str, Path(min_length=1, max_length=200, description="Id or name.", examples=["v1"])
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=100)]
+UNKNOWN_VERSION = problem_responses(HTTPStatus.NOT_FOUND)
+
+
+def add_route(max_body_size: int) -> APIRouter:
+    """The upload's own router: checkpoints may be larger than other bodies."""
+    upload = APIRouter(prefix="/model-versions", tags=["model versions"])
+    upload.add_api_route(
+        "",
+        add_version,
+        methods=["POST"],
+        status_code=HTTPStatus.CREATED,
+        response_model=ModelVersionOut,
+        max_body_size=max_body_size,
+        responses={
+            200: {"model": ModelVersionOut, "description": "The same checkpoint is known already"},
+            **problem_responses(
+                HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            ),
+        },
+    )
+    return upload
+
+
+def add_version(
+    response: Response,
+    sessions: SessionsDep,
+    blobs: BlobsDep,
+    checkpoint: Annotated[
+        UploadFile | None, File(description="A safetensors file that this project wrote.")
+    ] = None,
+    architecture: Annotated[
+        PlainText | None, Form(description="Instead of a file: an architecture by name.")
+    ] = None,
+    weights: Annotated[
+        PlainText | None, Form(description="Its weights by name: `COCO_V1`, `imagenet`, …")
+    ] = None,
+    class_names: Annotated[
+        list[PlainText] | None, Form(description="Its classes, one field each, in label order.")
+    ] = None,
+    name: Annotated[
+        Name | None, Form(description="What to call the version; `v` and its id by default.")
+    ] = None,
+) -> ModelVersionOut:
+    """Add a model version: a checkpoint, or an architecture and the name of its weights."""
+    if (checkpoint is None) == (architecture is None):
+        raise InvalidModelRequest("send either a 'checkpoint' file or an 'architecture'")
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        if checkpoint is not None:
+            path = FilePath(folder) / "uploaded.safetensors"
+            with path.open("wb") as file:
+                shutil.copyfileobj(checkpoint.file, file)
+            version, is_new = service.add_checkpoint(sessions, blobs, path, name=name)
+        else:
+            assert architecture is not None
+            version, is_new = service.add_built(
+                sessions,
+                blobs,
+                FilePath(folder),
+                architecture=architecture,
+                weights=weights,
+                class_names=tuple(class_names or ()),
+                name=name,
+            )
+    response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+    response.headers["Location"] = f"/model-versions/{version.id}"
+    return version
+
+
+@router.get("")
+def list_versions(session: ReadSessionDep) -> list[ModelVersionOut]:
+    """Every model version, newest first."""
+    return service.list_versions(session)
+
+
+@router.get("/{version}", responses=UNKNOWN_VERSION)
+def show_version(session: ReadSessionDep, version: VersionKey) -> ModelVersionDetail:
+    """One model version, and how much of the pool it has scored."""
+    return service.show_version(session, version)
+
+
+@router.post(
+    "/{version}/activate",
+    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def activate_version(
+    sessions: SessionsDep, backlog: BacklogDep, version: VersionKey
+) -> ModelVersionDetail:
+    """
+    Serve this version from now on; the pool is scored with it in the background.
+
+    It is loaded beside the old version and swapped in between two batches. Activating an older
+    version rolls back at once: its scores are still there.
+    """
+    return service.activate(sessions, backlog, version)
+
+
+@router.get(
+    "/{version}/checkpoint",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/octet-stream": {}}, "description": "The safetensors file"},
+        **UNKNOWN_VERSION,
+    },
+)
+def download_checkpoint(session: ReadSessionDep, blobs: BlobsDep, version: VersionKey) -> Response:
+    """The checkpoint, as one safetensors file that alone rebuilds the detector."""
+    found, chunks = service.checkpoint_content(session, blobs, version)
+    headers = {
+        "Content-Length": str(found.checkpoint_size_bytes),
+        "Content-Disposition": f'attachment; filename="{found.name}.safetensors"',
+        "ETag": f'"{found.checkpoint_sha256}"',
+    }
+    return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,204 @@
+"""The registry's rules: what is a valid checkpoint, what serves."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from http import HTTPStatus
+from pathlib import Path
+
+import torch
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from models.detectors import ARCHITECTURES, Detector, build
+from models.inference import predict
+from service.blobs import BlobStore, file_sha256, new_key
+from service.db import Sessions
+from service.errors import ServiceError
+from service.model_versions import store
+from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
+from service.scoring import store as score_store
+from service.scoring.backlog import Backlog
+from service.tables import ModelVersion
+
+MAX_ID = 2**63 - 1
+
+
+class ModelVersionNotFound(ServiceError):
+    status = HTTPStatus.NOT_FOUND
+    slug = "unknown-model-version"
+    title = "Unknown model version"
+
+    def __init__(self, key: str | int) -> None:
+        super().__init__(f"there is no model version '{key}'")
+
+
+class NameTaken(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "name-taken"
+    title = "Name is taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another model version is called '{name}'")
+
+
+class InvalidCheckpoint(ServiceError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid-checkpoint"
+    title = "Invalid checkpoint"
+
+
+class InvalidModelRequest(ServiceError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid-model-request"
+    title = "Invalid model request"
+
+
+def get_version(session: Session, key: str) -> ModelVersion:
+    """By id where the key is a number, else by name. Raises ModelVersionNotFound."""
+    if key.isascii() and key.isdigit():
+        version = store.find_version(session, int(key)) if int(key) <= MAX_ID else None
+    else:
+        version = store.find_by_name(session, key)
+    if version is None:
+        raise ModelVersionNotFound(key)
+    return version
+
+
+def list_versions(session: Session) -> list[ModelVersionOut]:
+    """Newest first."""
+    serving = store.serving_version(session)
+    return [_version_out(version, serving) for version in store.list_versions(session)]
+
+
+def show_version(session: Session, key: str) -> ModelVersionDetail:
+    """Raises ModelVersionNotFound."""
+    version = get_version(session, key)
+    shown = _version_out(version, store.serving_version(session))
+    return ModelVersionDetail(
+        **dict(shown),
+        pool_images=score_store.count_images(session, "pool"),
+        scored_images=score_store.count_scored(session, version.id, "pool"),
+    )
+
+
+def checkpoint_content(
+    session: Session, blobs: BlobStore, key: str
+) -> tuple[ModelVersion, Iterator[bytes]]:
+    """Raises ModelVersionNotFound."""
+    version = get_version(session, key)
+    return version, blobs.stream(version.checkpoint_key)
+
+
+def activate(sessions: Sessions, backlog: Backlog, key: str) -> ModelVersionDetail:
+    """Serve a version from now on, and score the pool with it. Raises ModelVersionNotFound."""
+    with sessions.begin() as session:
+        version = get_version(session, key)
+    backlog.activate(version)
+    with sessions.begin() as session:
+        return show_version(session, str(version.id))
+
+
+def add_built(
+    sessions: Sessions,
+    blobs: BlobStore,
+    folder: Path,
+    *,
+    architecture: str,
+    weights: str | None,
+    class_names: tuple[str, ...],
+    name: str | None,
+) -> tuple[ModelVersionOut, bool]:
+    """Build a detector by name and add it. Raises InvalidModelRequest, NameTaken."""
+    if architecture not in ARCHITECTURES:
+        raise InvalidModelRequest(
+            f"unknown architecture '{architecture}'; known are {', '.join(ARCHITECTURES)}"
+        )
+    try:
+        detector = build(architecture, class_names, weights=weights)
+    except ValueError as error:
+        raise InvalidModelRequest(str(error)) from error
+    path = folder / "built.safetensors"
+    save_checkpoint(detector, path)
+    return add_checkpoint(sessions, blobs, path, name=name)
+
+
+def add_checkpoint(
+    sessions: Sessions,
+    blobs: BlobStore,
+    path: Path,
+    *,
+    name: str | None = None,
+    parent_id: int | None = None,
+) -> tuple[ModelVersionOut, bool]:
+    """
+    Add a checkpoint that proves to score an image; the same bytes are the same version.
+
+    Returns the version, and whether it is new.
+
+    Raises:
+        InvalidCheckpoint: the file is not a checkpoint, or its detector does not run.
+        NameTaken: another version has the name.
+    """
+    detector = _prove(path)
+    with path.open("rb") as file:
+        digest = file_sha256(file)
+    with sessions.begin() as session:
+        known = store.find_by_digest(session, digest)
+        serving = store.serving_version(session)
+    if known is not None:
+        return _version_out(known, serving), False
+    key = new_key("checkpoints", digest, ".safetensors")
+    with path.open("rb") as file:
+        blobs.put(key, file)
+    version = ModelVersion(
+        name=name or digest,
+        architecture=detector.spec.architecture,
+        class_names=list(detector.spec.class_names),
+        spec=asdict(detector.spec),
+        checkpoint_sha256=digest,
+        checkpoint_key=key,
+        checkpoint_size_bytes=path.stat().st_size,
+        parent_id=parent_id,
+    )
+    try:
+        with sessions.begin() as session:
+            store.add_version(session, version)
+            version.name = name or _free_name(session, version)
+    except IntegrityError as error:
+        blobs.delete(key)
+        with sessions.begin() as session:
+            known = store.find_by_digest(session, digest)  # another request added it meanwhile
+        if known is not None:
+            return _version_out(known, serving), False
+        raise NameTaken(name or digest) from error
+    return _version_out(version, serving), True
+
+
+def _prove(path: Path) -> Detector:
+    try:
+        detector = load_checkpoint(path).eval()
+    except CheckpointError as error:
+        raise InvalidCheckpoint(str(error)) from error
+    height, width = detector.spec.input_size
+    grey = torch.full((3, height, width), 128, dtype=torch.uint8)
+    try:
+        predict(detector, [detector.preprocess(grey)])
+    except (RuntimeError, ValueError) as error:
+        raise InvalidCheckpoint(f"the detector fails on a grey image: {error}") from error
+    return detector
+
+
+def _free_name(session: Session, version: ModelVersion) -> str:
+    name = f"v{version.id}"
+    if store.find_by_name(session, name) is None:
+        return name
+    return f"{name}-{version.checkpoint_sha256[:7]}"
+
+
+def _version_out(version: ModelVersion, serving: ModelVersion | None) -> ModelVersionOut:
+    names = ModelVersionOut.model_fields.keys() - {"is_serving"}
+    is_serving = serving is not None and serving.id == version.id
+    return ModelVersionOut.model_validate(
+        {name: getattr(version, name) for name in names} | {"is_serving": is_serving}
+    )

@@ -1,0 +1,208 @@
+"""Keeps the scorer on the serving version, and scores whatever that version has not seen."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from threading import Event, Lock, Thread
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from models.detectors.detector import PreparedImage
+from models.images import UnreadableImageError, decode
+from models.inference import Prediction
+from service.blobs import BlobStore
+from service.db import Sessions
+from service.locks import try_lock
+from service.model_versions import store as version_store
+from service.model_versions.loading import load_version
+from service.scoring import store
+from service.scoring.engine import LoadedVersion
+from service.scoring.scorer import Scorer
+from service.tables import Image, ModelVersion
+
+POLL_S = 1.0
+PAUSE_AFTER_FAILURE_S = 5.0
+SWEEP_EVERY_S = 300.0
+
+log = structlog.get_logger()
+
+
+class Backlog:
+    """
+    A thread that works down the images without a score by the serving version.
+
+    A sweep runs when a version begins to serve, at start and now and then; so an image whose
+    process died between storing and scoring is scored by whichever process sweeps next. One
+    process sweeps at a time. Uploads that ask for no score in their answer come in by `add`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        blobs: BlobStore,
+        scorer: Scorer,
+        device: str | None,
+    ) -> None:
+        self._engine = engine
+        self._sessions = sessions
+        self._blobs = blobs
+        self._scorer = scorer
+        self._device = device
+        self._added: deque[int] = deque()
+        self._wake = Event()
+        self._stopping = False
+        self._loading = Lock()
+        self._sweep = _Sweep()
+        self._thread = Thread(target=self._run, name="backlog", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, image_ids: Sequence[int]) -> None:
+        """Score these images soon."""
+        if image_ids:
+            self._added.extend(image_ids)
+            self._wake.set()
+
+    def activate(self, version: ModelVersion) -> None:
+        """
+        Load a version beside the old one, record that it serves, and swap it in.
+
+        Raises CheckpointError, and the old version goes on serving.
+        """
+        with self._loading:
+            loaded = self._load(version)
+            with self._sessions.begin() as session:
+                version_store.add_activation(session, version.id)
+            self._scorer.swap(loaded)
+        self._wake.set()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._follow_serving_version()
+                if not self._score_some():
+                    self._wake.wait(POLL_S)
+                    self._wake.clear()
+            except Exception as error:  # the thread outlives a database that is away
+                log.error("backlog failed, will try again", exc_info=error)
+                self._scorer.loading_failure = f"{type(error).__name__}: {error}"
+                self._wake.wait(PAUSE_AFTER_FAILURE_S)
+        self._sweep.release()
+
+    def _follow_serving_version(self) -> None:
+        """Load what another process, or an earlier life of this one, has activated."""
+        with self._loading:
+            with self._sessions.begin() as session:
+                version = version_store.serving_version(session)
+            if version is None or self._is_loaded(version):
+                return
+            self._scorer.swap(self._load(version))
+            log.info("serving", model_version=version.name)
+
+    def _is_loaded(self, version: ModelVersion) -> bool:
+        serving = self._scorer.serving
+        return serving is not None and serving.id == version.id
+
+    def _load(self, version: ModelVersion) -> LoadedVersion:
+        serving = self._scorer.serving
+        if serving is not None and serving.id == version.id:
+            return serving
+        return load_version(self._blobs, version, self._device)
+
+    def _score_some(self) -> bool:
+        """Score one window of images; whether there were any."""
+        version = self._scorer.serving
+        if version is None:
+            return False
+        images = self._added_images() or self._sweep.next_images(
+            self._engine, self._sessions, version.id, self._scorer.window
+        )
+        if images:
+            self._score(version, images)
+        return bool(images)
+
+    def _added_images(self) -> Sequence[Image]:
+        ids: list[int] = []
+        while self._added and len(ids) < self._scorer.window:
+            ids.append(self._added.popleft())
+        if not ids:
+            return []
+        with self._sessions.begin() as session:
+            return store.find_images(session, ids)
+
+    def _score(self, version: LoadedVersion, images: Sequence[Image]) -> None:
+        def prepare(image: Image) -> PreparedImage:
+            return version.detector.preprocess(
+                decode(self._blobs.get(image.blob_key), max_pixels=image.width * image.height)
+            )
+
+        results: dict[int, Prediction | str] = {}
+        prepared: dict[int, PreparedImage] = {}
+        for image, future in zip(images, self._scorer.map_decode(prepare, images), strict=True):
+            try:
+                prepared[image.id] = future.result()
+            except (UnreadableImageError, FileNotFoundError) as error:
+                results[image.id] = str(error)
+        scores = self._scorer.score(version, list(prepared.values()), rescan=True)
+        results.update(zip(prepared, scores, strict=True))
+        with self._sessions.begin() as session:
+            store.save_scores(session, version.id, store.scored_images(results))
+
+
+class _Sweep:
+    """Goes once through the images that one version has not scored, in order of id."""
+
+    def __init__(self) -> None:
+        self._version_id: int | None = None
+        self._after_id = 0
+        self._next_at = 0.0
+        self._lock = ExitStack()
+        self._holds_lock = False
+
+    def next_images(
+        self, engine: Engine, sessions: Sessions, version_id: int, limit: int
+    ) -> Sequence[Image]:
+        if version_id != self._version_id:
+            self._version_id, self._after_id, self._next_at = version_id, 0, 0.0
+        if time.monotonic() < self._next_at or not self._take_lock(engine):
+            return []
+        with sessions.begin() as session:
+            images = store.unscored_images(
+                session, version_id, after_id=self._after_id, limit=limit
+            )
+        if images:
+            self._after_id = images[-1].id
+        else:
+            self._after_id, self._next_at = 0, time.monotonic() + SWEEP_EVERY_S
+            self.release()
+        return images
+
+    def release(self) -> None:
+        self._lock.close()
+        self._holds_lock = False
+
+    def _take_lock(self, engine: Engine) -> bool:
+        if not self._holds_lock:
+            self._holds_lock = self._lock.enter_context(try_lock(engine, "sweep"))
+            if not self._holds_lock:
+                self._lock.close()
+        return self._holds_lock
+
+
+def get_backlog(request: Request) -> Backlog:
+    backlog: Backlog = request.app.state.backlog
+    return backlog
+
+
+BacklogDep = Annotated[Backlog, Depends(get_backlog)]

@@ -1,0 +1,123 @@
+"""Micro-batches of prepared images through the detector of one model version at a time."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, PriorityQueue
+from threading import Thread
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from models.detectors import Detector
+from models.detectors.detector import PreparedImage
+from models.inference import Prediction, predict
+
+ONLINE, RESCAN, STOP = 0, 1, 2  # what is taken first
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A model version whose detector is in memory, on its device, in evaluation mode."""
+
+    id: int
+    name: str
+    detector: Detector
+
+
+@dataclass(order=True, slots=True)
+class _Work:
+    priority: int
+    number: int
+    version: LoadedVersion | None = field(compare=False)
+    image: PreparedImage | None = field(compare=False)
+    result: Future[Prediction] = field(compare=False)
+
+
+class Engine:
+    """
+    One thread that owns the forward pass.
+
+    Work names its version when it is submitted, so that all images of a request are scored by
+    the version that served when the request came, whatever is swapped in meanwhile.
+    """
+
+    def __init__(self, batch_size: int, batch_wait_s: float, registry: CollectorRegistry) -> None:
+        self.batch_size = batch_size
+        self._batch_wait_s = batch_wait_s
+        self._queue: PriorityQueue[_Work] = PriorityQueue()
+        self._numbers = iter(range(2**63))
+        self._batch_sizes = Histogram(
+            "hardneg_batch_images",
+            "Images in one forward pass",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=registry,
+        )
+        self._scored = Counter(
+            "hardneg_scored_images", "Images scored, by result", ["result"], registry=registry
+        )
+        self._thread = Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, version: LoadedVersion, image: PreparedImage, *, priority: int
+    ) -> Future[Prediction]:
+        work = _Work(priority, next(self._numbers), version, image, Future())
+        self._queue.put(work)
+        return work.result
+
+    def close(self) -> None:
+        """Return when all that was submitted is scored."""
+        self._queue.put(_Work(STOP, next(self._numbers), None, None, Future()))
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if batch is None:
+                return
+            self._batch_sizes.observe(len(batch))
+            self._score(batch)
+
+    def _next_batch(self) -> list[_Work] | None:
+        """Up to a batch of work of one version, the first at once, the rest within the wait."""
+        first = self._queue.get()
+        if first.version is None:
+            return None
+        batch = [first]
+        deadline = time.monotonic() + self._batch_wait_s
+        while len(batch) < self.batch_size:
+            try:
+                work = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                break
+            if work.version is not first.version:
+                self._queue.put(work)
+                break
+            batch.append(work)
+        return batch
+
+    def _score(self, batch: Sequence[_Work]) -> None:
+        try:
+            predictions = _predict(batch)
+        except Exception as error:
+            if len(batch) > 1:  # one image, or the batch's size, is at fault: find out which
+                log.warning("batch failed, scoring its images one by one", error=repr(error))
+                for work in batch:
+                    self._score([work])
+            else:
+                self._scored.labels("failed").inc()
+                batch[0].result.set_exception(error)
+            return
+        self._scored.labels("scored").inc(len(batch))
+        for work, prediction in zip(batch, predictions, strict=True):
+            work.result.set_result(prediction)
+
+
+def _predict(batch: Sequence[_Work]) -> list[Prediction]:
+    version = batch[0].version
+    assert version is not None
+    return predict(version.detector, [work.image for work in batch if work.image is not None])

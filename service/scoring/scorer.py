@@ -1,0 +1,101 @@
+"""Bytes in, predictions out, by the version that serves: decode threads before one engine."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Annotated, TypeVar
+
+import structlog
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
+
+from models.detectors.detector import PreparedImage
+from models.inference import Prediction
+from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Scorer:
+    """
+    The detector that serves, and the way to it.
+
+    `serving` is read once by each request and passed along with its images: a swap between two
+    batches never splits a request between two versions.
+    """
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self.serving: LoadedVersion | None = None
+        self.loading_failure: str | None = None
+        self._engine = Engine(settings.batch_size, settings.batch_wait_ms / 1000, registry)
+        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+
+    @property
+    def window(self) -> int:
+        """How many images are worth having under way at once; bounds memory."""
+        return 2 * self._engine.batch_size
+
+    def why_not_ready(self) -> str:
+        """Why nothing can be scored now, and what to do; empty when it can."""
+        if self.serving is not None:
+            return ""
+        if self.loading_failure is not None:
+            return f"the serving model version could not be loaded: {self.loading_failure}"
+        return (
+            "no model version serves yet: add one with POST /model-versions (or "
+            "'hardneg model add'), then POST /model-versions/ID/activate"
+        )
+
+    def swap(self, version: LoadedVersion) -> None:
+        """Serve another version from the next request on; work under way keeps its own."""
+        self.serving = version
+        self.loading_failure = None
+
+    def map_decode(self, function: Callable[[T], R], items: Iterable[T]) -> list[Future[R]]:
+        """Run a function that decodes images on the decode threads."""
+        return [self._decoders.submit(function, item) for item in items]
+
+    def score(
+        self, version: LoadedVersion, images: Sequence[PreparedImage], *, rescan: bool = False
+    ) -> list[Prediction | str]:
+        """One prediction for each image, or the reason why it has none."""
+        priority = RESCAN if rescan else ONLINE
+        futures = [self._engine.submit(version, image, priority=priority) for image in images]
+        return [_outcome(future) for future in futures]
+
+    def close(self) -> None:
+        self._decoders.shutdown()
+        self._engine.close()
+
+
+def _outcome(future: Future[Prediction]) -> Prediction | str:
+    error = future.exception()
+    if error is not None:
+        log.error("scoring failed", exc_info=error)
+        return f"the detector failed on this image: {type(error).__name__}"
+    prediction = future.result()
+    if not _is_finite(prediction):
+        return "the detector gave a score or a box that is not a finite number"
+    return prediction
+
+
+def _is_finite(prediction: Prediction) -> bool:
+    numbers = [x for x in (prediction.max_score, prediction.log_odds) if x is not None]
+    found = prediction.detections
+    return (
+        all(math.isfinite(x) for x in numbers)
+        and bool(found.scores.isfinite().all())
+        and bool(found.boxes.isfinite().all())
+    )
+
+
+def get_scorer(request: Request) -> Scorer:
+    scorer: Scorer = request.app.state.scorer
+    return scorer
+
+
+ScorerDep = Annotated[Scorer, Depends(get_scorer)]

@@ -1,0 +1,182 @@
+"""SQL for scores and their detections."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models.inference import Prediction
+from service.tables import Detection, Image, ImageScore, utc_now
+
+SCORED_SPLITS = ("pool", "negative-test")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredImage:
+    """What scoring one image came to: a prediction, or the reason why there is none."""
+
+    image_id: int
+    prediction: Prediction | None
+    failure: str | None
+
+
+def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]) -> None:
+    """Write or overwrite the scores of images; one that was deleted meanwhile is passed over."""
+    by_id = {item.image_id: item for item in scored}
+    splits = dict(
+        session.execute(
+            select(Image.id, Image.split)
+            .where(Image.id.in_(by_id))
+            .order_by(Image.id)
+            .with_for_update(read=True, key_share=True)  # they stay until the scores are in
+        )
+        .tuples()
+        .all()
+    )
+    if not splits:
+        return
+    session.execute(
+        delete(Detection).where(
+            Detection.model_version_id == version_id, Detection.image_id.in_(splits)
+        )
+    )
+    _upsert_scores(
+        session, [_score_row(version_id, split, by_id[id_]) for id_, split in splits.items()]
+    )
+    detections = [row for id_ in splits for row in _detection_rows(version_id, by_id[id_])]
+    if detections:
+        session.execute(insert(Detection), detections)
+
+
+def _upsert_scores(session: Session, rows: list[dict[str, object]]) -> None:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(ImageScore)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["image_id", "model_version_id"],
+            set_={
+                name: statement.excluded[name]
+                for name in ("ranking_key", "max_score", "log_odds", "failure", "scored_at")
+            },
+        ),
+        rows,
+    )
+
+
+def _score_row(version_id: int, split: str, scored: ScoredImage) -> dict[str, object]:
+    prediction = scored.prediction
+    log_odds = prediction.log_odds if prediction else None
+    return {
+        "image_id": scored.image_id,
+        "model_version_id": version_id,
+        "split": split,
+        "ranking_key": _ranking_key(scored),
+        "max_score": prediction.max_score if prediction else None,
+        "log_odds": log_odds,
+        "failure": scored.failure,
+        "scored_at": utc_now(),
+    }
+
+
+def _ranking_key(scored: ScoredImage) -> float | None:
+    if scored.prediction is None:
+        return None
+    if scored.prediction.log_odds is None:
+        return math.inf
+    return -scored.prediction.log_odds
+
+
+def _detection_rows(version_id: int, scored: ScoredImage) -> list[dict[str, object]]:
+    if scored.prediction is None:
+        return []
+    found = scored.prediction.detections
+    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+    return [
+        {
+            "image_id": scored.image_id,
+            "model_version_id": version_id,
+            "position": position,
+            "label": label,
+            "score": score,
+            "x1": box[0],
+            "y1": box[1],
+            "x2": box[2],
+            "y2": box[3],
+        }
+        for position, (box, score, label) in enumerate(rows)
+    ]
+
+
+def scored_images(results: Mapping[int, Prediction | str]) -> list[ScoredImage]:
+    """Predictions, or the reasons why there are none, by image id, ready to be saved."""
+    return [
+        ScoredImage(image_id, None, result)
+        if isinstance(result, str)
+        else ScoredImage(image_id, result, None)
+        for image_id, result in results.items()
+    ]
+
+
+def find_scores(
+    session: Session, version_id: int, image_ids: Sequence[int]
+) -> dict[int, ImageScore]:
+    rows = session.scalars(
+        select(ImageScore).where(
+            ImageScore.model_version_id == version_id, ImageScore.image_id.in_(image_ids)
+        )
+    )
+    return {row.image_id: row for row in rows}
+
+
+def detections_of(
+    session: Session, version_id: int, image_ids: Sequence[int]
+) -> dict[int, list[Detection]]:
+    """The detections of each image, highest score first."""
+    rows = session.scalars(
+        select(Detection)
+        .where(Detection.model_version_id == version_id, Detection.image_id.in_(image_ids))
+        .order_by(Detection.image_id, Detection.position)
+    )
+    found: dict[int, list[Detection]] = {image_id: [] for image_id in image_ids}
+    for row in rows:
+        found[row.image_id].append(row)
+    return found
+
+
+def find_images(session: Session, image_ids: Sequence[int]) -> Sequence[Image]:
+    return session.scalars(
+        select(Image).where(Image.id.in_(image_ids), Image.split.in_(SCORED_SPLITS))
+    ).all()
+
+
+def unscored_images(
+    session: Session, version_id: int, *, after_id: int, limit: int
+) -> Sequence[Image]:
+    """Images without a score by this version, in order of id."""
+    scored = exists().where(
+        ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
+    )
+    return session.scalars(
+        select(Image)
+        .where(Image.split.in_(SCORED_SPLITS), Image.id > after_id, ~scored)
+        .order_by(Image.id)
+        .limit(limit)
+    ).all()
+
+
+def count_scored(session: Session, version_id: int, split: str) -> int:
+    """Images of a split that this version has dealt with, failures included."""
+    return session.scalars(
+        select(func.count())
+        .select_from(ImageScore)
+        .where(ImageScore.model_version_id == version_id, ImageScore.split == split)
+    ).one()
+
+
+def count_images(session: Session, split: str) -> int:
+    return session.scalars(
+        select(func.count()).select_from(Image).where(Image.split == split)
+    ).one()
