@@ -23,10 +23,12 @@ $(BIN)/python:
 	exit 1
 
 $(INSTALLED): $(INPUTS) | $(BIN)/python
+	@echo 'Installing into $(VENV); with torch this takes a few minutes.'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
 	@touch $@
 
 $(INSTALLED_DEV): $(INPUTS) | $(BIN)/python
+	@echo 'Installing into $(VENV); with torch this takes a few minutes.'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(INSTALLED)
 
