@@ -68,9 +68,9 @@ migrate: $(INSTALLED)  ## Bring the database to the newest migration
 
 migration: $(INSTALLED_DEV)  ## Write the migration that tables.py asks for: make migration m="add x to y"
 	@test -n '$(m)' || { echo 'make: say what changes: make migration m="add x to y"' >&2; exit 1; }
-	@set -e; HARDNEG_DATA_DIR=$$(mktemp -d); export HARDNEG_DATA_DIR; trap 'rm -rf "$$HARDNEG_DATA_DIR"' EXIT; \
-	unset HARDNEG_DATABASE_URL; \
-	$(BIN)/hardneg db upgrade; \
+	@set -e; HARDNEG_DATA_DIR=$$(mktemp -d); export HARDNEG_DATA_DIR; unset HARDNEG_DATABASE_URL; \
+	trap 'rm -rf "$$HARDNEG_DATA_DIR"' EXIT; \
+	$(BIN)/alembic upgrade head; \
 	$(BIN)/alembic revision --autogenerate --message '$(m)'
 
 up:  ## Start Postgres, API and worker in containers
