@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -13,29 +14,43 @@ def require_at_least(name: str, value: float, minimum: float) -> None:
         raise ValueError(f"{name} must be finite and at least {minimum}, got {value}")
 
 
+def require_positive(name: str, value: float) -> None:
+    """Raises ValueError unless `value` is finite and above 0."""
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} must be finite and above 0, got {value}")
+
+
 def require_fraction(name: str, value: float) -> None:
     """Raises ValueError outside (0, 1]; at 0 MONAI divides by zero in its first call."""
     if not 0 < value <= 1:
         raise ValueError(f"{name} must be in (0, 1], got {value}")
 
 
-def require_no_nan(name: str, values: Tensor) -> None:
+def require_between(name: str, value: float, low: float, high: float) -> None:
+    """Raises ValueError outside [low, high]."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
+
+
+def require_no_nan(name: str, values: NDArray[np.float32]) -> None:
     """Raises ValueError on NaN, which `topk` would rank above everything."""
-    if torch.isnan(values).any():
+    if values.size and np.isnan(values.max()):  # the maximum is NaN if any value is
         raise ValueError(f"{name} holds NaN, which has no place in a ranking")
 
 
-def split_per_image(target_labels: Sequence[Tensor], concat_fg_probs: Tensor) -> list[Tensor]:
-    """Cut [sum of A_i] into one [A_i] per image; ValueError if the lengths do not add up."""
-    if concat_fg_probs.ndim != 1 or any(labels.ndim != 1 for labels in target_labels):
+def require_flat_and_equal(target_labels: Sequence[Tensor], concat_fg_probs: Tensor) -> None:
+    """Raises ValueError unless the [A_i] of all images add up to one [R]."""
+    require_flat(target_labels)
+    num_anchors = sum(map(len, target_labels))
+    if concat_fg_probs.shape != (num_anchors,):
         raise ValueError(
-            f"labels [A_i] and foreground probabilities [R] must be flat, got shapes "
-            f"{[tuple(labels.shape) for labels in target_labels]} and "
-            f"{tuple(concat_fg_probs.shape)}"
+            f"labels of {num_anchors} anchors need foreground probabilities [{num_anchors}], got "
+            f"{list(concat_fg_probs.shape)}"
         )
-    anchors_per_image = [len(labels) for labels in target_labels]
-    if sum(anchors_per_image) != len(concat_fg_probs):
-        raise ValueError(
-            f"{len(concat_fg_probs)} foreground probabilities for {anchors_per_image} anchors"
-        )
-    return list(torch.split(concat_fg_probs, anchors_per_image)) if anchors_per_image else []
+
+
+def require_flat(target_labels: Sequence[Tensor]) -> None:
+    """Raises ValueError unless the labels of every image are [A_i]."""
+    if any(labels.ndim != 1 for labels in target_labels):
+        shapes = [list(labels.shape) for labels in target_labels]
+        raise ValueError(f"labels must be [A_i] for each image, got {shapes}")

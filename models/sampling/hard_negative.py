@@ -4,15 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.sampling.arguments import (
     require_at_least,
+    require_flat_and_equal,
     require_fraction,
     require_no_nan,
-    split_per_image,
 )
+from models.sampling.arrays import host_array, mask_of
+from models.sampling.draw import draw
 from models.sampling.hardest import hardest
+
+RUN_LENGTH = 1 << 18  # anchors handled together; more no longer fit a processor's cache
 
 
 class HardNegativeSampler:
@@ -22,7 +27,9 @@ class HardNegativeSampler:
     The pool keeps one unlabelled object from being drawn in every step. With P positives and N
     negatives in an image, `num_pos = min(P, int(B * pf))` and
     `num_neg = min(N, max(int(max(1, num_pos) * abs(1 - 1 / pf)), min_neg))`; the negatives come
-    uniformly, without replacement, from the `int(num_neg * pool_size)` hardest.
+    uniformly, without replacement, from the `int(num_neg * pool_size)` hardest. Hardness is
+    compared in float32. The work is done on the CPU, which for so little is faster than waiting
+    for an accelerator several times per image; the masks are on the device of the labels.
 
     Args:
         batch_size_per_image: B, positives and negatives wanted per image, at least 1.
@@ -34,12 +41,13 @@ class HardNegativeSampler:
 
     Source:
         MONAI 1.6 `monai/apps/detection/utils/hard_negative_sampler.py`, after nnDetection
-        `nndet/core/boxes/sampler.py`. Same calls and, with the same seed, the same masks (bool
-        here, uint8 there) as long as no two hardness values are equal; here equal ones rank by
-        index, there in no defined order. Not taken over: an image without positives taught with
-        one to three anchors whatever B was (there `min_neg` defaults to 1, which can be passed);
-        `positive_fraction=0` ended in ZeroDivisionError at the first call; `pool_size` below 1
-        gave fewer negatives than asked for; NaN ranked hardest. The last three are refused.
+        `nndet/core/boxes/sampler.py`. Same calls and, with the same seed on the CPU, the same
+        masks (bool here, uint8 there) as long as no two hardness values are equal; here equal
+        ones rank by index, there in no defined order. Not taken over: an image without positives
+        taught with one to three anchors whatever B was (there `min_neg` defaults to 1, which can
+        be passed); `positive_fraction=0` ended in ZeroDivisionError at the first call;
+        `pool_size` below 1 gave fewer negatives than asked for; NaN ranked hardest. The last
+        three are refused.
     """
 
     def __init__(
@@ -73,86 +81,129 @@ class HardNegativeSampler:
         Returns:
             One bool [A_i] mask of chosen positives per image, and one of chosen negatives.
         """
-        fg_probs = split_per_image(target_labels, concat_fg_probs)
-        return self.select_samples_img_list(target_labels, fg_probs)
+        require_flat_and_equal(target_labels, concat_fg_probs)
+        probs = host_array(concat_fg_probs)
+        require_no_nan("concat_fg_probs", probs)
+        positive: list[Tensor] = []
+        negative: list[Tensor] = []
+        for images, start, stop in _runs_of_one_length(target_labels):
+            masks = self._select(images, probs[start:stop].reshape(len(images), -1))
+            positive.extend(masks[0])
+            negative.extend(masks[1])
+        return positive, negative
 
     def select_samples_img_list(
         self, target_labels: Sequence[Tensor], fg_probs: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """As a call, with one float [A_i] of foreground probabilities per image."""
-        if len(target_labels) != len(fg_probs):
+        shapes = [tuple(labels.shape) for labels in target_labels]
+        if shapes != [tuple(probs.shape) for probs in fg_probs]:
             raise ValueError(
-                f"labels of {len(target_labels)} images, probabilities of {len(fg_probs)}"
+                f"labels of shapes {shapes} do not fit probabilities of shapes "
+                f"{[tuple(probs.shape) for probs in fg_probs]}"
             )
-        masks = [
-            self.select_samples_per_img(labels, probs)
-            for labels, probs in zip(target_labels, fg_probs, strict=True)
-        ]
-        return [positive for positive, _ in masks], [negative for _, negative in masks]
+        return self(target_labels, torch.cat(list(fg_probs)) if fg_probs else torch.empty(0))
 
     def select_samples_per_img(
         self, labels_per_img: Tensor, fg_probs_per_img: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Bool [A] masks of the chosen positives and negatives of one image."""
-        if labels_per_img.ndim != 1 or labels_per_img.shape != fg_probs_per_img.shape:
-            raise ValueError(
-                f"labels and probabilities of an image must be two equal [A], got "
-                f"{tuple(labels_per_img.shape)} and {tuple(fg_probs_per_img.shape)}"
-            )
-        positive, negative = positives_and_negatives(labels_per_img)
-        num_pos = self.get_num_pos(positive)
-        positive_mask = self.select_positives(positive, num_pos, labels_per_img)
-        num_neg = self.get_num_neg(negative, num_pos)
-        return positive_mask, self.select_negatives(negative, num_neg, fg_probs_per_img)
+        positive, negative = self.select_samples_img_list([labels_per_img], [fg_probs_per_img])
+        return positive[0], negative[0]
 
     def get_num_pos(self, positive: Tensor) -> int:
         """How many of the positives, given by their indices [P], to draw."""
-        return min(len(positive), int(self.batch_size_per_image * self.positive_fraction))
+        return self._num_pos(len(positive))
 
     def get_num_neg(self, negative: Tensor, num_pos: int) -> int:
         """How many of the negatives, given by their indices [N], go with `num_pos` positives."""
-        by_formula = int(max(1, num_pos) * abs(1 - 1 / self.positive_fraction))
-        if self.min_neg is not None:
-            floor = self.min_neg
-        else:
-            floor = self.batch_size_per_image if num_pos == 0 else 1
-        return min(len(negative), max(by_formula, floor))
+        return self._num_neg(len(negative), num_pos)
 
     def select_positives(self, positive: Tensor, num_pos: int, labels: Tensor) -> Tensor:
         """Bool [A] mask of `num_pos` positives, drawn uniformly from their indices [P]."""
         if len(positive) > len(labels):
             raise ValueError(f"{len(positive)} positives among {len(labels)} anchors")
-        return _mask_of(draw(positive, num_pos, self.generator), len(labels))
+        require_at_least("num_pos", num_pos, 0)
+        drawn = draw(positive.cpu().numpy(), num_pos, self.generator)
+        return mask_of([drawn], labels.shape, labels.device)
 
     def select_negatives(self, negative: Tensor, num_neg: int, fg_probs: Tensor) -> Tensor:
         """Bool [A] mask of `num_neg` negatives, drawn from the hardest of their indices [N]."""
         if len(negative) > len(fg_probs):
             raise ValueError(f"{len(negative)} negatives among {len(fg_probs)} anchors")
         require_at_least("num_neg", num_neg, 0)
-        require_no_nan("fg_probs", fg_probs)
-        num_pool = min(len(negative), int(num_neg * self.pool_size))
-        pool = negative[hardest(fg_probs[negative], num_pool)]
-        return _mask_of(draw(pool, num_neg, self.generator), len(fg_probs))
+        values = host_array(fg_probs)
+        require_no_nan("fg_probs", values)
+        is_negative = np.zeros(len(fg_probs), dtype=np.bool_)
+        is_negative[negative.cpu().numpy()] = True
+        num_pool = self._num_pool(len(negative), num_neg)
+        (pool,) = hardest(values[None], is_negative[None], [num_pool])
+        drawn = draw(pool, num_neg, self.generator)
+        return mask_of([drawn], fg_probs.shape, fg_probs.device)
+
+    def _num_pos(self, num_positive: int) -> int:
+        return min(num_positive, int(self.batch_size_per_image * self.positive_fraction))
+
+    def _num_neg(self, num_negative: int, num_pos: int) -> int:
+        by_formula = int(max(1, num_pos) * abs(1 - 1 / self.positive_fraction))
+        if self.min_neg is not None:
+            floor = self.min_neg
+        else:
+            floor = self.batch_size_per_image if num_pos == 0 else 1
+        return min(num_negative, max(by_formula, floor))
+
+    def _num_pool(self, num_negative: int, num_neg: int) -> int:
+        return min(num_negative, int(num_neg * self.pool_size))
+
+    def _select(
+        self, target_labels: Sequence[Tensor], values: NDArray[np.float32]
+    ) -> list[list[Tensor]]:
+        """Masks of the positives and of the negatives of images of one length."""
+        positives, is_negative = _classify(target_labels, values.shape[1])
+        nums_negative = [int(np.count_nonzero(image)) for image in is_negative]
+        nums_pos = [self._num_pos(len(indices)) for indices in positives]
+        nums_neg = list(map(self._num_neg, nums_negative, nums_pos))
+        pools = hardest(values, is_negative, list(map(self._num_pool, nums_negative, nums_neg)))
+
+        drawn_positive, drawn_negative = [], []
+        for positive, num_pos, pool, num_neg in zip(
+            positives, nums_pos, pools, nums_neg, strict=True
+        ):
+            drawn_positive.append(draw(positive, num_pos, self.generator))
+            drawn_negative.append(draw(pool, num_neg, self.generator))
+        device = target_labels[0].device
+        return [
+            list(mask_of(drawn, values.shape, device).unbind())
+            for drawn in (drawn_positive, drawn_negative)
+        ]
 
 
-def positives_and_negatives(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Ascending int64 indices of the labels from 1 up, and of the zeros."""
-    if labels.device.type == "cpu":  # numpy finds few in many several times faster
-        array = labels.numpy()
-        return torch.from_numpy(np.flatnonzero(array >= 1)), torch.from_numpy(
-            np.flatnonzero(array == 0)
-        )
-    return (labels >= 1).nonzero().flatten(), (labels == 0).nonzero().flatten()
+def _runs_of_one_length(images: Sequence[Tensor]) -> list[tuple[Sequence[Tensor], int, int]]:
+    """
+    Images to handle together, and where their anchors start and stop in the batch.
+
+    Neighbours of one length, as many as fit a processor's cache.
+    """
+    runs: list[tuple[Sequence[Tensor], int, int]] = []
+    first = start = stop = 0
+    for i, image in enumerate(images):
+        stop += len(image)
+        is_last = i + 1 == len(images)
+        if is_last or len(images[i + 1]) != len(image) or stop - start + len(image) > RUN_LENGTH:
+            runs.append((images[first : i + 1], start, stop))
+            first, start = i + 1, stop
+    return runs
 
 
-def draw(indices: Tensor, num: int, generator: torch.Generator | None) -> Tensor:
-    """`num` of the indices, uniformly and without replacement; all if there are fewer."""
-    device = indices.device if generator is None else generator.device
-    order = torch.randperm(len(indices), generator=generator, device=device)[:num]
-    return indices[order.to(indices.device)]
-
-
-def _mask_of(indices: Tensor, num_anchors: int) -> Tensor:
-    mask = torch.zeros(num_anchors, dtype=torch.bool, device=indices.device)
-    mask[indices] = True
-    return mask
+def _classify(
+    target_labels: Sequence[Tensor], num_anchors: int
+) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
+    """Flat indices of the positives of each image, and bool [B, A] of the negatives."""
+    is_negative = np.empty((len(target_labels), num_anchors), dtype=np.bool_)
+    positives = []
+    for i, labels in enumerate(target_labels):
+        array = labels.cpu().numpy()
+        np.equal(array, 0, out=is_negative[i])
+        others = np.flatnonzero(~is_negative[i])  # few: no second pass over all the labels
+        positives.append(others[array[others] >= 1] + i * num_anchors)
+    return positives, is_negative

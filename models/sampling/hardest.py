@@ -1,64 +1,76 @@
-"""The k hardest of many anchors, fast and in an order that does not depend on the device."""
+"""The k hardest of many anchors, in an order that does not depend on the machine."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-SAMPLE_SIZE = 1024  # values looked at to guess the k-th one; a partition of so few is next to free
+SAMPLE_SIZE = 1024  # values of an image looked at to guess its k-th; so few cost next to nothing
+INDEX_BITS = 32
 
 
-def hardest(hardness: Tensor, k: int) -> Tensor:
+def hardest(
+    values: NDArray[np.float32], allowed: NDArray[np.bool_], nums: list[int]
+) -> list[NDArray[np.int64]]:
     """
-    Indices of the `k` highest values, highest first, equal values in index order.
+    The `nums[i]` highest allowed values of each image, highest first, equal ones in index order.
 
-    On the CPU this is numpy's partition, which is vectorised where torch's `topk` is not; other
-    devices sort. Both compare in float32 and give the same answer.
+    All in numpy, whose partition and sort are vectorised where torch's `topk` on the CPU is not,
+    and over the whole batch as far as images of different `nums` allow.
 
     Args:
-        hardness: float [A], any float dtype, without NaN.
-        k: 0 to A.
+        values: float32 [B, A] without NaN.
+        allowed: bool [B, A].
+        nums: B numbers, none above what its image allows.
 
     Returns:
-        int64 [k] on the device of `hardness`.
+        B times int64 [nums[i]], indices into the flattened values.
     """
-    if not 0 <= k <= len(hardness):
-        raise ValueError(f"k must be in [0, {len(hardness)}], got {k}")
-    values = hardness.detach().float()
-    if values.device.type == "cpu":
-        return torch.from_numpy(_hardest_by_partition(values.numpy(), k))
-    return _hardest_by_sort(values, k)
+    bars = _bars(values, allowed, nums)
+    reached, bounds = _reached(values, allowed, bars)
+    short = np.diff(bounds) < nums
+    if short.any():
+        bars[short] = -np.inf
+        reached, bounds = _reached(values, allowed, bars)
+    keys = _ranking_keys(values.ravel()[reached], reached)
+    segments = zip(bounds[:-1], bounds[1:], nums, strict=True)
+    return [
+        _lowest(keys[start:stop], num) & ((1 << INDEX_BITS) - 1) for start, stop, num in segments
+    ]
 
 
-def _hardest_by_sort(values: Tensor, k: int) -> Tensor:
-    return values.sort(descending=True, stable=True).indices[:k]
-
-
-def _hardest_by_partition(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    top = _superset_of_hardest(values, k)
-    keys = _ranking_keys(values[top], top)
-    if k < len(keys):
-        keys = np.partition(keys, k)[:k]
-    keys.sort()
-    return keys & 0xFFFFFFFF
-
-
-def _superset_of_hardest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+def _bars(
+    values: NDArray[np.float32], allowed: NDArray[np.bool_], nums: list[int]
+) -> NDArray[np.float32]:
     """
-    Ascending indices that are sure to include the `k` hardest, and few others as a rule.
+    One value per image that somewhat more than `nums[i]` of its anchors should reach.
 
-    All that reach a bar, guessed from an even sample of the values, are such a set if they are at
-    least `k`. Three standard deviations below the expected rank, the bar is seldom too high.
+    Guessed from an even sample, three standard deviations below the expected rank, so it is
+    seldom too high; minus infinity where so many are wanted that there is nothing to guess.
     """
-    sample = values[:: max(1, len(values) // SAMPLE_SIZE)]
-    expected = k * len(sample) / max(1, len(values))
-    rank = int(expected + 3 * expected**0.5) + 2
-    if rank < len(sample):
-        bar = -np.partition(-sample, rank)[rank]
-        reached = np.flatnonzero(values >= bar)
-        if len(reached) >= k:
-            return reached
-    return np.arange(len(values))
+    stride = _stride(values.shape[1])
+    sample = np.where(allowed[:, ::stride], -values[:, ::stride], np.inf)
+    expected = np.asarray(nums) * (sample.shape[1] / max(1, values.shape[1]))
+    ranks = (expected + 3 * np.sqrt(expected)).astype(np.int64) + 2
+    guessed = np.flatnonzero(ranks < sample.shape[1])
+    bars = np.full(len(nums), -np.inf, dtype=np.float32)
+    if len(guessed):
+        sample.partition(np.unique(ranks[guessed]), axis=1)
+        bars[guessed] = -sample[guessed, ranks[guessed]]
+    return bars
+
+
+def _stride(num_values: int) -> int:
+    """Odd and no multiple of 3, so that all of 2, 3, 4, 6 or 9 anchors of a cell are sampled."""
+    stride = num_values // SAMPLE_SIZE | 1
+    return stride + 2 if stride % 3 == 0 else stride
+
+
+def _reached(
+    values: NDArray[np.float32], allowed: NDArray[np.bool_], bars: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ascending flat indices of the allowed values at or above their bar; where images begin."""
+    reached = np.flatnonzero(values >= bars[:, None])
+    reached = reached[allowed.ravel()[reached]]
+    return reached, np.searchsorted(reached, np.arange(len(values) + 1) * values.shape[1])
 
 
 def _ranking_keys(values: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,4 +82,11 @@ def _ranking_keys(values: NDArray[np.float32], index: NDArray[np.int64]) -> NDAr
     """
     bits = (values + np.float32(0)).view(np.int32)
     rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return (~rising.astype(np.int64) << 32) | index
+    return (~rising.astype(np.int64) << INDEX_BITS) | index
+
+
+def _lowest(keys: NDArray[np.int64], num: int) -> NDArray[np.int64]:
+    """The `num` lowest keys in rising order."""
+    if 2 * num < len(keys):
+        keys = np.partition(keys, num)[:num]
+    return np.sort(keys)[:num]

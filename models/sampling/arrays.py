@@ -1,0 +1,25 @@
+"""Between tensors on any device and the numpy arrays in which samplers compute."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def host_array(values: Tensor) -> NDArray[np.float32]:
+    """float32 of the same shape, without gradient."""
+    array: NDArray[np.float32] = values.detach().float().cpu().numpy()
+    return array
+
+
+def mask_of(
+    indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], device: torch.device
+) -> Tensor:
+    """Bool tensor of this shape, true at the given indices into its flat form."""
+    mask = np.zeros(shape, dtype=np.bool_)
+    flat = mask.reshape(-1)
+    for chosen in indices:
+        flat[chosen] = True
+    return torch.from_numpy(mask).to(device)

@@ -1,0 +1,19 @@
+"""Uniform draws without replacement, repeatable by a generator."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def draw(
+    indices: NDArray[np.int64], num: int, generator: torch.Generator | None
+) -> NDArray[np.int64]:
+    """
+    `num` of the indices, or all if there are fewer.
+
+    Always one whole `torch.randperm`, of which the first `num` are used: so do MONAI, nnDetection
+    and torchvision, and equal seeds must give equal draws.
+    """
+    device = "cpu" if generator is None else generator.device
+    order = torch.randperm(len(indices), generator=generator, device=device)
+    return indices if num >= len(indices) else indices[order.cpu().numpy()[:num]]

@@ -1,0 +1,46 @@
+"""The mask of the highest losses of each image, without sorting."""
+
+import numpy as np
+from torch import Tensor
+
+from models.sampling.arguments import require_no_nan
+from models.sampling.arrays import host_array, mask_of
+from models.sampling.hardest import hardest
+
+
+def hard_negative_mask(loss: Tensor, num_negatives: int | Tensor) -> Tensor:
+    """
+    True for the `num_negatives` highest losses of each image; of equal ones the first are taken.
+
+    The same mask as SSD's "rank below n", where the rank is the argsort of a descending argsort,
+    at a small part of its cost: only the highest are ever put in order. Losses are compared in
+    float32.
+
+    Args:
+        loss: float [A] or [B, A] without NaN.
+        num_negatives: at least 0; one number, or int [B]. All of an image if it has fewer.
+
+    Returns:
+        Bool mask of the shape of `loss`.
+    """
+    if loss.ndim not in (1, 2):
+        raise ValueError(f"loss must be [A] or [B, A], got {list(loss.shape)}")
+    rows = host_array(loss.reshape(1, -1) if loss.ndim == 1 else loss)
+    require_no_nan("loss", rows)
+    nums = _numbers_per_image(num_negatives, len(rows), rows.shape[1])
+    return mask_of(hardest(rows, np.ones_like(rows, dtype=np.bool_), nums), loss.shape, loss.device)
+
+
+def _numbers_per_image(num_negatives: int | Tensor, num_images: int, num_anchors: int) -> list[int]:
+    if isinstance(num_negatives, Tensor):
+        if num_negatives.shape not in ((), (num_images,)) or num_negatives.is_floating_point():
+            raise ValueError(
+                f"num_negatives must be an integer or int [{num_images}], got "
+                f"{num_negatives.dtype} {list(num_negatives.shape)}"
+            )
+        nums = num_negatives.expand(num_images).tolist()
+    else:
+        nums = [num_negatives] * num_images
+    if any(num < 0 for num in nums):
+        raise ValueError(f"num_negatives must be at least 0, got {nums}")
+    return [min(int(num), num_anchors) for num in nums]

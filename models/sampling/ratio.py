@@ -1,0 +1,169 @@
+"""All positives, and the hardest negatives in a fixed ratio to them."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.sampling.arguments import (
+    require_at_least,
+    require_flat_and_equal,
+    require_no_nan,
+    require_positive,
+)
+from models.sampling.arrays import host_array, mask_of
+from models.sampling.hardest import hardest
+
+NEGATIVES_OF_AN_EMPTY_IMAGE = 64  # what SSD's ratio of 3 gives an image with some 20 positives
+
+
+class NaiveSampler:
+    """
+    Every anchor, none left out.
+
+    Source: GluonCV `gluoncv/nn/sampler.py`.
+    """
+
+    def __call__(self, matches: Tensor) -> Tensor:
+        """int64, 1 where `matches` [B, A] names an object (0 and up), -1 elsewhere, never 0."""
+        return torch.where(matches >= 0, 1, -1)
+
+
+class OHEMSampler:
+    """
+    Online hard example mining: all positives, and the background anchors most taken for objects.
+
+    Hardness is -log softmax(logits)[background]. An image gets
+    `max(min_samples, floor(ratio * positives))` negatives, or all it has to offer: anchors that
+    match nothing and whose IoU with every object is below `thresh`.
+
+    Args:
+        ratio: negatives per positive, above 0.
+        min_samples: lowest number of negatives per image. None: 64 for an image without
+            positives, no floor for others.
+        thresh: IoU from which an anchor is no negative, at least 0.
+
+    Source:
+        Shrivastava et al. 2016, arXiv:1604.03540; GluonCV `gluoncv/nn/sampler.py`. Not taken over
+        from the latter: `min_samples` is 0 by default, so that an image without objects teaches
+        nothing (0 can be passed); the number of negatives overlooks the IoU rule, so that anchors
+        which it excludes are chosen and positives become -1; a single object class crashes; a
+        large logit overflows `exp`.
+    """
+
+    def __init__(self, ratio: float, min_samples: int | None = None, thresh: float = 0.5) -> None:
+        require_positive("ratio", ratio)
+        require_at_least("min_samples", 0 if min_samples is None else min_samples, 0)
+        require_at_least("thresh", thresh, 0)
+        self.ratio = ratio
+        self.min_samples = min_samples
+        self.thresh = thresh
+
+    def __call__(self, matches: Tensor, logits: Tensor, ious: Tensor) -> Tensor:
+        """
+        Args:
+            matches: [B, A]; 0 and up the matched object, below 0 none.
+            logits: float [B, A, 1 + C], background first; no NaN.
+            ious: float [B, A] or [B, A, M] of anchors with objects; M may be 0.
+
+        Returns:
+            int64 [B, A]: 1 positive, -1 chosen negative, 0 left out.
+        """
+        _require_ohem_shapes(matches, logits, ious)
+        hardness = host_array(-logits.detach().float().log_softmax(dim=2)[..., 0])
+        require_no_nan("-log softmax(logits)", hardness)
+        is_positive = matches >= 0
+        may_be_negative = (~is_positive & (_highest_iou(ious) < self.thresh)).cpu().numpy()
+        nums = [
+            min(available, self._num_negatives(num_positive))
+            for num_positive, available in zip(
+                is_positive.sum(dim=1).tolist(), may_be_negative.sum(axis=1).tolist(), strict=True
+            )
+        ]
+        chosen = mask_of(hardest(hardness, may_be_negative, nums), hardness.shape, matches.device)
+        return is_positive.long() - chosen.long()
+
+    def _num_negatives(self, num_positive: int) -> int:
+        return max(floor_for(num_positive, self.min_samples), math.floor(self.ratio * num_positive))
+
+
+class RatioSampler:
+    """
+    The rule of SSD and of `OHEMSampler` in the shape of an anchor sampler.
+
+    All positives, and as negatives the `ceil(neg_pos_ratio * positives)` background anchors with
+    the highest foreground probability, at least `min_negatives`. Nothing is drawn: the same
+    hardest anchors return until they are learnt.
+
+    Args:
+        neg_pos_ratio: negatives per positive, above 0.
+        min_negatives: lowest number of negatives per image. None: 64 for an image without
+            positives, no floor for others.
+
+    Source:
+        Liu et al. 2016 (SSD), arXiv:1512.02325, section 2.2. Unlike there (and in torchvision's
+        `SSD.compute_loss`), an image without objects has negatives.
+    """
+
+    def __init__(self, neg_pos_ratio: float = 3.0, min_negatives: int | None = None) -> None:
+        require_positive("neg_pos_ratio", neg_pos_ratio)
+        require_at_least("min_negatives", 0 if min_negatives is None else min_negatives, 0)
+        self.neg_pos_ratio = neg_pos_ratio
+        self.min_negatives = min_negatives
+
+    def __call__(
+        self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """As `AnchorSampler`; raises ValueError for NaN and for lengths that do not add up."""
+        require_flat_and_equal(target_labels, concat_fg_probs)
+        values = host_array(concat_fg_probs)
+        require_no_nan("concat_fg_probs", values)
+        positive = [labels >= 1 for labels in target_labels]
+        negative = []
+        stop = 0
+        for labels, mask in zip(target_labels, positive, strict=True):
+            start, stop = stop, stop + len(labels)
+            is_negative = (labels == 0).cpu().numpy()
+            num = negatives_by_ratio(
+                int(mask.sum()), int(is_negative.sum()), self.neg_pos_ratio, self.min_negatives
+            )
+            chosen = hardest(values[None, start:stop], is_negative[None], [num])
+            negative.append(mask_of(chosen, labels.shape, labels.device))
+        return positive, negative
+
+
+def negatives_by_ratio(
+    num_positive: int, num_negative: int, neg_pos_ratio: float, min_negatives: int | None
+) -> int:
+    """How many of an image's negatives SSD's rule chooses; a part of one counts as one."""
+    wanted = math.ceil(neg_pos_ratio * num_positive)
+    return min(num_negative, max(floor_for(num_positive, min_negatives), wanted))
+
+
+def floor_for(num_positive: int, min_negatives: int | None) -> int:
+    """The lowest number of negatives for an image; None asks for them only without positives."""
+    if min_negatives is not None:
+        return min_negatives
+    return NEGATIVES_OF_AN_EMPTY_IMAGE if num_positive == 0 else 0
+
+
+def _highest_iou(ious: Tensor) -> Tensor:
+    if ious.ndim == 2:
+        return ious
+    return ious.amax(dim=2) if ious.shape[2] else ious.new_zeros(ious.shape[:2])
+
+
+def _require_ohem_shapes(matches: Tensor, logits: Tensor, ious: Tensor) -> None:
+    fits = (
+        matches.ndim == 2
+        and logits.ndim == 3
+        and logits.shape[2] >= 2
+        and ious.ndim in (2, 3)
+        and logits.shape[:2] == ious.shape[:2] == matches.shape
+    )
+    if not fits:
+        raise ValueError(
+            f"need matches [B, A], logits [B, A, 1 + C] and ious [B, A] or [B, A, M], got "
+            f"{tuple(matches.shape)}, {tuple(logits.shape)} and {tuple(ious.shape)}"
+        )
