@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
+from threading import Event
 
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
@@ -16,6 +17,7 @@ from service.db import open_engine, open_sessions, read_only
 from service.errors import Problem, add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
 from service.images import endpoints as images
+from service.jobs import endpoints as jobs
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
 from service.scoring.backlog import Backlog
@@ -62,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     app.state.settings = settings
+    app.state.stopping = Event()  # set when the process is told to stop
     add_error_handlers(app)
     app.add_middleware(RequestLog)
     _add_metrics(app, registry)
@@ -71,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         hard_negatives.router,
         model_versions.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
+        jobs.router,
     ):
         app.include_router(router, dependencies=[Depends(require_key)])
     return app

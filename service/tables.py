@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     String,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -135,3 +136,75 @@ class Detection(Base):
     y1: Mapped[float] = mapped_column(Double)
     x2: Mapped[float] = mapped_column(Double)
     y2: Mapped[float] = mapped_column(Double)
+
+
+class Job(Base):
+    """
+    One piece of long work, and who works on it.
+
+    A worker holds a running job until `lease_until`; `attempt` counts the claims and is the
+    fencing token: each write for the job names it, so that a worker which has lost the job to
+    another one changes nothing more.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('todo', 'running', 'done', 'failed', 'cancelled')", name="status"
+        ),
+        CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        CheckConstraint("num_done >= 0 AND num_total >= 0", name="progress"),
+        Index("ix_jobs_lane_status", "lane", "status", "id"),
+        # At most one job of a lane runs, whatever the workers believe.
+        Index(
+            "ix_jobs_running_lane",
+            "lane",
+            unique=True,
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    lane: Mapped[str] = mapped_column(String(40))
+    status: Mapped[str] = mapped_column(String(20), default="todo")
+    params: Mapped[dict[str, object]] = mapped_column(JSON)
+    result: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
+    resume: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
+    attempt: Mapped[int] = mapped_column(default=0)
+    num_failures: Mapped[int] = mapped_column(default=0)  # of attempts, deaths included
+    max_failures: Mapped[int]  # that many fail the job
+    failure: Mapped[str | None]  # the last attempt's
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    stage: Mapped[str] = mapped_column(default="")  # what the worker does now
+    stage_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    stage_first_done: Mapped[int] = mapped_column(default=0)  # what a resumed stage began with
+    num_done: Mapped[int] = mapped_column(default=0)
+    num_total: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class JobEvent(Base):
+    """One line of a job's history; never changed."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (
+        CheckConstraint("kind IN ('state', 'log')", name="kind"),
+        Index("ix_job_events_job_id", "job_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(10))
+    message: Mapped[str]
+    data: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

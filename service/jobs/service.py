@@ -1,0 +1,148 @@
+"""The rules of jobs, for those who ask for them; `worker` has the other side."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from service.errors import ServiceError
+from service.jobs import store
+from service.jobs.kinds import JobKind
+from service.jobs.schemas import (
+    JobDetail,
+    JobEventOut,
+    JobLinks,
+    JobOut,
+    JobPage,
+    JobProgress,
+    JobStatus,
+)
+from service.tables import Job, JobEvent
+
+SHOWN_EVENTS = 500
+
+
+class JobNotFound(ServiceError):
+    status = HTTPStatus.NOT_FOUND
+    slug = "unknown-job"
+    title = "Unknown job"
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"there is no job {job_id}")
+
+
+class JobIsOver(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "job-is-over"
+    title = "Job is over"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"job {job.id} is {job.status} and can't be cancelled any more")
+
+
+def enqueue(session: Session, kind: JobKind, params: BaseModel) -> JobOut:
+    """Ask for work, in the caller's transaction: with what the work is about, or not at all."""
+    job = store.add_job(
+        session,
+        kind=kind.name,
+        lane=kind.lane,
+        params=params.model_dump(mode="json"),
+        max_failures=kind.max_failures,
+    )
+    store.add_event(session, job, "state", "asked for", {"status": job.status})
+    return job_out(session, job)
+
+
+def get_job(session: Session, job_id: int) -> Job:
+    """Raises JobNotFound."""
+    job = store.find_job(session, job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def show_job(session: Session, job_id: int) -> JobDetail:
+    """Raises JobNotFound."""
+    job = get_job(session, job_id)
+    events = [event_out(event) for event in store.last_events(session, job_id, SHOWN_EVENTS)]
+    return JobDetail(**dict(job_out(session, job)), events=events)
+
+
+def list_jobs(
+    session: Session,
+    *,
+    kind: str | None,
+    status: JobStatus | None,
+    before_id: int | None,
+    limit: int,
+) -> JobPage:
+    """Newest first."""
+    jobs = store.list_jobs(session, kind=kind, status=status, before_id=before_id, limit=limit + 1)
+    return JobPage(
+        items=[job_out(session, job) for job in jobs[:limit]],
+        next_before_id=jobs[limit - 1].id if len(jobs) > limit else None,
+    )
+
+
+def cancel(session: Session, job_id: int) -> JobOut:
+    """
+    Cancel at once what nobody works on; tell the worker of a running job to stop.
+
+    Asking again changes nothing. Raises JobNotFound, JobIsOver.
+    """
+    job = store.cancel_idle(session, job_id)
+    if job is not None:
+        store.add_event(session, job, "state", "cancelled", {"status": job.status})
+        return job_out(session, job)
+    job = get_job(session, job_id)
+    if job.status == JobStatus.RUNNING and not job.cancel_requested:
+        job = store.request_cancel(session, job_id) or get_job(session, job_id)
+        store.add_event(session, job, "log", "asked to stop")
+    elif job.status in (JobStatus.DONE, JobStatus.FAILED):
+        raise JobIsOver(job)
+    return job_out(session, job)
+
+
+def events_after(
+    session: Session, job_id: int, after_id: int, limit: int
+) -> tuple[JobOut, Sequence[JobEventOut]]:
+    """
+    A job, and its history after one line; a full page may have more behind it.
+
+    The job is read first, so that the events of a job which is seen as over are all there.
+    """
+    job = job_out(session, get_job(session, job_id))
+    events = store.list_events(session, job_id, after_id=after_id, limit=limit)
+    return job, [event_out(event) for event in events]
+
+
+def job_out(session: Session, job: Job) -> JobOut:
+    names = JobOut.model_fields.keys() - {"progress", "links"}
+    path = f"/jobs/{job.id}"
+    return JobOut.model_validate(
+        {
+            **{name: getattr(job, name) for name in names},
+            "progress": JobProgress(
+                stage=job.stage,
+                done=job.num_done,
+                total=job.num_total,
+                eta=_eta(job, store.now(session)) if job.status == JobStatus.RUNNING else None,
+            ),
+            "links": JobLinks(self=path, events=f"{path}/events", cancel=f"{path}/cancel"),
+        }
+    )
+
+
+def event_out(event: JobEvent) -> JobEventOut:
+    return JobEventOut.model_validate(event, from_attributes=True)
+
+
+def _eta(job: Job, now: datetime) -> datetime | None:
+    """What is left at the pace of this stage; what was done before it was resumed is left out."""
+    done = job.num_done - job.stage_first_done
+    if job.num_total is None or job.stage_started_at is None or done <= 0:
+        return None
+    seconds_each = (now - job.stage_started_at).total_seconds() / done
+    return now + timedelta(seconds=seconds_each * max(0, job.num_total - job.num_done))
