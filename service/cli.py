@@ -1,27 +1,50 @@
 """The `hardneg` command. Each command imports what it needs, so that `--help` is quick."""
 
+from typing import Annotated
+
 import typer
+
+from service.commands import hard_negatives, images, model_versions, operation
 
 app = typer.Typer(
     name="hardneg",
     help="Mines hard negatives for object detectors from an unlabelled image pool.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 
+def _print_version(is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        typer.echo(f"hardneg {version('hardneg')}")
+    except PackageNotFoundError:
+        typer.echo("hardneg, run from a checkout that is not installed")
+    raise typer.Exit
+
+
 @app.callback()
-def _one_command_of_several() -> None:
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     pass
 
 
-@app.command()
-def serve() -> None:
-    """Run the API and the scorer; settings come from HARDNEG_… in the environment."""
-    from service.server import run_server
-    from service.settings import Settings
-
-    run_server(Settings())
+app.command()(operation.serve)
+app.command()(operation.worker)
+app.add_typer(operation.db, name="db")
+app.add_typer(model_versions.model, name="model")
+app.command("import")(images.import_folder)
+app.command("hard-negatives")(hard_negatives.hard_negatives)
 
 
 def main() -> None:

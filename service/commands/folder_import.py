@@ -1,0 +1,194 @@
+"""Uploads a folder: a few batches on their way at a time, each file answered for."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import islice
+from pathlib import Path
+
+from rich.progress import Progress
+
+from service.client import Client, ClientError, Refused, Unreachable
+from service.images.schemas import UploadItem
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+BATCH_FILES = 32
+BATCH_BYTES = 16 * 1024**2
+RETRY_PAUSES_S = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that did not go in, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of a folder; `num_others` are files that are no images by their names."""
+
+    num_new: int = 0
+    num_known: int = 0
+    num_others: int = 0
+    refused: list[RefusedFile] = field(default_factory=list)
+
+    @property
+    def num_images(self) -> int:
+        return self.num_new + self.num_known + len(self.refused)
+
+
+def import_images(
+    client: Client,
+    folder: Path,
+    *,
+    split: str,
+    source: str,
+    num_connections: int,
+    progress: Progress,
+) -> ImportReport:
+    """
+    Upload every image under a folder, in the order of their names.
+
+    Raises ClientError if the service goes away or takes no upload at all; what it has answered
+    for is stored, and known to it when the import is started again.
+    """
+    report = ImportReport()
+    paths = _find_images(folder, report)
+    task = progress.add_task("importing", total=len(paths))
+    upload = _BatchUpload(client, folder, split, source)
+    with ThreadPoolExecutor(num_connections) as threads:
+        try:
+            for results in _run_ahead(threads, upload, _batches(paths), num_connections + 1):
+                _count(results, report)
+                progress.advance(task, len(results))
+        except ClientError as error:
+            raise ClientError(
+                f"{error} (stopped after {report.num_images} of {len(paths)} images; "
+                "the same command goes on from there)"
+            ) from error
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+    report.refused.sort(key=lambda refused: refused.path)
+    return report
+
+
+def _find_images(folder: Path, report: ImportReport) -> list[Path]:
+    """Sorted; folders that cannot be read are counted as refused, hidden ones are left out."""
+
+    def on_error(error: OSError) -> None:
+        report.refused.append(RefusedFile(Path(error.filename), _reason(error)))
+
+    paths = []
+    for parent, subfolders, names in os.walk(folder, onerror=on_error):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+                report.num_others += 1
+            else:
+                paths.append(Path(parent, name))
+    return sorted(paths)
+
+
+def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Up to a number of files and of bytes; a larger file goes alone."""
+    batch: list[Path] = []
+    batch_bytes = 0
+    for path in paths:
+        size_bytes = _size_bytes(path)
+        if batch and (len(batch) == BATCH_FILES or batch_bytes + size_bytes > BATCH_BYTES):
+            yield batch
+            batch, batch_bytes = [], 0
+        batch.append(path)
+        batch_bytes += size_bytes
+    if batch:
+        yield batch
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # reading it will tell why
+
+
+Result = UploadItem | RefusedFile
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchUpload:
+    client: Client
+    folder: Path
+    split: str
+    source: str
+
+    def __call__(self, paths: Sequence[Path]) -> list[Result]:
+        """One result for each path, in any order. Raises ClientError."""
+        results: list[Result] = []
+        contents: list[tuple[Path, bytes]] = []
+        for path in paths:
+            try:
+                contents.append((path, path.read_bytes()))
+            except OSError as error:
+                results.append(RefusedFile(path, _reason(error)))
+        return results + self._upload(contents) if contents else results
+
+    def _upload(self, contents: Sequence[tuple[Path, bytes]]) -> list[Result]:
+        """Halves a batch that the service finds too large."""
+        try:
+            items = self._send(contents)
+        except Refused as error:
+            if error.problem.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or len(contents) == 1:
+                raise
+            half = len(contents) // 2
+            return self._upload(contents[:half]) + self._upload(contents[half:])
+        return [
+            RefusedFile(path, item.problem.detail) if item.problem else item
+            for (path, _), item in zip(contents, items, strict=True)
+        ]
+
+    def _send(self, contents: Sequence[tuple[Path, bytes]]) -> list[UploadItem]:
+        """Sends once more where the connection breaks: what went in already is known then."""
+        files = [(path.relative_to(self.folder).as_posix(), content) for path, content in contents]
+        for pause_s in RETRY_PAUSES_S:
+            try:
+                return self.client.upload_images(files, split=self.split, source=self.source)
+            except Unreachable:
+                time.sleep(pause_s)
+        return self.client.upload_images(files, split=self.split, source=self.source)
+
+
+def _run_ahead(
+    threads: ThreadPoolExecutor,
+    upload: _BatchUpload,
+    batches: Iterator[list[Path]],
+    num_ahead: int,
+) -> Iterator[list[Result]]:
+    """Results as they come, with a bounded number of batches on their way."""
+    running: set[Future[list[Result]]] = set()
+    while True:
+        for batch in islice(batches, num_ahead - len(running)):
+            running.add(threads.submit(upload, batch))
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+def _count(results: Sequence[Result], report: ImportReport) -> None:
+    for result in results:
+        if isinstance(result, RefusedFile):
+            report.refused.append(result)
+        elif result.status == HTTPStatus.OK:
+            report.num_known += 1
+        else:
+            report.num_new += 1
+
+
+def _reason(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"

@@ -1,0 +1,93 @@
+"""`hardneg hard-negatives`: the ranked list from a shell."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.commands.connection import ApiKeyOption, UrlOption, connect
+
+if TYPE_CHECKING:
+    from service.hard_negatives.schemas import HardNegativePage
+
+SHOWN_DETECTIONS = 3
+
+
+def hard_negatives(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, max=1000, help="How many.")] = 10,
+    model_version: Annotated[
+        str | None, typer.Option(help="Id or name; the serving one by default.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Only images with a detection of this class.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Only images that score as much.")
+    ] = None,
+    max_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Only images that score no more.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Only images from there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the service's JSON.")] = False,
+    save_sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Save them as one picture with boxes: .jpg or .png."),
+    ] = None,
+    url: UrlOption = None,
+    api_key: ApiKeyOption = None,
+) -> None:
+    """
+    List the pool's worst images.
+
+    Worst first: those on which the serving version is most surely wrong.
+
+    \b
+    Examples:
+      hardneg hard-negatives -n 20 --save-sheet worst.jpg
+      hardneg hard-negatives --label raccoon --min-score 0.5 --json
+    """
+    asked = {
+        "n": n,
+        "model_version": model_version,
+        "label": label,
+        "min_score": min_score,
+        "max_score": max_score,
+        "source": source,
+    }
+    with connect(url, api_key) as client:
+        page = client.hard_negatives(
+            {name: str(value) for name, value in asked.items() if value is not None}
+        )
+        if as_json:
+            typer.echo(page.model_dump_json(indent=2))
+        else:
+            print_table(page)
+        if save_sheet is not None:
+            from service.commands.contact_sheet import save_contact_sheet
+
+            save_contact_sheet(client, page, save_sheet)
+            typer.echo(f"saved {save_sheet}", err=True)
+
+
+def print_table(page: "HardNegativePage") -> None:
+    """One row for each image, and how much of the pool stands behind the ranking."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if page.items:
+        table = Table("rank", "max score", "log-odds", "detections", "image", "file", "source")
+        for item in page.items:
+            best = item.detections[:SHOWN_DETECTIONS]
+            table.add_row(
+                str(item.rank),
+                "none" if item.max_score is None else f"{item.max_score:.4f}",
+                "" if item.log_odds is None else f"{item.log_odds:.2f}",
+                ", ".join(f"{found.label} {found.score:.2f}" for found in best),
+                str(item.image.id),
+                item.image.file_name,
+                item.image.source,
+            )
+        Console().print(table)
+    else:
+        typer.echo("no image of the pool is in this list")
+    typer.echo(f"{page.model_version} has scored {page.pool.scored} of {page.pool.images} images")
