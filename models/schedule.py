@@ -1,0 +1,50 @@
+"""Learning rates over a training run, and the optimizers that take them."""
+
+import math
+from typing import Literal
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+OptimizerName = Literal["adamw", "sgd"]
+
+SGD_MOMENTUM = 0.9
+
+
+def rate_factor(step: int, num_steps: int, warmup_steps: int, final_factor: float) -> float:
+    """
+    Share of the learning rate at one step: a linear rise, then half a cosine down.
+
+    Args:
+        step: counted from 0.
+        num_steps: of the whole run.
+        warmup_steps: of the rise; the first step has 1 / warmup_steps.
+        final_factor: share that is left at the last step, in [0, 1].
+
+    Source:
+        Goyal et al. 2017, arXiv:1706.02677 section 2.2 (warm-up); Loshchilov and Hutter 2017,
+        arXiv:1608.03983 (cosine), without restarts.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, num_steps - 1 - warmup_steps)
+    return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def build_optimizer(
+    name: OptimizerName, network: nn.Module, *, learning_rate: float, weight_decay: float
+) -> Optimizer:
+    """AdamW or SGD; biases and normalisation parameters (one dimension) are not decayed."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if name == "adamw":
+        return AdamW(groups, lr=learning_rate)
+    return SGD(groups, lr=learning_rate, momentum=SGD_MOMENTUM)
