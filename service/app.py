@@ -18,6 +18,7 @@ from service.errors import Problem, add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
 from service.images import endpoints as images
 from service.jobs import endpoints as jobs
+from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
 from service.scoring.backlog import Backlog
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         hard_negatives.router,
         model_versions.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
+        labelled_images.router,
         jobs.router,
     ):
         app.include_router(router, dependencies=[Depends(require_key)])

@@ -51,6 +51,13 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         100_000_000, ge=1, description="Largest image, width × height; more is refused with 413."
     )
+    seal_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the images sent to the pool that go into negative-test instead, "
+        "chosen by their digest.",
+    )
     embedded_worker: bool = Field(
         True, description="Whether `hardneg serve` starts a worker process of its own."
     )

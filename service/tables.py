@@ -66,6 +66,23 @@ class Image(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
+class LabelledBox(Base):
+    """One object on an image of train or val; an image there without any shows none."""
+
+    __tablename__ = "labelled_boxes"
+    __table_args__ = (CheckConstraint("x1 < x2 AND y1 < y2", name="has_area"),)
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    class_name: Mapped[str]
+    x1: Mapped[float] = mapped_column(Double)  # pixels of the upright image
+    y1: Mapped[float] = mapped_column(Double)
+    x2: Mapped[float] = mapped_column(Double)
+    y2: Mapped[float] = mapped_column(Double)
+
+
 class ModelVersion(Base):
     """One unchanging checkpoint, with all that is needed to rebuild its detector."""
 

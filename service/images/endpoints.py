@@ -8,19 +8,22 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from service.blobs import BlobsDep
-from service.db import ReadSessionDep, ReadSessionsDep, SessionsDep
+from service.db import ReadSessionDep, ReadSessionsDep, SessionDep, SessionsDep
 from service.errors import problem_of, problem_responses
 from service.images import service, views
 from service.images.ingest import Ingest, Outcome, Upload
 from service.images.schemas import (
     AnySplit,
+    ImageOut,
     ImagePage,
+    Judgement,
     ScoredImageOut,
     ScoreOut,
     Split,
     UploadItem,
     UploadResult,
 )
+from service.images.storing import Purpose
 from service.scoring.backlog import BacklogDep
 from service.scoring.scorer import ScorerDep
 from service.settings import SettingsDep
@@ -71,9 +74,8 @@ def upload_images(
     serves, images are stored and scored later.
     """
     is_async = "respond-async" in (token.strip().lower() for token in prefer.split(","))
-    ingest = Ingest(
-        sessions, blobs, scorer, settings.max_pixels, split, source, scores_now=not is_async
-    )
+    purpose = Purpose(split, source, settings.seal_fraction)
+    ingest = Ingest(sessions, blobs, scorer, settings.max_pixels, purpose, scores_now=not is_async)
     uploads = [Upload(plain_file_name(file.filename), file.file) for file in files]
     outcomes = list(ingest.run(uploads))
     backlog.add([o.image.id for o in outcomes if o.image and o.score is None])
@@ -179,6 +181,19 @@ def image_thumbnail(
     content = service.image_thumbnail(session, blobs, image_id, max_side)
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return Response(content, media_type="image/jpeg", headers=headers)
+
+
+@router.put(
+    "/images/{image_id}/verdict",
+    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) -> ImageOut:
+    """
+    Say whether an unlabelled image holds an object.
+
+    Images that do are neither ranked nor trained on as negatives, nor counted in the tests.
+    """
+    return service.judge_image(session, image_id, judgement.verdict)
 
 
 @router.delete("/images/{image_id}", status_code=HTTPStatus.NO_CONTENT, responses=UNKNOWN_IMAGE)

@@ -59,6 +59,18 @@ class SplitConflict(ServiceError):
         )
 
 
+class ImageIsLabelled(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "image-is-labelled"
+    title = "Image is labelled"
+
+    def __init__(self, image_id: int, split: str) -> None:
+        super().__init__(
+            f"image {image_id} is in split '{split}', where its boxes say what it holds; "
+            "send it to POST /labelled-images again to change them"
+        )
+
+
 class NoServingVersion(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "no-serving-version"

@@ -3,24 +3,16 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from http import HTTPStatus
 from typing import BinaryIO
 
 from models.detectors.detector import PreparedImage
-from models.images import UnreadableImageError, UnsupportedImageError, decode, read_header
-from service.blobs import BlobStore, new_key
+from service.blobs import BlobStore
 from service.db import Sessions
 from service.errors import ServiceError
-from service.images import store, views
-from service.images.errors import (
-    EmptyFile,
-    SplitConflict,
-    TooManyPixels,
-    UnreadableImage,
-    UnsupportedImage,
-)
+from service.images import views
 from service.images.schemas import ScoreOut
+from service.images.storing import Purpose, ReadImage, read_image, store_image
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
@@ -48,27 +40,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadImage:
-    """An upload whose bytes are proved to be an image."""
-
-    content: bytes
-    sha256: str
-    media_type: str
-    width: int
-    height: int
-    prepared: PreparedImage | None  # None where no version serves
-
-
-@dataclass(frozen=True, slots=True)
 class Ingest:
-    """Takes uploads in; `split`, `source` hold for all of them."""
+    """Takes uploads in; the purpose holds for all of them."""
 
     sessions: Sessions
     blobs: BlobStore
     scorer: Scorer
     max_pixels: int
-    split: str
-    source: str
+    purpose: Purpose
     scores_now: bool
 
     def run(self, uploads: Sequence[Upload]) -> Iterator[Outcome]:
@@ -93,7 +72,13 @@ class Ingest:
 
     def _store(self, upload: Upload, read: Future[ReadImage]) -> Outcome:
         try:
-            image, is_new = self._store_once(upload.file_name, read.result())
+            image, is_new = store_image(
+                self.sessions,
+                self.blobs,
+                read.result(),
+                file_name=upload.file_name,
+                purpose=self.purpose,
+            )
         except ServiceError as error:
             return Outcome(upload.file_name, error.status, error=error)
         if not is_new:
@@ -101,38 +86,6 @@ class Ingest:
         else:
             status = HTTPStatus.CREATED if self.scores_now else HTTPStatus.ACCEPTED
         return Outcome(upload.file_name, status, image)
-
-    def _store_once(self, file_name: str, read: ReadImage) -> tuple[Image, bool]:
-        """The row of these bytes, and whether it is new. Raises SplitConflict."""
-        with self.sessions.begin() as session:
-            known = store.find_by_digest(session, read.sha256)
-        if known is None:
-            key = new_key("images", read.sha256)
-            self.blobs.put(key, read.content)
-            with self.sessions.begin() as session:
-                added = store.add_image(session, self._row(file_name, read, key))
-                known = added or store.find_by_digest(session, read.sha256)
-            if added is not None:
-                return added, True
-            self.blobs.delete(key)  # another request stored the same bytes meanwhile
-        if known is None:  # and another deleted them: ours go in again
-            return self._store_once(file_name, read)
-        if known.split != self.split:
-            raise SplitConflict(known.id, known.split, self.split)
-        return known, False
-
-    def _row(self, file_name: str, read: ReadImage, key: str) -> dict[str, object]:
-        return {
-            "sha256": read.sha256,
-            "blob_key": key,
-            "split": self.split,
-            "source": self.source,
-            "file_name": file_name,
-            "media_type": read.media_type,
-            "size_bytes": len(read.content),
-            "width": read.width,
-            "height": read.height,
-        }
 
     def _score(
         self,
@@ -159,35 +112,6 @@ class Ingest:
             replace(outcome, score=scores[outcome.image.id]) if outcome.image else outcome
             for outcome in outcomes
         ]
-
-
-def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -> ReadImage:
-    """
-    Prove that bytes are an image, and prepare it for a version's detector.
-
-    Raises:
-        EmptyFile, UnsupportedImage, TooManyPixels (from the header, before any pixel is
-        decoded), UnreadableImage.
-    """
-    if not content:
-        raise EmptyFile
-    try:
-        header = read_header(content)
-        if header.width * header.height > max_pixels:
-            raise TooManyPixels(header.width, header.height, max_pixels)
-        pixels = decode(content, max_pixels=max_pixels)
-    except UnsupportedImageError as error:
-        raise UnsupportedImage(str(error)) from error
-    except UnreadableImageError as error:
-        raise UnreadableImage(str(error)) from error
-    return ReadImage(
-        content=content,
-        sha256=sha256(content).hexdigest(),
-        media_type=header.media_type,
-        width=header.width,
-        height=header.height,
-        prepared=version.detector.preprocess(pixels) if version else None,
-    )
 
 
 def stored_scores(

@@ -24,6 +24,20 @@ class AnySplit(StrEnum):
     VAL = "val"
 
 
+class Verdict(StrEnum):
+    """A person's word on an unlabelled image."""
+
+    NEGATIVE = "negative"
+    CONTAINS_OBJECT = "contains-object"
+    UNSURE = "unsure"
+
+
+class Judgement(BaseModel):
+    """What a person says of an image; null takes the word back."""
+
+    verdict: Verdict | None = Field(examples=["negative"])
+
+
 class Box(BaseModel):
     """Corners in pixels of the original, upright image."""
 

@@ -8,9 +8,10 @@ from models.images import thumbnail
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store, views
-from service.images.errors import ImageNotFound, NoServingVersion
-from service.images.ingest import read_image, stored_scores
-from service.images.schemas import ScoredImageOut, ScoreOut
+from service.images.errors import ImageIsLabelled, ImageNotFound, NoServingVersion
+from service.images.ingest import stored_scores
+from service.images.schemas import AnySplit, ImageOut, ScoredImageOut, ScoreOut, Verdict
+from service.images.storing import read_image
 from service.model_versions import store as version_store
 from service.scoring.scorer import Scorer
 from service.tables import Image
@@ -59,6 +60,15 @@ def image_thumbnail(session: Session, blobs: BlobStore, image_id: int, max_side:
     except FileNotFoundError as error:
         raise ImageNotFound(image_id) from error
     return thumbnail(content, max_side, max_pixels=image.width * image.height)
+
+
+def judge_image(session: Session, image_id: int, verdict: Verdict | None) -> ImageOut:
+    """Keep a person's word on an image without labels. Raises ImageNotFound, ImageIsLabelled."""
+    image = get_image(session, image_id)
+    if image.split in (AnySplit.TRAIN, AnySplit.VAL):
+        raise ImageIsLabelled(image_id, image.split)
+    image.verdict = verdict
+    return views.image_out(image)
 
 
 def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:

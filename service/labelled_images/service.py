@@ -1,0 +1,179 @@
+"""The rules of labelled data: what is wrong is named item by item, and the rest goes in."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from sqlalchemy.orm import Session
+
+from models.coco import CocoFormatError, CocoReading, read_coco
+from models.datasets import LabelledImage, Reader
+from models.matching import GroundTruth
+from service.blobs import BlobStore
+from service.db import Sessions
+from service.errors import ServiceError, problem_of
+from service.images import service as image_service
+from service.images import views
+from service.images.schemas import Box
+from service.images.storing import Purpose, ReadImage, read_image, store_image
+from service.labelled_images import store
+from service.labelled_images.schemas import (
+    LabelledBoxOut,
+    LabelledImageOut,
+    LabelledImagePage,
+    LabelledSplit,
+    LabelledUploadItem,
+    LabelledUploadResult,
+    LabelProblem,
+)
+from service.scoring.scorer import Scorer
+from service.tables import Image, LabelledBox
+from service.text import plain_file_name
+
+MAX_CLASS_NAME_LENGTH = 200
+
+
+class InvalidAnnotations(ServiceError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid-annotations"
+    title = "Invalid annotations"
+
+
+class SameBytesTwice(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "same-bytes-twice"
+    title = "The same image twice"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the image {name} of this upload has the same bytes, and its boxes hold")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledIngest:
+    """Takes labelled images in; the purpose holds for all of them."""
+
+    sessions: Sessions
+    blobs: BlobStore
+    scorer: Scorer
+    max_pixels: int
+    purpose: Purpose
+
+    def run(
+        self, annotations: bytes, find_file: Callable[[str], Reader | None]
+    ) -> LabelledUploadResult:
+        """
+        Store what annotations in COCO's form describe.
+
+        Raises InvalidAnnotations when nothing of the file can be used.
+        """
+        reading = _read_annotations(annotations, find_file)
+        items: list[LabelledUploadItem] = []
+        names: dict[str, str] = {}
+        for start in range(0, len(reading.images), self.scorer.window):
+            window = reading.images[start : start + self.scorer.window]
+            read = self.scorer.map_decode(self._read, window)
+            for image, future in zip(window, read, strict=True):
+                items.append(self._store(image, future, reading.class_names, names))
+        problems = [
+            LabelProblem(item=problem.item, reason=problem.reason, is_refused=problem.is_refused)
+            for problem in reading.problems
+        ]
+        return LabelledUploadResult(
+            class_names=list(reading.class_names), items=items, problems=problems
+        )
+
+    def _read(self, image: LabelledImage) -> ReadImage:
+        return read_image(image.read(), self.max_pixels, None)
+
+    def _store(
+        self,
+        labelled: LabelledImage,
+        future: Future[ReadImage],
+        class_names: tuple[str, ...],
+        names: dict[str, str],
+    ) -> LabelledUploadItem:
+        def add_boxes(session: Session, image: Image) -> None:
+            store.replace_boxes(session, image.id, _rows(image.id, labelled.truth, class_names))
+
+        name = plain_file_name(labelled.name)
+        try:
+            read = future.result()
+            same = names.setdefault(read.sha256, name)
+            if same != name:
+                raise SameBytesTwice(same)
+            image, is_new = store_image(
+                self.sessions,
+                self.blobs,
+                read,
+                file_name=name,
+                purpose=self.purpose,
+                describe=add_boxes,
+            )
+        except ServiceError as error:
+            return LabelledUploadItem(
+                file_name=name, status=error.status, problem=problem_of(error)
+            )
+        return LabelledUploadItem(
+            file_name=name,
+            status=HTTPStatus.CREATED if is_new else HTTPStatus.OK,
+            image_id=image.id,
+            num_boxes=len(labelled.truth.labels),
+        )
+
+
+def list_labelled_images(
+    session: Session, *, split: LabelledSplit, after_id: int, limit: int
+) -> LabelledImagePage:
+    """In order of id."""
+    images = image_service.list_images(
+        session, split=split, source=None, after_id=after_id, limit=limit
+    )
+    boxes = store.boxes_of(session, [image.id for image in images])
+    return LabelledImagePage(
+        items=[
+            LabelledImageOut(
+                image=views.image_out(image), boxes=[_box_out(row) for row in boxes[image.id]]
+            )
+            for image in images
+        ],
+        next_after_id=images[-1].id if len(images) == limit else None,
+    )
+
+
+def _read_annotations(annotations: bytes, find_file: Callable[[str], Reader | None]) -> CocoReading:
+    try:
+        reading = read_coco(json.loads(annotations), find_file)
+    except CocoFormatError as error:
+        raise InvalidAnnotations(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidAnnotations(f"the annotations are not JSON: {error}") from error
+    for name in reading.class_names:
+        if len(name) > MAX_CLASS_NAME_LENGTH or not name.isprintable():
+            raise InvalidAnnotations(
+                f"the class name {name[:50]!r} must be printable and at most "
+                f"{MAX_CLASS_NAME_LENGTH} letters long"
+            )
+    return reading
+
+
+def _rows(image_id: int, truth: GroundTruth, class_names: tuple[str, ...]) -> list[LabelledBox]:
+    return [
+        LabelledBox(
+            image_id=image_id,
+            position=position,
+            class_name=class_names[label - 1],
+            x1=box[0],
+            y1=box[1],
+            x2=box[2],
+            y2=box[3],
+        )
+        for position, (box, label) in enumerate(
+            zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True)
+        )
+    ]
+
+
+def _box_out(row: LabelledBox) -> LabelledBoxOut:
+    return LabelledBoxOut(label=row.class_name, box=Box(x1=row.x1, y1=row.y1, x2=row.x2, y2=row.y2))
