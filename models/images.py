@@ -152,18 +152,15 @@ def _header(image: Image.Image) -> ImageHeader:
 
 def _orientation(image: Image.Image) -> int:
     """1 to 8, or 1 for what is not one; from what the header held, so no pixel is decoded."""
-    if image.format == "TIFF":
-        value = image.tag_v2.get(_ORIENTATION_TAG)  # type: ignore[attr-defined]  # TIFF's own class
-    else:
-        raw = image.info.get("exif")
-        if not isinstance(raw, bytes):
-            return 1
-        exif = Image.Exif()
-        try:
-            exif.load(raw)
-            value = exif.get(_ORIENTATION_TAG)
-        except _PILLOW_ERRORS:  # the pixels are good without it
-            return 1
+    raw = image.info.get("exif")
+    if image.format == "TIFF" or not isinstance(raw, bytes):
+        return 1  # Pillow turns TIFF by itself, its size too
+    exif = Image.Exif()
+    try:
+        exif.load(raw)
+        value = exif.get(_ORIENTATION_TAG)
+    except _PILLOW_ERRORS:  # the pixels are good without it
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

@@ -1,14 +1,18 @@
 """Detector families by name: build one, or rebuild it from its spec."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from torch import nn
-
-from models.detectors import ssd
+from models.detectors import faster_rcnn, fcos, retinanet, ssd
 from models.detectors.detector import AnchorSampler, Detector, PreparedImage, ScoredImage
 from models.detectors.spec import DetectorSpec
-from models.detectors.weights import WeightsUnavailableError, load_lite0_imagenet
+from models.detectors.weights import (
+    WeightsUnavailableError,
+    coco_class_names,
+    find_coco_weights,
+    load_coco,
+    load_imagenet,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -22,76 +26,54 @@ __all__ = [
     "build_from_spec",
 ]
 
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 @dataclass(frozen=True, slots=True)
 class _Architecture:
+    """How it is constructed, and its own numbers; mean and std are ImageNet's if not said."""
+
     construct: Callable[[DetectorSpec], Detector]
-    defaults: DetectorSpec  # of one class, to be replaced
-    load_imagenet: Callable[[nn.Module], None] | None = None
-
-
-def _known(
-    construct: Callable[[DetectorSpec], Detector],
-    input_size: tuple[int, int],
-    *,
-    image_mean: tuple[float, float, float] = _IMAGENET_MEAN,
-    image_std: tuple[float, float, float] = _IMAGENET_STD,
-    score_threshold: float,
-    nms_threshold: float,
-    detections_per_image: int,
-    antialias: bool = False,
-    load_imagenet: Callable[[nn.Module], None] | None = None,
-) -> _Architecture:
-    defaults = DetectorSpec(
-        architecture="",
-        class_names=("object",),
-        input_size=input_size,
-        image_mean=image_mean,
-        image_std=image_std,
-        score_threshold=score_threshold,
-        nms_threshold=nms_threshold,
-        detections_per_image=detections_per_image,
-        antialias=antialias,
-    )
-    return _Architecture(construct, defaults, load_imagenet)
+    input_size: tuple[int, int]
+    score_threshold: float
+    nms_threshold: float
+    detections_per_image: int
+    image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    antialias: bool = False
 
 
 # torchvision's own numbers for its own architectures
 _KNOWN = {
-    "ssdlite320_mobilenet_v3_large": _known(
-        ssd.torchvision_ssdlite,
-        (320, 320),
+    "ssdlite320_mobilenet_v3_large": _Architecture(
+        construct=ssd.torchvision_ssdlite,
+        input_size=(320, 320),
         image_mean=(0.5, 0.5, 0.5),
         image_std=(0.5, 0.5, 0.5),
         score_threshold=0.001,
         nms_threshold=0.55,
         detections_per_image=300,
     ),
-    "ssd300_vgg16": _known(
-        ssd.torchvision_ssd300,
-        (300, 300),
+    "ssd300_vgg16": _Architecture(
+        construct=ssd.torchvision_ssd300,
+        input_size=(300, 300),
         image_mean=(0.48235, 0.45882, 0.40784),
         image_std=(1 / 255, 1 / 255, 1 / 255),
         score_threshold=0.01,
         nms_threshold=0.45,
         detections_per_image=200,
     ),
-    "ssd_efficientnet_lite0": _known(
-        ssd.efficientnet_lite0_ssd,
-        (256, 256),
+    "ssd_efficientnet_lite0": _Architecture(
+        construct=ssd.efficientnet_lite0_ssd,
+        input_size=(256, 256),
         image_mean=(127 / 255, 127 / 255, 127 / 255),
         image_std=(128 / 255, 128 / 255, 128 / 255),
         score_threshold=0.05,
         nms_threshold=0.5,
         detections_per_image=100,
         antialias=True,
-        load_imagenet=load_lite0_imagenet,
     ),
-    "ssd_small": _known(
-        ssd.small_ssd,
-        (160, 160),
+    "ssd_small": _Architecture(
+        construct=ssd.small_ssd,
+        input_size=(160, 160),
         image_mean=(0.5, 0.5, 0.5),
         image_std=(0.25, 0.25, 0.25),
         score_threshold=0.05,
@@ -99,13 +81,41 @@ _KNOWN = {
         detections_per_image=100,
         antialias=True,
     ),
+    "retinanet_resnet50_fpn_v2": _Architecture(
+        construct=retinanet.resnet50_fpn_v2,
+        input_size=(800, 1333),
+        score_threshold=0.05,
+        nms_threshold=0.5,
+        detections_per_image=300,
+    ),
+    "fcos_resnet50_fpn": _Architecture(
+        construct=fcos.resnet50_fpn,
+        input_size=(800, 1333),
+        score_threshold=0.2,
+        nms_threshold=0.6,
+        detections_per_image=100,
+    ),
+    "fasterrcnn_resnet50_fpn_v2": _Architecture(
+        construct=faster_rcnn.resnet50_fpn_v2,
+        input_size=(800, 1333),
+        score_threshold=0.05,
+        nms_threshold=0.5,
+        detections_per_image=100,
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": _Architecture(
+        construct=faster_rcnn.mobilenet_v3_large_320_fpn,
+        input_size=(320, 640),
+        score_threshold=0.05,
+        nms_threshold=0.5,
+        detections_per_image=100,
+    ),
 }
 ARCHITECTURES = tuple(_KNOWN)
 
 
 def build(
     architecture: str,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None = None,
     *,
     weights: str | None = None,
     input_size: tuple[int, int] | None = None,
@@ -120,36 +130,46 @@ def build(
     A new detector; the same torch seed gives the same weights.
 
     `architecture` is one of `ARCHITECTURES`; `class_names` are the object classes in label order,
-    background left out. `weights` None starts from random weights, "imagenet" from a trunk trained
-    on ImageNet. The others are fields of `DetectorSpec`: None takes the architecture's own number,
-    and for `freeze_batch_norm` True if `weights` are given.
+    background left out. `weights` are
 
-    Raises ValueError for an unknown name or a value out of range, WeightsUnavailableError (one of
-    its children) for weights that cannot be had.
+    - None: random;
+    - "imagenet": a trunk trained on ImageNet under a new head;
+    - "COCO_V1" or "DEFAULT": torchvision's own detector. It is kept whole if `class_names` is
+      None or its very categories; else the layers whose outputs are classes are new.
+
+    The others are fields of `DetectorSpec`: None takes the architecture's own number, and for
+    `freeze_batch_norm` True if `weights` are given.
+
+    Raises ValueError for an unknown name or a value out of range, and WeightsUnavailableError (one
+    of its children) for weights that cannot be downloaded.
     """
     known = _find(architecture)
-    given = {
-        "input_size": input_size,
-        "image_mean": image_mean,
-        "image_std": image_std,
-        "score_threshold": score_threshold,
-        "nms_threshold": nms_threshold,
-        "detections_per_image": detections_per_image,
-    }
+    coco = None if weights is None else find_coco_weights(architecture, weights)
+    if weights is not None and weights.lower() != "imagenet" and coco is None:
+        raise ValueError(f"{architecture} has no weights {weights!r}")
+    if class_names is None:
+        if coco is None:
+            raise ValueError("class_names can be left out only for weights that have their own")
+        class_names = coco_class_names(coco)
     if freeze_batch_norm is None:
         freeze_batch_norm = weights is not None
-    spec = replace(
-        known.defaults,
+    spec = DetectorSpec(
         architecture=architecture,
         class_names=tuple(class_names),
+        input_size=input_size or known.input_size,
+        image_mean=image_mean or known.image_mean,
+        image_std=image_std or known.image_std,
+        score_threshold=known.score_threshold if score_threshold is None else score_threshold,
+        nms_threshold=known.nms_threshold if nms_threshold is None else nms_threshold,
+        detections_per_image=detections_per_image or known.detections_per_image,
+        antialias=known.antialias,
         freeze_batch_norm=freeze_batch_norm,
-        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]  # names and types are those of the signature
     )
     detector = known.construct(spec)
-    if weights is not None:
-        if weights.lower() != "imagenet" or known.load_imagenet is None:
-            raise ValueError(f"{architecture} has no weights {weights!r}")
-        known.load_imagenet(detector.network)
+    if coco is not None:
+        load_coco(detector, coco)
+    elif weights is not None:
+        load_imagenet(detector)
     return detector
 
 

@@ -63,6 +63,7 @@ class Detector(nn.Module, ABC):
 
     keeps_aspect = False
     size_divisor = 1  # padded sides of a batch are multiples of it
+    class_layers: str  # pattern of the state dict's names whose shapes follow the classes
 
     image_mean: Tensor
     image_std: Tensor
@@ -191,6 +192,10 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def score(self, batch: ImageList) -> list[ScoredImage]:
         """Log-odds before any threshold, and thresholded detections, of a collated batch."""
+
+
+def no_detections() -> Detections:
+    return Detections(torch.zeros((0, 4)), torch.zeros((0,)), torch.zeros((0,), dtype=torch.int64))
 
 
 def box_scale(from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from models.detections import Detections
 from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
-from models.detectors.detector import Detector, ScoredImage
+from models.detectors.detector import Detector, ScoredImage, no_detections
 from models.detectors.scores import can_exceed, softmax_log_odds
 from models.detectors.spec import DetectorSpec
 
@@ -28,6 +28,7 @@ class SSDDetector(Detector):
     cannot drown the positives of the others however many anchors they add.
     """
 
+    class_layers = r"head\.classification_head\.module_list\.\d+\.(1\.)?(weight|bias)"
     network: SSD
 
     def __init__(self, spec: DetectorSpec, network: SSD, trunk: nn.Module) -> None:
@@ -114,12 +115,7 @@ class SSDDetector(Detector):
     def score(self, batch: ImageList) -> list[ScoredImage]:
         logits, regression, anchors = self._heads(batch)
         log_odds = softmax_log_odds(logits).amax(-1).tolist()
-        empty = Detections(
-            logits.new_zeros((0, 4)),
-            logits.new_zeros((0,)),
-            torch.zeros(0, dtype=torch.int64, device=logits.device),
-        )
-        scored = [ScoredImage(value, empty) for value in log_odds]
+        scored = [ScoredImage(value, no_detections()) for value in log_odds]
         rows = [i for i, v in enumerate(log_odds) if can_exceed(v, self.spec.score_threshold)]
         found = self.network.postprocess_detections(
             {"cls_logits": logits[rows], "bbox_regression": regression[rows]},

@@ -1,16 +1,114 @@
-"""Pretrained weights by name: torchvision's, and ImageNet trunks."""
+"""Pretrained weights by name: torchvision's own, and trunks trained on ImageNet."""
 
-from torch import nn
+import re
+from pickle import UnpicklingError
+
+from torch import Tensor, nn
+from torchvision.models import (
+    MobileNet_V3_Large_Weights,
+    ResNet50_Weights,
+    VGG16_Weights,
+    WeightsEnum,
+    get_model_weights,
+)
 
 from models.detectors.backbones import lite0_imagenet_weights
+from models.detectors.detector import Detector
 
 
 class WeightsUnavailableError(ValueError):
     """Weights that exist by name could not be had here; the text says what to do instead."""
 
 
-def load_lite0_imagenet(network: nn.Module) -> None:
-    """Fill the trunk of `ssd_efficientnet_lite0`; what only the classifier needs is left out."""
-    state = lite0_imagenet_weights()
-    trunk: nn.Module = network.backbone.trunk  # type: ignore[assignment,union-attr]  # built by us
-    trunk.load_state_dict({name: state[name] for name in trunk.state_dict()})
+def find_coco_weights(architecture: str, name: str) -> WeightsEnum | None:
+    """Torchvision's weights of that name, such as "COCO_V1" or "DEFAULT"; None if unknown."""
+    try:
+        known: type[WeightsEnum] = get_model_weights(architecture)
+    except ValueError:  # an architecture of ours
+        return None
+    found: WeightsEnum | None = known.__members__.get(name.upper())
+    return found
+
+
+def coco_class_names(weights: WeightsEnum) -> tuple[str, ...]:
+    """Their categories in label order; the numbers that COCO left free are named apart."""
+    categories = weights.meta["categories"][1:]
+    return tuple(
+        f"N/A {label}" if name == "N/A" else name for label, name in enumerate(categories, start=1)
+    )
+
+
+def load_coco(detector: Detector, weights: WeightsEnum) -> None:
+    """
+    Fill a detector with torchvision's weights.
+
+    If its class names are not the weights' own, the layers whose outputs are classes stay new.
+
+    Raises WeightsUnavailableError if they cannot be downloaded.
+    """
+    state = _download(weights)
+    if detector.spec.class_names != coco_class_names(weights):
+        pattern = re.compile(detector.class_layers)
+        state = {name: tensor for name, tensor in state.items() if not pattern.fullmatch(name)}
+        own = detector.network.state_dict()
+        state |= {name: tensor for name, tensor in own.items() if pattern.fullmatch(name)}
+    _load(detector.network, state)
+
+
+def load_imagenet(detector: Detector) -> None:
+    """
+    Fill a detector's trunk with weights trained to classify ImageNet.
+
+    Raises WeightsUnavailableError if they cannot be downloaded, ValueError if there are none.
+    """
+    architecture, network = detector.spec.architecture, detector.network
+    if architecture == "ssd_efficientnet_lite0":
+        _load(network.get_submodule("backbone.trunk"), lite0_imagenet_weights())
+    elif architecture == "ssd300_vgg16":
+        _load_vgg16(network.get_submodule("backbone"), _download(VGG16_Weights.IMAGENET1K_FEATURES))
+    elif architecture.endswith(("resnet50_fpn", "resnet50_fpn_v2")):
+        _load(network.get_submodule("backbone.body"), _download(ResNet50_Weights.IMAGENET1K_V1))
+    elif architecture == "fasterrcnn_mobilenet_v3_large_320_fpn":
+        state = _download(MobileNet_V3_Large_Weights.IMAGENET1K_V1)
+        _load(
+            network.get_submodule("backbone.body"),
+            {n.removeprefix("features."): t for n, t in state.items()},
+        )
+    else:
+        raise ValueError(f"there are no ImageNet weights for the trunk of {architecture}")
+
+
+def _download(weights: WeightsEnum) -> dict[str, Tensor]:
+    """From torch's cache, or from torchvision's server with its digest checked."""
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(
+            progress=False, check_hash=True, weights_only=True, map_location="cpu"
+        )
+    except (OSError, RuntimeError, UnpicklingError) as error:
+        raise WeightsUnavailableError(
+            f"the weights {weights} could not be downloaded from {weights.url} ({error}). Fetch "
+            "the file elsewhere, then put it into torch's cache (the folder checkpoints below "
+            "TORCH_HOME/hub), or build the detector there, save it with save_checkpoint and "
+            "upload that safetensors file"
+        ) from error
+    return state
+
+
+def _load(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load what the module has; only a count of batches, which old weights lack, may be missing."""
+    names = set(module.state_dict())
+    outcome = module.load_state_dict(
+        {name: tensor for name, tensor in state.items() if name in names}, strict=False
+    )
+    missing = [n for n in outcome.missing_keys if not n.endswith("num_batches_tracked")]
+    if missing:
+        raise ValueError(f"the weights lack {len(missing)} tensors, among them {missing[0]}")
+
+
+def _load_vgg16(backbone: nn.Module, state: dict[str, Tensor]) -> None:
+    """The 13 convolutions in their order; torchvision's SSD gives them names of its own."""
+    tensors = [tensor for name, tensor in state.items() if name.startswith("features.")]
+    names = [name for name in backbone.state_dict() if re.match(r"features\.|extra\.0\.", name)]
+    outcome = backbone.load_state_dict(dict(zip(names, tensors, strict=False)), strict=False)
+    if outcome.unexpected_keys or len(tensors) != 26:
+        raise ValueError(f"VGG-16 has 26 tensors of convolutions, these weights {len(tensors)}")

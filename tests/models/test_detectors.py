@@ -6,51 +6,60 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.detectors import ARCHITECTURES, Detector, build
+from models.detectors import AnchorSampler, Detector
 from models.detectors.scores import can_exceed, softmax_log_odds
+from tests.models.conftest import build_small, draw_images
 
 OBJECT = {"boxes": torch.tensor([[20.0, 30.0, 90.0, 100.0]]), "labels": torch.tensor([2])}
 EMPTY = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int64)}
 BATCHES = {"empty only": [EMPTY, EMPTY], "mixed": [OBJECT, EMPTY], "objects only": [OBJECT] * 2}
 
 
-# seconds per step on a small machine
-HEAVY = {"ssd300_vgg16"}
+def _ten_hardest(labels: list[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    negative = []
+    for image_labels, image_prob in zip(
+        labels, torch.split(prob, [len(image) for image in labels]), strict=True
+    ):
+        background = image_prob.masked_fill(image_labels != 0, -1)
+        negative.append(background >= background.topk(10).values[-1])
+    return [image_labels > 0 for image_labels in labels], negative
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ())
-        for name in ARCHITECTURES
-    ],
-)
-def detector(request: pytest.FixtureRequest) -> Detector:
-    torch.manual_seed(0)
-    return build(request.param, ["cat", "dog"])
+def _nothing(labels: list[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    return ([torch.zeros_like(image, dtype=torch.bool) for image in labels],) * 2
 
 
-def _images(count: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [
-        torch.randint(0, 256, (3, 110, 130), dtype=torch.uint8, generator=generator)
-        for _ in range(count)
-    ]
+@pytest.fixture(scope="module")
+def untrained(family: str) -> Detector:
+    return build_small(family)
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-def test_every_batch_teaches(detector: Detector, batch: str) -> None:
-    detector.train()
+@pytest.mark.parametrize("sampler", [None, _ten_hardest])
+def test_every_batch_teaches(
+    untrained: Detector, batch: str, sampler: AnchorSampler | None
+) -> None:
+    detector = untrained.train()
+    detector.sampler = sampler
     detector.zero_grad()
 
-    losses = detector(_images(2), BATCHES[batch])
+    losses = detector(draw_images([(110, 130)] * 2), BATCHES[batch])
     torch.autograd.backward(list(losses.values()))
 
     assert all(math.isfinite(loss.item()) for loss in losses.values())
-    grads = [p.grad for p in detector.parameters() if p.grad is not None]
-    norm = torch.stack([grad.norm() for grad in grads]).norm()
-    assert math.isfinite(norm.item())
+    gradients = [p.grad.norm() for p in detector.parameters() if p.grad is not None]
+    norm = torch.stack(gradients).norm().item()
+    assert math.isfinite(norm)
     assert norm > 0
+
+
+def test_a_sampler_may_choose_nothing(untrained: Detector) -> None:
+    untrained.train()
+    untrained.sampler = _nothing
+
+    losses = untrained(draw_images([(110, 130)] * 2), BATCHES["mixed"])
+
+    assert all(math.isfinite(loss.item()) for loss in losses.values())
 
 
 def test_softmax_log_odds_are_exact_where_probabilities_are_all_one() -> None:

@@ -1,0 +1,244 @@
+"""Faster R-CNN over torchvision's module."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection import (
+    FasterRCNN,
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+)
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import concat_box_prediction_layers
+
+from models.detections import Detections
+from models.detectors.detector import Detector, ScoredImage, no_detections
+from models.detectors.scores import can_exceed, softmax_log_odds
+from models.detectors.spec import DetectorSpec
+
+_SMOOTH_L1_BETA = 1 / 9  # torchvision's, for both stages
+
+
+class FasterRCNNDetector(Detector):
+    """
+    Faster R-CNN (Ren et al. 2015, arXiv:1506.01497).
+
+    torchvision's samplers see labels only. Here a `sampler` also sees scores, in both stages: of
+    the anchors their objectness, of the proposals the class probabilities, for which all
+    proposals pass the box head once more without gradients. Without a sampler torchvision's
+    random balance is used, which fills an image without objects with background.
+
+    The proposal network's own score threshold, where there is one, only gates detections; it is
+    not applied to the highest score, nor in training, so that no image is left without proposals.
+    """
+
+    keeps_aspect = True
+    size_divisor = 32
+    class_layers = r"roi_heads\.box_predictor\..*"
+    network: FasterRCNN
+
+    def __init__(self, spec: DetectorSpec, network: FasterRCNN, trunk: nn.Module) -> None:
+        super().__init__(spec, network, trunk)
+        self.proposal_threshold: float = network.rpn.score_thresh
+        network.rpn.score_thresh = 0.0
+
+    def _features(self, batch: ImageList) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = self.network.backbone(batch.tensors)
+        return features
+
+    def _propose(
+        self, batch: ImageList, features: dict[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, list[Tensor]]]:
+        """Proposals [N_i, 4] with their objectness, and what the first stage's loss needs."""
+        rpn = self.network.rpn
+        levels = list(features.values())
+        objectness, offsets = rpn.head(levels)
+        anchors = rpn.anchor_generator(batch, levels)
+        level_sizes = [math.prod(level.shape[1:]) for level in objectness]
+        objectness, offsets = concat_box_prediction_layers(objectness, offsets)
+        objectness, offsets = objectness.float(), offsets.float()
+        boxes = rpn.box_coder.decode(offsets.detach(), anchors).view(len(anchors), -1, 4)
+        proposals, scores = rpn.filter_proposals(boxes, objectness, batch.image_sizes, level_sizes)
+        return proposals, scores, (objectness.flatten(), offsets, anchors)
+
+    def _classify(
+        self, features: dict[str, Tensor], proposals: list[Tensor], batch: ImageList
+    ) -> tuple[Tensor, Tensor]:
+        roi = self.network.roi_heads
+        pooled = roi.box_roi_pool(features, proposals, batch.image_sizes)
+        logits, offsets = roi.box_predictor(roi.box_head(pooled))
+        return logits.float(), offsets.float()
+
+    def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        features = self._features(batch)
+        proposals, _, first_stage = self._propose(batch, features)
+        return {
+            **self._proposal_losses(*first_stage, targets),
+            **self._box_losses(features, proposals, batch, targets),
+        }
+
+    def _choose(
+        self,
+        labels: list[Tensor],
+        foreground_prob: Callable[[], Tensor],
+        default: Callable[[list[Tensor]], tuple[list[Tensor], list[Tensor]]],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        if self.sampler is None:
+            positive, negative = default(labels)
+        else:
+            positive, negative = self.sampler(labels, foreground_prob())
+        return [mask.bool() for mask in positive], [mask.bool() for mask in negative]
+
+    def _proposal_losses(
+        self,
+        objectness: Tensor,
+        offsets: Tensor,
+        anchors: list[Tensor],
+        targets: list[dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        rpn = self.network.rpn
+        float_labels, matched_boxes = rpn.assign_targets_to_anchors(anchors, targets)
+        labels = [image_labels.long() for image_labels in float_labels]
+        positive, negative = self._choose(
+            labels, lambda: objectness.detach().sigmoid(), rpn.fg_bg_sampler
+        )
+        on, off = torch.cat(positive), torch.cat(negative)
+        chosen = on | off
+        count = max(1, int(chosen.sum()))
+        wanted = torch.cat(rpn.box_coder.encode(matched_boxes, anchors))
+        loss = functional.binary_cross_entropy_with_logits(
+            objectness, on.to(objectness.dtype), reduction="none"
+        )
+        return {
+            "loss_objectness": (loss * (on + self.negative_weight * off)).sum() / count,
+            "loss_rpn_box_reg": functional.smooth_l1_loss(
+                offsets[on], wanted[on], beta=_SMOOTH_L1_BETA, reduction="sum"
+            )
+            / count,
+        }
+
+    def _box_losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        batch: ImageList,
+        targets: list[dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        roi = self.network.roi_heads
+        boxes, classes = [t["boxes"] for t in targets], [t["labels"] for t in targets]
+        proposals = roi.add_gt_proposals(proposals, boxes)
+        matched, labels = roi.assign_targets_to_proposals(proposals, boxes, classes)
+        positive, negative = self._choose(
+            labels,
+            lambda: self._proposal_foreground_prob(features, proposals, batch),
+            roi.fg_bg_sampler,
+        )
+        chosen = [on | off for on, off in zip(positive, negative, strict=True)]
+        proposals = [p[c] for p, c in zip(proposals, chosen, strict=True)]
+        label = torch.cat(labels)[torch.cat(chosen)]
+        if not len(label):
+            zero = torch.stack([level.sum() for level in features.values()]).sum() * 0
+            return {"loss_classifier": zero, "loss_box_reg": zero}
+
+        logits, offsets = self._classify(features, proposals, batch)
+        loss = functional.cross_entropy(logits, label, reduction="none")
+        weight = torch.where(label == 0, self.negative_weight, 1.0)
+        on = (label > 0).nonzero().flatten()
+        objects = [
+            b[m[c]] if len(b) else p
+            for b, m, c, p in zip(boxes, matched, chosen, proposals, strict=True)
+        ]
+        wanted = torch.cat(roi.box_coder.encode(objects, proposals))
+        per_class = offsets.view(len(label), -1, 4)
+        return {
+            "loss_classifier": (loss * weight).sum() / len(label),
+            "loss_box_reg": functional.smooth_l1_loss(
+                per_class[on, label[on]], wanted[on], beta=_SMOOTH_L1_BETA, reduction="sum"
+            )
+            / len(label),
+        }
+
+    @torch.no_grad()
+    def _proposal_foreground_prob(
+        self, features: dict[str, Tensor], proposals: list[Tensor], batch: ImageList
+    ) -> Tensor:
+        """Float [sum N_i]; the box head in eval mode, so that its BatchNorm learns nothing."""
+        head = self.network.roi_heads.box_head
+        was_training = head.training
+        head.eval()
+        logits, _ = self._classify(features, proposals, batch)
+        head.train(was_training)
+        return logits.softmax(-1)[:, 1:].amax(-1)
+
+    def score(self, batch: ImageList) -> list[ScoredImage]:
+        features = self._features(batch)
+        proposals, objectness, _ = self._propose(batch, features)
+        logits, offsets = self._classify(features, proposals, batch)
+        counts = [len(boxes) for boxes in proposals]
+        log_odds = torch.split(softmax_log_odds(logits), counts)
+        rows = zip(
+            proposals,
+            objectness,
+            torch.split(logits, counts),
+            torch.split(offsets, counts),
+            log_odds,
+            batch.image_sizes,
+            _is_finite(features),
+            strict=True,
+        )
+        return [self._score_image(*row) for row in rows]
+
+    def _score_image(
+        self,
+        proposals: Tensor,
+        objectness: Tensor,
+        logits: Tensor,
+        offsets: Tensor,
+        log_odds: Tensor,
+        image_size: tuple[int, int],
+        is_finite: bool,
+    ) -> ScoredImage:
+        if not is_finite:  # proposals that are not numbers are dropped, and would hide it
+            return ScoredImage(math.nan, no_detections())
+        best = log_odds.max().item() if len(log_odds) else None
+        keep = objectness >= self.proposal_threshold
+        if best is None or not can_exceed(best, self.spec.score_threshold) or not keep.any():
+            return ScoredImage(best, no_detections())
+        boxes, scores, labels = self.network.roi_heads.postprocess_detections(
+            logits[keep], offsets[keep], [proposals[keep]], [image_size]
+        )
+        return ScoredImage(best, Detections(boxes[0], scores[0], labels[0]))
+
+
+def _is_finite(features: dict[str, Tensor]) -> list[bool]:
+    """For each image of the batch, whether all its features are."""
+    levels = [level.isfinite().flatten(1).all(dim=1) for level in features.values()]
+    finite: list[bool] = torch.stack(levels).all(dim=0).tolist()
+    return finite
+
+
+def mobilenet_v3_large_320_fpn(spec: DetectorSpec) -> Detector:
+    return _over(fasterrcnn_mobilenet_v3_large_320_fpn, spec)
+
+
+def resnet50_fpn_v2(spec: DetectorSpec) -> Detector:
+    return _over(fasterrcnn_resnet50_fpn_v2, spec)
+
+
+def _over(construct: Callable[..., FasterRCNN], spec: DetectorSpec) -> Detector:
+    network = construct(
+        weights=None,
+        weights_backbone=None,
+        num_classes=len(spec.class_names) + 1,
+        min_size=spec.input_size[0],
+        max_size=spec.input_size[1],
+        image_mean=list(spec.image_mean),
+        image_std=list(spec.image_std),
+        box_score_thresh=spec.score_threshold,
+        box_nms_thresh=spec.nms_threshold,
+        box_detections_per_img=spec.detections_per_image,
+    )
+    return FasterRCNNDetector(spec, network, network.backbone.body)

@@ -1,0 +1,145 @@
+"""FCOS over torchvision's module."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection import FCOS, fcos_resnet50_fpn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import generalized_box_iou_loss
+
+from models.detectors.detector import Detector, ScoredImage
+from models.detectors.focal import focal_loss_of_all, loss_of_sampled
+from models.detectors.retinanet import matched_labels, score_levels
+from models.detectors.scores import sigmoid_product_log_odds
+from models.detectors.spec import DetectorSpec
+
+
+class FCOSDetector(Detector):
+    """
+    FCOS (Tian et al. 2019, arXiv:1904.01355): one anchor, really a point, per cell.
+
+    Its score is sqrt(class probability * centerness). Focal loss over all points without a
+    sampler, binary cross entropy of the chosen ones with it. Centerness and boxes learn from
+    positives only, and column 0 of the head is never scored, as in `RetinaNetDetector`.
+    """
+
+    keeps_aspect = True
+    size_divisor = 32
+    class_layers = r"head\.classification_head\.cls_logits\.(weight|bias)"
+    network: FCOS
+
+    def _heads(self, batch: ImageList) -> tuple[dict[str, Tensor], list[Tensor], list[int]]:
+        features = list(self.network.backbone(batch.tensors).values())
+        outputs = {name: out.float() for name, out in self.network.head(features).items()}
+        anchors = self.network.anchor_generator(batch, features)
+        return outputs, anchors, [level.shape[-2] * level.shape[-1] for level in features]
+
+    def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        outputs, anchors, level_sizes = self._heads(batch)
+        radius = self.network.center_sampling_radius
+        matched = torch.stack(
+            [
+                match_points(a, t["boxes"], level_sizes, radius)
+                for a, t in zip(anchors, targets, strict=True)
+            ]
+        )
+        labels = matched_labels(matched, targets)
+        on = matched >= 0
+        boxes = _matched_boxes(matched, targets)
+        points = torch.stack(anchors)[on]
+        num_positive = max(1, len(boxes))
+        predicted = self.network.box_coder.decode(outputs["bbox_regression"][on], points)
+        return {
+            "classification": self._classification_loss(outputs, labels),
+            "bbox_regression": generalized_box_iou_loss(predicted, boxes, reduction="sum")
+            / num_positive,
+            "bbox_ctrness": functional.binary_cross_entropy_with_logits(
+                outputs["bbox_ctrness"].squeeze(-1)[on], centerness(points, boxes), reduction="sum"
+            )
+            / num_positive,
+        }
+
+    def _classification_loss(self, outputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+        logits = outputs["cls_logits"]
+        if self.sampler is None:
+            return focal_loss_of_all(logits, labels, self.negative_weight)
+        log_prob = functional.logsigmoid(logits.detach()[..., 1:].amax(-1, keepdim=True))
+        log_prob = log_prob + functional.logsigmoid(outputs["bbox_ctrness"].detach())
+        positive, negative = self.sampler(list(labels), (0.5 * log_prob).exp().flatten())
+        return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
+
+    def score(self, batch: ImageList) -> list[ScoredImage]:
+        outputs, anchors, level_sizes = self._heads(batch)
+        best = outputs["cls_logits"][..., 1:].amax(-1)
+        log_odds = sigmoid_product_log_odds(best, outputs["bbox_ctrness"].squeeze(-1))
+        outputs["cls_logits"][..., 0] = -torch.inf
+        return score_levels(self, batch, outputs, anchors, level_sizes, log_odds.amax(-1).tolist())
+
+
+def match_points(
+    anchors: Tensor, boxes: Tensor, level_sizes: list[int], center_radius: float
+) -> Tensor:
+    """
+    The object that each point is to predict: int64 [A], -1 for none.
+
+    A point belongs to the smallest box that it lies in, near the box's centre (within
+    `center_radius` strides on both axes), whose farthest side is 4 to 8 strides away; the first
+    level takes all nearer ones, the last all farther ones.
+
+    Args:
+        anchors: float [A, 4], squares of one stride around the points.
+        boxes: float [M, 4].
+        center_radius: in strides.
+        level_sizes: how many of the A belong to each level, finest first.
+
+    Source: FCOS section 3.2 and its centre sampling, with torchvision's bounds per level.
+    """
+    if not len(boxes):
+        return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
+    points = (anchors[:, None, :2] + anchors[:, None, 2:]) / 2
+    stride = (anchors[:, 2] - anchors[:, 0]).unsqueeze(1)
+    sides = torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), dim=-1)
+    inside = sides.amin(-1) > 0
+    to_center = (points - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(-1)
+
+    nearest, farthest = stride * 4, stride * 8
+    nearest[: level_sizes[0]] = 0
+    farthest[-level_sizes[-1] :] = torch.inf
+    reach = sides.amax(-1)
+    fits = inside & (to_center < center_radius * stride) & (reach > nearest) & (reach < farthest)
+
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    smallest, index = areas.expand(len(anchors), -1).masked_fill(~fits, torch.inf).min(dim=1)
+    return torch.where(smallest.isinf(), -1, index)
+
+
+def centerness(anchors: Tensor, boxes: Tensor) -> Tensor:
+    """How central points lie in their boxes, in [0, 1]: float [P], for [P, 4] of both."""
+    points = (anchors[:, :2] + anchors[:, 2:]) / 2
+    before, after = points - boxes[:, :2], boxes[:, 2:] - points
+    ratio = torch.minimum(before, after) / torch.maximum(before, after)
+    return ratio.prod(dim=-1).clamp(min=0).sqrt()
+
+
+def _matched_boxes(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
+    """Float [P, 4], the boxes of all matched points in the order of a mask over [B, A]."""
+    return torch.cat(
+        [target["boxes"][match[match >= 0]] for match, target in zip(matched, targets, strict=True)]
+    )
+
+
+def resnet50_fpn(spec: DetectorSpec) -> Detector:
+    network = fcos_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=len(spec.class_names) + 1,
+        min_size=spec.input_size[0],
+        max_size=spec.input_size[1],
+        image_mean=list(spec.image_mean),
+        image_std=list(spec.image_std),
+        score_thresh=spec.score_threshold,
+        nms_thresh=spec.nms_threshold,
+        detections_per_img=spec.detections_per_image,
+    )
+    trunk: nn.Module = network.backbone.body
+    return FCOSDetector(spec, network, trunk)
