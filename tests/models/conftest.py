@@ -1,24 +1,20 @@
 """Small detectors of every family whose scores spread as those of trained ones do."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.detectors import ARCHITECTURES, Detector, build
+from models.inference import predict
 
 HEAVY = {"ssd300_vgg16", "retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn"}
 HEAVY |= {"fasterrcnn_resnet50_fpn_v2"}  # seconds for a step on a small machine
 
-Images = Callable[[list[tuple[int, int]]], list[Tensor]]
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Small tensors gain nothing from two, and lose much where other processes run."""
-    torch.set_num_threads(1)
+# Tensors here are small: more threads only wait for each other, minutes long on a busy machine.
+torch.set_num_threads(1)
 
 
 def build_small(architecture: str, class_names: tuple[str, ...] = ("cat", "dog")) -> Detector:
@@ -30,22 +26,36 @@ def build_small(architecture: str, class_names: tuple[str, ...] = ("cat", "dog")
 
 
 def spread_scores(detector: Detector) -> None:
-    """Settle BatchNorm on noise, and draw class layers anew, so that no two scores are alike."""
+    """Settle BatchNorm on noise and bring class layers to logits of spread 1: no two are alike."""
     norms = [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    detector.train()
     noise = draw_images([(160, 160)] * 2)
+    no_objects = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long()}] * 2
     with torch.no_grad():
-        detector(noise, [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long()}] * 2)
-        for name, parameter in detector.network.named_parameters():
-            if re.fullmatch(detector.class_layers, name) and parameter.ndim > 1:
-                nn.init.normal_(parameter, std=3 / parameter[0].numel() ** 0.5)
+        detector.train()(noise, no_objects)
+        layers = [
+            layer
+            for name, layer in detector.network.named_modules()
+            if isinstance(layer, (nn.Conv2d, nn.Linear))
+            and re.fullmatch(detector.class_layers, f"{name}.weight")
+        ]
+        hooks = [layer.register_forward_hook(_scale_to_unit_spread) for layer in layers]
+        predict(detector.eval(), [detector.preprocess(noise[0])])
+    for hook in hooks:
+        hook.remove()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    detector.eval()
+
+
+def _scale_to_unit_spread(
+    layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...], output: Tensor
+) -> None:
+    layer.weight.data /= output.std()
+    if layer.bias is not None:
+        layer.bias.data.zero_()
 
 
 def draw_images(sizes: list[tuple[int, int]]) -> list[Tensor]:

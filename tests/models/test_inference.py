@@ -52,7 +52,7 @@ def test_detections_are_those_of_torchvision(detector: Detector) -> None:
         with torch.no_grad():
             [expected] = network([image / 255])
         found = prediction.detections
-        assert len(found) > 20
+        assert len(found) > 5
         assert found.scores.max() - found.scores.min() > 0.005
         _assert_same(found, Detections(**expected))
         assert prediction.max_score == pytest.approx(found.scores[0].item(), abs=1e-5)
