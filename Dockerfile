@@ -27,12 +27,14 @@ FROM python:3.11-slim-bookworm
 
 RUN groupadd --gid 10001 hardneg \
     && useradd --uid 10001 --gid hardneg --home-dir /data --shell /usr/sbin/nologin hardneg \
-    && install --directory --owner hardneg --group hardneg /data
+    && install --directory --owner hardneg --group hardneg /data /data/tmp
 COPY --from=build /opt/hardneg /opt/hardneg
 
+# Uploads wait in the volume, for /tmp may be memory; where the folder is missing, Python takes /tmp.
 ENV PATH=/opt/hardneg/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    TMPDIR=/data/tmp \
     HARDNEG_DATA_DIR=/data \
     HARDNEG_PORT=8000
 USER 10001:10001
