@@ -26,16 +26,13 @@ class ScoredImage:
 def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]) -> None:
     """Write or overwrite the scores of images; one that was deleted meanwhile is passed over."""
     by_id = {item.image_id: item for item in scored}
-    splits = dict(
-        session.execute(
-            select(Image.id, Image.split)
-            .where(Image.id.in_(by_id))
-            .order_by(Image.id)
-            .with_for_update(read=True, key_share=True)  # they stay until the scores are in
-        )
-        .tuples()
-        .all()
+    rows = session.execute(
+        select(Image.id, Image.split)
+        .where(Image.id.in_(by_id))
+        .order_by(Image.id)
+        .with_for_update(read=True, key_share=True)  # they stay until the scores are in
     )
+    splits = {image_id: split for image_id, split in rows}
     if not splits:
         return
     session.execute(
