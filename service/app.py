@@ -57,13 +57,14 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         version=_version(),
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
         form_limits={"max_files": settings.max_files},
         responses={
             HTTPStatus.UNPROCESSABLE_ENTITY: {"model": Problem, "description": "Invalid request"},
             **problem_responses(HTTPStatus.UNAUTHORIZED),
         },
     )
+    # Not on the app: there the limit would answer outside the middleware that makes it a problem.
+    app.router.max_body_size = settings.max_body_bytes
     app.state.settings = settings
     app.state.stopping = Event()  # set when the process is told to stop
     add_error_handlers(app)

@@ -52,6 +52,6 @@ def train_red_square_detector(path: Path, *, seed: int = 0, steps: int = 40) -> 
             targets.append({"boxes": torch.tensor([box]).float(), "labels": torch.tensor([label])})
         loss = torch.stack(list(detector(images, targets).values())).sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
     save_checkpoint(detector.eval(), path)

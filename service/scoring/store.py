@@ -32,7 +32,7 @@ def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]
         .order_by(Image.id)
         .with_for_update(read=True, key_share=True)  # they stay until the scores are in
     )
-    splits = {image_id: split for image_id, split in rows}
+    splits = dict(rows.all())
     if not splits:
         return
     session.execute(
