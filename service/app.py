@@ -17,6 +17,7 @@ from service.db import open_engine, open_sessions, read_only
 from service.errors import Problem, add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
 from service.images import endpoints as images
+from service.imports import endpoints as imports
 from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
@@ -77,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
         model_versions.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
         labelled_images.router,
+        imports.add_route(settings.max_import_bytes),
         jobs.router,
     ):
         app.include_router(router, dependencies=[Depends(require_key)])
