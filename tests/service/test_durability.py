@@ -2,12 +2,8 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
@@ -16,6 +12,7 @@ import httpx
 import pytest
 
 from tests.scenes import scene_bytes
+from tests.service.servers import free_port, running_server
 
 KILLS = 20
 
@@ -24,12 +21,12 @@ KILLS = 20
 def test_no_acknowledged_upload_is_lost_to_kill_9(
     database_url: str, tmp_path: Path, checkpoint: Path
 ) -> None:
-    port = _free_port()
+    port = free_port()
     acknowledged: dict[int, str] = {}
     seeds = iter(range(10**9))
 
     for kill in range(KILLS):
-        with _server(database_url, tmp_path, port) as (server, client):
+        with running_server(database_url, tmp_path, port) as (server, client):
             if kill == 0:
                 with checkpoint.open("rb") as file:
                     client.post("/model-versions", files={"checkpoint": file}).raise_for_status()
@@ -42,7 +39,7 @@ def test_no_acknowledged_upload_is_lost_to_kill_9(
             for upload in uploads:
                 upload.join()
 
-    with _server(database_url, tmp_path, port) as (_, client):
+    with running_server(database_url, tmp_path, port) as (_, client):
         found = {
             image_id: client.get(f"/images/{image_id}/content").content for image_id in acknowledged
         }
@@ -72,45 +69,3 @@ def _wait_until_the_pool_is_scored(client: httpx.Client) -> None:
             return
         assert time.monotonic() < deadline, pool
         time.sleep(0.2)
-
-
-@contextmanager
-def _server(
-    database_url: str, data_dir: Path, port: int
-) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    environment = os.environ | {
-        "HARDNEG_DATABASE_URL": database_url,
-        "HARDNEG_DATA_DIR": str(data_dir),
-        "HARDNEG_PORT": str(port),
-        "HARDNEG_EMBEDDED_WORKER": "false",
-        "HARDNEG_DEVICE": "cpu",
-        "HARDNEG_LOG_LEVEL": "warning",
-    }
-    server = subprocess.Popen([sys.executable, "-m", "service", "serve"], env=environment)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            _wait_until_it_answers(server, client)
-            yield server, client
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _wait_until_it_answers(server: subprocess.Popen[bytes], client: httpx.Client) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            client.get("/healthz").raise_for_status()
-        except httpx.TransportError:
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
