@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import hard_negatives, images, model_versions, operation
+from service.commands import demo, hard_negatives, images, model_versions, operation
 
 app = typer.Typer(
     name="hardneg",
@@ -45,6 +45,7 @@ app.add_typer(operation.db, name="db")
 app.add_typer(model_versions.model, name="model")
 app.command("import")(images.import_folder)
 app.command("hard-negatives")(hard_negatives.hard_negatives)
+app.command()(demo.demo)
 
 
 def main() -> None:

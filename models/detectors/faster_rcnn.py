@@ -86,9 +86,10 @@ class FasterRCNNDetector(Detector):
         foreground_prob: Callable[[], Tensor],
         default: Callable[[list[Tensor]], tuple[list[Tensor], list[Tensor]]],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        if self.sampler is not None:
-            return self.sample(self.sampler, labels, foreground_prob())
-        positive, negative = default(labels)
+        if self.sampler is None:
+            positive, negative = default(labels)
+        else:
+            positive, negative = self.sampler(labels, foreground_prob())
         return [mask.bool() for mask in positive], [mask.bool() for mask in negative]
 
     def _proposal_losses(

@@ -75,7 +75,8 @@ def print_table(page: "HardNegativePage") -> None:
     from rich.table import Table
 
     if page.items:
-        table = Table("rank", "max score", "log-odds", "detections", "image", "file", "source")
+        table = Table("rank", "max score", "log-odds", "detections", "image", box=None)
+        table.add_column("file", overflow="fold")
         for item in page.items:
             best = item.detections[:SHOWN_DETECTIONS]
             table.add_row(
@@ -85,7 +86,6 @@ def print_table(page: "HardNegativePage") -> None:
                 ", ".join(f"{found.label} {found.score:.2f}" for found in best),
                 str(item.image.id),
                 item.image.file_name,
-                item.image.source,
             )
         Console().print(table)
     else:

@@ -84,7 +84,7 @@ def list_versions(url: UrlOption = None, api_key: ApiKeyOption = None) -> None:
     if not versions:
         typer.echo("there is no model version yet: add one with `hardneg model add`")
         return
-    table = Table("", "id", "name", "architecture", "classes", "added")
+    table = Table("", "id", "name", "architecture", "classes", "added", box=None)
     for version in versions:
         table.add_row(
             "serves" if version.is_serving else "",

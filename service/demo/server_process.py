@@ -54,7 +54,13 @@ def running_server(
         environment[PREFIX + name] = text
     command = [sys.executable, "-m", "service", "serve"]
     with log_path.open("ab") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C is this process's to handle
+        )
     try:
         _wait_until_alive(server_url(HOST, port), server, log_path)
         yield server

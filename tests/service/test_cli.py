@@ -18,6 +18,7 @@ COMMANDS = [
     ["model", "activate"],
     ["import"],
     ["hard-negatives"],
+    ["demo"],
 ]
 HEAVY = {"alembic", "fastapi", "httpx", "numpy", "PIL", "pydantic", "rich", "sqlalchemy", "torch"}
 

@@ -1,0 +1,81 @@
+import fcntl
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from service.client import Client
+from service.demo.server_process import free_port, is_free
+
+pytestmark = pytest.mark.slow
+
+SMALL = ["--steps", "2", "--pool-size", "12"]
+
+
+def start_demo(folder: Path, port: int, *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "service", "demo", *SMALL, *options),
+            *("--folder", str(folder), "--port", str(port)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_demo_shows_the_main_job_goes_on_from_there_and_stops_at_ctrl_c(tmp_path: Path) -> None:
+    port = free_port()
+
+    with start_demo(tmp_path, port, "--exit") as first:
+        output, errors = first.communicate()
+    assert first.returncode == 0, errors
+    assert "training ssd_small from scratch" in output
+    assert "12 new, 0 known already" in output
+    assert "v1 has scored 12 of 12 images" in output
+    assert is_free(port)
+    with Image.open(tmp_path / "hard-negatives.jpg") as sheet:
+        assert sheet.width > 5 * 256
+
+    with start_demo(tmp_path, port) as second:
+        assert second.stdout is not None
+        shown = []
+        for line in second.stdout:
+            shown.append(line)
+            if "The service runs at" in line:
+                break
+        with Client(f"http://127.0.0.1:{port}") as client:
+            assert len(client.hard_negatives({"n": "5"}).items) == 5
+        second.send_signal(signal.SIGINT)
+        rest, errors = second.communicate()
+    assert second.returncode == 0, errors
+    assert "reusing" in "".join(shown)
+    assert "0 new, 12 known already" in "".join(shown)
+    assert "stopped; the same command starts it again" in rest
+    assert is_free(port)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_else(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        start_demo(tmp_path, taken.getsockname()[1], "--exit") as demo,
+    ):
+        output, errors = demo.communicate()
+
+    assert demo.returncode == 1
+    assert "is taken: choose another --port" in errors
+    assert output == ""
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with start_demo(tmp_path, free_port(), "--exit") as demo:
+            _, errors = demo.communicate()
+
+    assert demo.returncode == 1
+    assert errors.startswith(f"hardneg: another demo runs in {tmp_path}")
