@@ -9,6 +9,8 @@ from models.sampling.arrays import host_array, mask_of
 from models.sampling.hardest import hardest
 from models.sampling.ratio import negatives_by_ratio
 
+PIECE_SIZE = 1 << 18  # logits handled at once: 1 MB
+
 
 class HardMiningCrossEntropyLoss(nn.Module):
     """
@@ -68,11 +70,23 @@ class HardMiningCrossEntropyLoss(nn.Module):
 
 
 def background_loss(logits: Tensor) -> Tensor:
-    """-log softmax(logits)[0], float [B, A] of [B, C, A], image by image to stay in the cache."""
-    loss = torch.empty_like(logits[:, 0], dtype=torch.float32)
-    for row, image in zip(loss, logits, strict=True):
-        image_logits = image.float()
-        torch.sub(image_logits.logsumexp(dim=0), image_logits[0], out=row)
+    """
+    -log softmax(logits)[0] as float32 [B, A] of [B, C, A], without a graph.
+
+    Computed as log sum exp(l_j - l_0), piece by piece to stay in the processor's cache; only
+    anchors where that overflows are given the stable form, which needs one pass more.
+    """
+    num_images, num_classes, num_anchors = logits.shape
+    loss = torch.empty((num_images, num_anchors), device=logits.device)
+    piece = max(1, PIECE_SIZE // max(1, num_classes))
+    for image_loss, image in zip(loss, logits.detach(), strict=True):
+        for part, values in zip(image_loss.split(piece), image.split(piece, dim=1), strict=True):
+            torch.sum((values.float() - values[0].float()).exp_(), dim=0, out=part)
+    loss.log_()
+    overflown = ~loss.isfinite()
+    if overflown.any():
+        exact = logits.detach().transpose(1, 2)[overflown].float()
+        loss[overflown] = exact.logsumexp(dim=1) - exact[:, 0]
     return loss
 
 

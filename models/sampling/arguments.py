@@ -38,19 +38,21 @@ def require_no_nan(name: str, values: NDArray[np.float32]) -> None:
         raise ValueError(f"{name} holds NaN, which has no place in a ranking")
 
 
-def require_flat_and_equal(target_labels: Sequence[Tensor], concat_fg_probs: Tensor) -> None:
-    """Raises ValueError unless the [A_i] of all images add up to one [R]."""
-    require_flat(target_labels)
-    num_anchors = sum(map(len, target_labels))
+def require_flat_and_equal(target_labels: Sequence[Tensor], concat_fg_probs: Tensor) -> list[int]:
+    """The number of anchors of each image; ValueError unless the [A_i] add up to one [R]."""
+    lengths = require_flat(target_labels)
+    num_anchors = sum(lengths)
     if concat_fg_probs.shape != (num_anchors,):
         raise ValueError(
             f"labels of {num_anchors} anchors need foreground probabilities [{num_anchors}], got "
             f"{list(concat_fg_probs.shape)}"
         )
+    return lengths
 
 
-def require_flat(target_labels: Sequence[Tensor]) -> None:
-    """Raises ValueError unless the labels of every image are [A_i]."""
-    if any(labels.ndim != 1 for labels in target_labels):
-        shapes = [list(labels.shape) for labels in target_labels]
-        raise ValueError(f"labels must be [A_i] for each image, got {shapes}")
+def require_flat(target_labels: Sequence[Tensor]) -> list[int]:
+    """The number of anchors of each image; ValueError unless the labels of each are [A_i]."""
+    shapes = [labels.shape for labels in target_labels]
+    if any(len(shape) != 1 for shape in shapes):
+        raise ValueError(f"labels must be [A_i] for each image, got {list(map(list, shapes))}")
+    return [shape[0] for shape in shapes]

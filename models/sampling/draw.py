@@ -14,6 +14,8 @@ def draw(
     Always one whole `torch.randperm`, of which the first `num` are used: so do MONAI, nnDetection
     and torchvision, and equal seeds must give equal draws.
     """
-    device = "cpu" if generator is None else generator.device
-    order = torch.randperm(len(indices), generator=generator, device=device)
-    return indices if num >= len(indices) else indices[order.cpu().numpy()[:num]]
+    if generator is None:
+        order = torch.randperm(len(indices))
+    else:
+        order = torch.randperm(len(indices), generator=generator, device=generator.device).cpu()
+    return indices if num >= len(indices) else indices[order.numpy()[:num]]

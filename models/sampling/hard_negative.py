@@ -81,15 +81,20 @@ class HardNegativeSampler:
         Returns:
             One bool [A_i] mask of chosen positives per image, and one of chosen negatives.
         """
-        require_flat_and_equal(target_labels, concat_fg_probs)
+        lengths = require_flat_and_equal(target_labels, concat_fg_probs)
         probs = host_array(concat_fg_probs)
         require_no_nan("concat_fg_probs", probs)
         positive: list[Tensor] = []
         negative: list[Tensor] = []
-        for images, start, stop in _runs_of_one_length(target_labels):
-            masks = self._select(images, probs[start:stop].reshape(len(images), -1))
+        start = 0
+        for images in _runs_of_one_length(lengths):
+            num_images = images.stop - images.start
+            stop = start + num_images * lengths[images.start]
+            values = probs[start:stop].reshape(num_images, lengths[images.start])
+            masks = self._select(target_labels[images], values)
             positive.extend(masks[0])
             negative.extend(masks[1])
+            start = stop
         return positive, negative
 
     def select_samples_img_list(
@@ -159,7 +164,7 @@ class HardNegativeSampler:
         self, target_labels: Sequence[Tensor], values: NDArray[np.float32]
     ) -> list[list[Tensor]]:
         """Masks of the positives and of the negatives of images of one length."""
-        positives, is_negative = _classify(target_labels, values.shape[1])
+        positives, is_negative = _classify(target_labels)
         nums_negative = [int(np.count_nonzero(image)) for image in is_negative]
         nums_pos = [self._num_pos(len(indices)) for indices in positives]
         nums_neg = list(map(self._num_neg, nums_negative, nums_pos))
@@ -178,32 +183,25 @@ class HardNegativeSampler:
         ]
 
 
-def _runs_of_one_length(images: Sequence[Tensor]) -> list[tuple[Sequence[Tensor], int, int]]:
-    """
-    Images to handle together, and where their anchors start and stop in the batch.
-
-    Neighbours of one length, as many as fit a processor's cache.
-    """
-    runs: list[tuple[Sequence[Tensor], int, int]] = []
-    first = start = stop = 0
-    for i, image in enumerate(images):
-        stop += len(image)
-        is_last = i + 1 == len(images)
-        if is_last or len(images[i + 1]) != len(image) or stop - start + len(image) > RUN_LENGTH:
-            runs.append((images[first : i + 1], start, stop))
-            first, start = i + 1, stop
+def _runs_of_one_length(lengths: list[int]) -> list[slice]:
+    """Images to handle together: neighbours of one length, as many as fit a processor's cache."""
+    runs = []
+    first = 0
+    for i in range(1, len(lengths) + 1):
+        is_full = i == len(lengths) or (i + 1 - first) * lengths[first] > RUN_LENGTH
+        if is_full or lengths[i] != lengths[first]:
+            runs.append(slice(first, i))
+            first = i
     return runs
 
 
 def _classify(
-    target_labels: Sequence[Tensor], num_anchors: int
+    target_labels: Sequence[Tensor],
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
     """Flat indices of the positives of each image, and bool [B, A] of the negatives."""
-    is_negative = np.empty((len(target_labels), num_anchors), dtype=np.bool_)
-    positives = []
-    for i, labels in enumerate(target_labels):
-        array = labels.cpu().numpy()
-        np.equal(array, 0, out=is_negative[i])
-        others = np.flatnonzero(~is_negative[i])  # few: no second pass over all the labels
-        positives.append(others[array[others] >= 1] + i * num_anchors)
-    return positives, is_negative
+    arrays = [labels.numpy(force=True) for labels in target_labels]
+    labels = np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
+    (positive,) = (labels >= 1).reshape(-1).nonzero()
+    bounds = np.searchsorted(positive, np.arange(len(arrays) + 1) * labels.shape[1])
+    per_image = [positive[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return per_image, labels == 0

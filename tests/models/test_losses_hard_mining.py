@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.losses import HardMiningCrossEntropyLoss
+from models.losses.hard_mining import background_loss
 
 
 def random_batch(
@@ -89,6 +90,17 @@ def test_fault_upstream_positives_are_counted_twice_when_negatives_run_out() -> 
     (loss,) = HardMiningCrossEntropyLoss(3)(logits, labels)
 
     assert float(loss) == pytest.approx(5 * math.log(2))
+
+
+@pytest.mark.parametrize("share_large", [0.0, 0.3])
+def test_background_loss_is_stable_for_any_logit(share_large: float) -> None:
+    logits, _ = random_batch(3, 5, 70_000, 0.0)  # more than a piece
+    large = torch.rand(logits.shape, generator=torch.Generator().manual_seed(1)) < share_large
+    logits = torch.where(large, 3e4 * logits, logits)
+
+    loss = background_loss(logits)
+
+    torch.testing.assert_close(loss, -logits.log_softmax(dim=1)[:, 0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
