@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
@@ -14,9 +15,10 @@ from service import health, migrate
 from service.auth import require_key
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions, read_only
-from service.errors import Problem, add_error_handlers, problem_responses
+from service.errors import add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
 from service.images import endpoints as images
+from service.imports import endpoints as imports
 from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
@@ -57,13 +59,11 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         version=_version(),
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
         form_limits={"max_files": settings.max_files},
-        responses={
-            HTTPStatus.UNPROCESSABLE_ENTITY: {"model": Problem, "description": "Invalid request"},
-            **problem_responses(HTTPStatus.UNAUTHORIZED),
-        },
+        responses=problem_responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
     )
+    # Not on the app: there the limit would answer outside the middleware that makes it a problem.
+    app.router.max_body_size = settings.max_body_bytes
     app.state.settings = settings
     app.state.stopping = Event()  # set when the process is told to stop
     add_error_handlers(app)
@@ -76,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         model_versions.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
         labelled_images.router,
+        imports.add_route(settings.max_import_bytes),
         jobs.router,
     ):
         app.include_router(router, dependencies=[Depends(require_key)])
@@ -85,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
     instrumentator = Instrumentator(registry=registry, excluded_handlers=["/metrics", "/healthz"])
     instrumentator.instrument(app)
-    instrumentator.expose(app, tags=["operation"])
+    instrumentator.expose(app, tags=["operation"], response_class=PlainTextResponse)
 
 
 def _version() -> str:

@@ -115,7 +115,9 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
 async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", path=request.url.path, exc_info=error)
     detail = "the service failed on this request; its log has the reason under the request id"
-    return problem_response(_plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    problem = _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    return problem_response(problem, {"X-Request-ID": request_id})
 
 
 def _plain_problem(status_code: int, detail: str) -> Problem:

@@ -51,6 +51,17 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         100_000_000, ge=1, description="Largest image, width × height; more is refused with 413."
     )
+    max_import_bytes: int = Field(
+        8 * 1024**3,
+        ge=1024,
+        description="Largest archive for POST /imports, and the most that one may unpack to.",
+    )
+    max_import_files: int = Field(1_000_000, ge=1, description="Files in one import at most.")
+    import_roots: str = Field(
+        "",
+        description="Folders and bucket prefixes that POST /imports may read, with commas between "
+        "them: `/data/pool,s3://bucket/pool`; empty allows none.",
+    )
     seal_fraction: float = Field(
         0.0,
         ge=0,
@@ -89,6 +100,10 @@ class Settings(BaseSettings):
             if self.database_url.startswith(scheme):
                 return "postgresql+psycopg://" + self.database_url.removeprefix(scheme)
         return self.database_url
+
+    @property
+    def import_root_list(self) -> list[str]:
+        return [root.strip() for root in self.import_roots.split(",") if root.strip()]
 
     @property
     def blob_store_url(self) -> str:

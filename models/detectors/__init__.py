@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from models.detectors import faster_rcnn, fcos, retinanet, ssd
-from models.detectors.detector import AnchorSampler, Detector, PreparedImage, ScoredImage
+from models.detectors.detector import Detector, PreparedImage, ScoredImage
 from models.detectors.spec import DetectorSpec
 from models.detectors.weights import (
     WeightsUnavailableError,
@@ -16,7 +16,6 @@ from models.detectors.weights import (
 
 __all__ = [
     "ARCHITECTURES",
-    "AnchorSampler",
     "Detector",
     "DetectorSpec",
     "PreparedImage",

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +12,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from models.detections import Detections
 from models.detectors.spec import DetectorSpec
-
-AnchorSampler = Callable[[list[Tensor], Tensor], tuple[list[Tensor], list[Tensor]]]
+from models.sampling import AnchorSampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,7 @@ class Detector(nn.Module, ABC):
     Attributes:
         spec: what is needed to rebuild it.
         network: the torchvision-style module; its state dict is what a checkpoint holds.
-        sampler: chooses the anchors that enter the classification loss,
-            `(labels: list of int64 [A_i], foreground_prob: float [sum A_i]) -> (list of bool
-            positive masks [A_i], list of bool negative masks [A_i])`; None is the family's
+        sampler: chooses the anchors that enter the classification loss; None is the family's
             default. Every default gives an image without objects something to learn from.
         negative_weight: weight of background anchors in the classification loss.
     """
@@ -184,6 +181,20 @@ class Detector(nn.Module, ABC):
             "boxes": (boxes.float() * scale.to(boxes.device)).to(self.device),
             "labels": labels.long().to(self.device),
         }
+
+    def sample(
+        self, sampler: AnchorSampler, labels: list[Tensor], foreground_prob: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """
+        Bool masks of the positives and the negatives that enter the loss.
+
+        Where a probability is not finite all do, so that the loss is not finite either and says
+        so itself: a sampler may refuse such numbers.
+        """
+        if not foreground_prob.isfinite().all():
+            return [image >= 1 for image in labels], [image == 0 for image in labels]
+        positive, negative = sampler(labels, foreground_prob)
+        return [mask.bool() for mask in positive], [mask.bool() for mask in negative]
 
     @abstractmethod
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:

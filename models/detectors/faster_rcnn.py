@@ -86,10 +86,9 @@ class FasterRCNNDetector(Detector):
         foreground_prob: Callable[[], Tensor],
         default: Callable[[list[Tensor]], tuple[list[Tensor], list[Tensor]]],
     ) -> tuple[list[Tensor], list[Tensor]]:
-        if self.sampler is None:
-            positive, negative = default(labels)
-        else:
-            positive, negative = self.sampler(labels, foreground_prob())
+        if self.sampler is not None:
+            return self.sample(self.sampler, labels, foreground_prob())
+        positive, negative = default(labels)
         return [mask.bool() for mask in positive], [mask.bool() for mask in negative]
 
     def _proposal_losses(

@@ -65,7 +65,8 @@ class FCOSDetector(Detector):
             return focal_loss_of_all(logits, labels, self.negative_weight)
         log_prob = functional.logsigmoid(logits.detach()[..., 1:].amax(-1, keepdim=True))
         log_prob = log_prob + functional.logsigmoid(outputs["bbox_ctrness"].detach())
-        positive, negative = self.sampler(list(labels), (0.5 * log_prob).exp().flatten())
+        foreground_prob = (0.5 * log_prob).exp().flatten()
+        positive, negative = self.sample(self.sampler, list(labels), foreground_prob)
         return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
 
     def score(self, batch: ImageList) -> list[ScoredImage]:

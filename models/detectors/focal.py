@@ -40,7 +40,7 @@ def loss_of_sampled(
     """
     total = logits.new_zeros(())
     for masks, weight in ((positive, 1.0), (negative, negative_weight)):
-        chosen = torch.stack(masks).bool()
+        chosen = torch.stack(masks)
         wanted = _one_hot(logits[chosen], labels[chosen])
         loss = functional.binary_cross_entropy_with_logits(logits[chosen], wanted, reduction="sum")
         total = total + weight * loss / chosen.sum().clamp(min=1)

@@ -61,7 +61,7 @@ class RetinaNetDetector(Detector):
         if self.sampler is None:
             return focal_loss_of_all(logits, labels, self.negative_weight)
         foreground_prob = logits.detach()[..., 1:].amax(-1).sigmoid()
-        positive, negative = self.sampler(list(labels), foreground_prob.flatten())
+        positive, negative = self.sample(self.sampler, list(labels), foreground_prob.flatten())
         return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
 
     def _regression_loss(

@@ -14,6 +14,10 @@ from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
 from models.detectors.detector import Detector, ScoredImage, no_detections
 from models.detectors.scores import can_exceed, softmax_log_odds
 from models.detectors.spec import DetectorSpec
+from models.sampling import AnchorSampler, RatioSampler
+
+NEGATIVES_PER_POSITIVE = 3.0  # the paper's
+MIN_NEGATIVES = 20  # per image, also where there are no positives
 
 
 class SSDDetector(Detector):
@@ -21,8 +25,8 @@ class SSDDetector(Detector):
     SSD (Liu et al. 2016, arXiv:1512.02325) over torchvision's `SSD` module.
 
     The loss is the paper's but for two things. Negatives are counted per image as 3 per positive
-    *and at least* `min_negatives`: torchvision's count alone gives an image without objects
-    exactly zero loss. And positives and negatives are averaged apart,
+    *and at least* 20: torchvision's count alone gives an image without objects exactly zero loss.
+    And positives and negatives are averaged apart,
     `mean(positives) + negative_weight * mean(negatives)`: with 3 negatives per positive and
     weight 3 this is the paper's sum over the number of positives, but images without objects
     cannot drown the positives of the others however many anchors they add.
@@ -33,8 +37,9 @@ class SSDDetector(Detector):
 
     def __init__(self, spec: DetectorSpec, network: SSD, trunk: nn.Module) -> None:
         super().__init__(spec, network, trunk)
-        self.negatives_per_positive = 3
-        self.min_negatives = 20
+        self.default_sampler: AnchorSampler = RatioSampler(
+            NEGATIVES_PER_POSITIVE, min_negatives=MIN_NEGATIVES
+        )
         self.negative_weight = 3.0
 
     def _heads(self, batch: ImageList) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -49,8 +54,9 @@ class SSDDetector(Detector):
         labels = [_anchor_labels(m, t["labels"]) for m, t in zip(matched, targets, strict=True)]
 
         foreground_prob = logits.detach().softmax(-1)[..., 1:].amax(-1)
-        choose = self.sampler or self._mine
-        positive, negative = choose(labels, foreground_prob.flatten())
+        positive, negative = self.sample(
+            self.sampler or self.default_sampler, labels, foreground_prob.flatten()
+        )
         return {
             "classification": self._classification_loss(logits, labels, positive, negative),
             "bbox_regression": self._regression_loss(regression, anchors, matched, targets),
@@ -63,29 +69,13 @@ class SSDDetector(Detector):
         matched: Tensor = self.network.proposal_matcher(box_iou(boxes, anchors))
         return matched
 
-    def _mine(
-        self, labels: list[Tensor], foreground_prob: Tensor
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """All positives, and of each image the background anchors with the highest probability."""
-        positive = [image_labels >= 1 for image_labels in labels]
-        negative = []
-        probs = foreground_prob.view(len(labels), -1)  # an SSD's images all have the same anchors
-        for image_labels, prob in zip(labels, probs, strict=True):
-            wanted = self.negatives_per_positive * int((image_labels >= 1).sum())
-            background = (image_labels == 0).nonzero().flatten()
-            count = min(max(wanted, self.min_negatives), len(background))
-            mask = torch.zeros_like(image_labels, dtype=torch.bool)
-            mask[background[prob[background].topk(count).indices]] = True
-            negative.append(mask)
-        return positive, negative
-
     def _classification_loss(
         self, logits: Tensor, labels: list[Tensor], positive: list[Tensor], negative: list[Tensor]
     ) -> Tensor:
         flat_logits, flat_labels = logits.flatten(0, 1), torch.cat(labels)
         loss = flat_logits.new_zeros(())
         for masks, weight in ((positive, 1.0), (negative, self.negative_weight)):
-            chosen = torch.cat(masks).bool()
+            chosen = torch.cat(masks)
             total = functional.cross_entropy(
                 flat_logits[chosen], flat_labels[chosen], reduction="sum"
             )

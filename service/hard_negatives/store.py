@@ -11,9 +11,8 @@ from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.schemas import VerdictFilter
 from service.tables import Detection, Image, ImageScore
 
-# Rounding of a probability to double precision moves its log-odds by less than this up to .999;
-# the exact comparison is on max_score, the key only bounds the range that is read.
-KEY_SLACK = 1e-9
+# Log-odds are finite between these; all that lies beyond is in the range that is read.
+LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ def hardest_images(
     return [(score, image) for score, image in session.execute(statement)]
 
 
+# The exact comparison is on max_score; the key beside it bounds the range of the index.
 def _conditions(version_id: int, filters: Filters) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if filters.min_score is not None:
@@ -87,7 +87,7 @@ def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[boo
 
 def _highest_key(min_score: float) -> float:
     """No image with this score or more has a greater key."""
-    return math.inf if min_score <= 0 else -_log_odds(min_score) + _slack(min_score)
+    return math.inf if min_score < LEAST_SCORE else _slack(min_score) - _log_odds(min_score)
 
 
 def _lowest_key(max_score: float) -> float:
@@ -96,11 +96,15 @@ def _lowest_key(max_score: float) -> float:
 
 
 def _log_odds(probability: float) -> float:
-    return math.inf if probability >= 1 else math.log(probability) - math.log1p(-probability)
+    inside = _inside(probability)
+    return math.log(inside) - math.log1p(-inside)
 
 
 def _slack(probability: float) -> float:
     """How far the log-odds of a rounded probability may be off: its spacing over p·(1 - p)."""
-    if not 0 < probability < 1:
-        return 0.0
-    return KEY_SLACK + 4 * math.ulp(probability) / (probability * (1 - probability))
+    inside = _inside(probability)
+    return 4 * math.ulp(inside) / (inside * (1 - inside))
+
+
+def _inside(probability: float) -> float:
+    return min(max(probability, LEAST_SCORE), GREATEST_SCORE)

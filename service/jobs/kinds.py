@@ -30,4 +30,12 @@ class JobKind:
     max_failures: int = 3
 
 
-KINDS: tuple[JobKind, ...] = ()
+def _run_import(job: "RunningJob") -> JobResult:
+    from service.imports.run import run_import
+
+    return run_import(job)
+
+
+IMPORT = JobKind("import", "import", _run_import)
+
+KINDS = (IMPORT,)

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from threading import Event, Lock, Thread
 from typing import Annotated
 
@@ -22,11 +23,13 @@ from service.model_versions.loading import load_version
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer
-from service.tables import Image, ModelVersion
+from service.tables import Image, ModelVersion, utc_now
 
 POLL_S = 1.0
 PAUSE_AFTER_FAILURE_S = 5.0
 SWEEP_EVERY_S = 300.0
+LOOK_EVERY_S = 2.0
+SETTLED_AFTER = timedelta(seconds=5)
 
 log = structlog.get_logger()
 
@@ -161,32 +164,54 @@ class Backlog:
 
 
 class _Sweep:
-    """Goes once through the images that one version has not scored, in order of id."""
+    """
+    Goes through the images that one version has not scored, in order of id.
+
+    Once through all of them now and then, and meanwhile through what was stored since, for
+    instance by an import: but not through the newest, which an upload may be scoring itself.
+    """
 
     def __init__(self) -> None:
         self._version_id: int | None = None
         self._after_id = 0
+        self._takes_all = True
         self._next_at = 0.0
+        self._next_full_at = 0.0
         self._lock = ExitStack()
         self._holds_lock = False
 
     def next_images(
         self, engine: Engine, sessions: Sessions, version_id: int, limit: int
     ) -> Sequence[Image]:
+        now = time.monotonic()
         if version_id != self._version_id:
-            self._version_id, self._after_id, self._next_at = version_id, 0, 0.0
-        if time.monotonic() < self._next_at or not self._take_lock(engine):
+            self._version_id, self._next_at, self._next_full_at = version_id, 0.0, 0.0
+            self._takes_all = False
+        if now < self._next_at or not self._take_lock(engine):
             return []
+        if not self._takes_all and now >= self._next_full_at:
+            self._after_id, self._takes_all = 0, True
         with sessions.begin() as session:
+            newest_id = store.newest_image_id(session)
             images = store.unscored_images(
-                session, version_id, after_id=self._after_id, limit=limit
+                session,
+                version_id,
+                after_id=self._after_id,
+                limit=limit,
+                stored_before=None if self._takes_all else utc_now() - SETTLED_AFTER,
             )
         if images:
             self._after_id = images[-1].id
         else:
-            self._after_id, self._next_at = 0, time.monotonic() + SWEEP_EVERY_S
-            self.release()
+            self._end(now, newest_id)
         return images
+
+    def _end(self, now: float, newest_id: int) -> None:
+        if self._takes_all:
+            self._after_id, self._takes_all = newest_id, False
+            self._next_full_at = now + SWEEP_EVERY_S
+        self._next_at = now + LOOK_EVERY_S
+        self.release()
 
     def release(self) -> None:
         self._lock.close()

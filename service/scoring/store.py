@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, exists, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,16 +27,13 @@ class ScoredImage:
 def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]) -> None:
     """Write or overwrite the scores of images; one that was deleted meanwhile is passed over."""
     by_id = {item.image_id: item for item in scored}
-    splits = dict(
-        session.execute(
-            select(Image.id, Image.split)
-            .where(Image.id.in_(by_id))
-            .order_by(Image.id)
-            .with_for_update(read=True, key_share=True)  # they stay until the scores are in
-        )
-        .tuples()
-        .all()
+    rows = session.execute(
+        select(Image.id, Image.split)
+        .where(Image.id.in_(by_id))
+        .order_by(Image.id)
+        .with_for_update(read=True, key_share=True)  # they stay until the scores are in
     )
+    splits = dict(rows.all())
     if not splits:
         return
     session.execute(
@@ -153,18 +151,31 @@ def find_images(session: Session, image_ids: Sequence[int]) -> Sequence[Image]:
 
 
 def unscored_images(
-    session: Session, version_id: int, *, after_id: int, limit: int
+    session: Session,
+    version_id: int,
+    *,
+    after_id: int,
+    limit: int,
+    stored_before: datetime | None = None,
 ) -> Sequence[Image]:
     """Images without a score by this version, in order of id."""
     scored = exists().where(
         ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
     )
-    return session.scalars(
+    statement = (
         select(Image)
         .where(Image.split.in_(SCORED_SPLITS), Image.id > after_id, ~scored)
         .order_by(Image.id)
         .limit(limit)
-    ).all()
+    )
+    if stored_before is not None:
+        statement = statement.where(Image.created_at < stored_before)
+    return session.scalars(statement).all()
+
+
+def newest_image_id(session: Session) -> int:
+    """0 where there are no images."""
+    return session.scalars(select(func.max(Image.id))).one() or 0
 
 
 def count_scored(session: Session, version_id: int, split: str) -> int:

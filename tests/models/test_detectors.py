@@ -1,13 +1,15 @@
 """Detector families: built by name, trained on any batch, scored with thresholds of their own."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
-from models.detectors import AnchorSampler, Detector
+from models.detectors import Detector
 from models.detectors.scores import can_exceed, softmax_log_odds
+from models.sampling import AnchorSampler
 from tests.models.conftest import build_small, draw_images
 
 OBJECT = {"boxes": torch.tensor([[20.0, 30.0, 90.0, 100.0]]), "labels": torch.tensor([2])}
@@ -15,7 +17,7 @@ EMPTY = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int6
 BATCHES = {"empty only": [EMPTY, EMPTY], "mixed": [OBJECT, EMPTY], "objects only": [OBJECT] * 2}
 
 
-def _ten_hardest(labels: list[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def _ten_hardest(labels: Sequence[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     negative = []
     for image_labels, image_prob in zip(
         labels, torch.split(prob, [len(image) for image in labels]), strict=True
@@ -25,13 +27,17 @@ def _ten_hardest(labels: list[Tensor], prob: Tensor) -> tuple[list[Tensor], list
     return [image_labels > 0 for image_labels in labels], negative
 
 
-def _nothing(labels: list[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def _nothing(labels: Sequence[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     return ([torch.zeros_like(image, dtype=torch.bool) for image in labels],) * 2
 
 
 @pytest.fixture(scope="module")
 def untrained(family: str) -> Detector:
-    return build_small(family)
+    detector = build_small(family)
+    if family.startswith("fasterrcnn"):
+        proposals: dict[str, int] = vars(detector.network.rpn)["_post_nms_top_n"]
+        proposals["training"] = 50  # saves seconds
+    return detector
 
 
 @pytest.mark.parametrize("batch", BATCHES)

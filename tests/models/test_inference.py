@@ -70,20 +70,27 @@ def test_an_image_is_scored_alike_in_any_company(detector: Detector) -> None:
 
 
 def _assert_same(found: Detections, expected: Detections) -> None:
-    """In one order but for near ties, which rounding may swap, also at the end of the list."""
-    torch.testing.assert_close(found.scores, expected.scores, atol=1e-5, rtol=1e-4)
+    """
+    Each has its like in the other list, the best first of all.
+
+    One in thirty may not: rounding tips an overlap over the NMS threshold now and then, or a near
+    tie over the end of the list.
+    """
     distance = (found.boxes[:, None] - expected.boxes).abs().amax(-1)
     distance += 1e6 * (found.labels[:, None] != expected.labels)
     distance += 1e6 * ((found.scores[:, None] - expected.scores).abs() > 1e-4)
-    sure = found.scores > found.scores.min() + 1e-4
-    assert distance.amin(1)[sure].max() < 0.05
-    assert distance.amin(0)[sure].max() < 0.05
+    assert distance[0, 0] < 0.05
+    for nearest in (distance.amin(0), distance.amin(1)):
+        assert (nearest >= 0.05).sum() <= len(nearest) / 30
 
 
 def test_every_image_has_a_score_where_no_detection_passes(family: str) -> None:
     torch.manual_seed(0)
     size = None if family.startswith("ssd") else (128, 192)
     detector = build(family, ["cat"], input_size=size, score_threshold=0.999).eval()
+    for name, parameter in detector.network.named_parameters():
+        if re.fullmatch(detector.class_layers, name):
+            parameter.data.zero_()
 
     [prediction] = _predict(detector, draw_images([(90, 120)]))
 
@@ -91,7 +98,7 @@ def test_every_image_has_a_score_where_no_detection_passes(family: str) -> None:
     assert prediction.log_odds is not None
     assert prediction.max_score is not None
     assert prediction.max_score == pytest.approx(1 / (1 + math.exp(-prediction.log_odds)))
-    assert 0 < prediction.max_score < 0.999
+    assert 0 < prediction.max_score <= 0.5
 
 
 def test_nan_pixels_of_one_image_are_a_nan_score_of_that_image_alone(family: str) -> None:

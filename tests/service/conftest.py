@@ -1,12 +1,34 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.logs import set_up_logs
 from service.settings import Settings
+from tests.scenes import train_red_square_detector
 from tests.service.job_kinds import Jobs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    set_up_logs("warning", "json")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that was trained for seconds, so that its scores differ between images."""
+    path = tmp_path_factory.mktemp("checkpoint") / "red-squares.safetensors"
+    train_red_square_detector(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "other.safetensors"
+    train_red_square_detector(path, seed=1, steps=10)
+    return path
 
 
 @pytest.fixture
@@ -28,3 +50,27 @@ def client(settings: Settings) -> Iterator[TestClient]:
     """The service with no model version yet."""
     with TestClient(create_app(settings)) as client:
         yield client
+
+
+@pytest.fixture
+def serving(client: TestClient, add_version: "AddVersion", checkpoint: Path) -> TestClient:
+    """The service with a version that scores."""
+    add_version(checkpoint, "squares")
+    client.post("/model-versions/squares/activate").raise_for_status()
+    return client
+
+
+AddVersion = Callable[[Path, str], int]
+
+
+@pytest.fixture
+def add_version(client: TestClient) -> AddVersion:
+    def add(path: Path, name: str) -> int:
+        with path.open("rb") as file:
+            response = client.post(
+                "/model-versions", files={"checkpoint": file}, data={"name": name}
+            )
+        response.raise_for_status()
+        return int(response.json()["id"])
+
+    return add

@@ -1,0 +1,140 @@
+"""Imports over HTTP: an archive in a form, or the address of a place as JSON."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+
+from service.blobs import BlobsDep
+from service.db import SessionsDep
+from service.errors import ServiceError, problem_responses
+from service.imports import service
+from service.imports.schemas import ImportFields, ImportFromUri
+from service.jobs.schemas import JobOut
+from service.settings import SettingsDep
+from service.text import plain_file_name
+
+MAX_JSON_BYTES = 64 * 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class UnsupportedRequest(ServiceError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    slug = "unsupported-request"
+    title = "Neither a form nor JSON"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "send the archive as multipart/form-data, or the uri of a place as application/json"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedArchive:
+    """An archive, and what holds for its images."""
+
+    file: UploadFile
+    fields: ImportFields
+
+
+async def read_request(request: Request) -> AsyncIterator[UploadedArchive | ImportFromUri]:
+    """Raises UnsupportedRequest, RequestValidationError."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        yield _validated(ImportFromUri, await _read_json(request))
+    elif media_type == "multipart/form-data":
+        async with request.form(max_files=1, max_fields=10) as form:
+            fields = dict(form)
+            file = fields.pop("archive", None)
+            if not isinstance(file, UploadFile):
+                raise _invalid("archive", "Field required: the archive to import")
+            yield UploadedArchive(file, _validated(ImportFields, fields))
+    else:
+        raise UnsupportedRequest
+
+
+async def _read_json(request: Request) -> bytes:
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_JSON_BYTES:
+            raise _invalid("body", f"The JSON is longer than {MAX_JSON_BYTES} bytes")
+    return content
+
+
+def _validated(model: type[M], content: bytes | Mapping[str, object]) -> M:
+    try:
+        if isinstance(content, bytes):
+            return model.model_validate_json(content)
+        return model.model_validate(content)
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError(
+            [{**item, "loc": ("body", *item["loc"])} for item in items]
+        ) from error
+
+
+def _invalid(field: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "msg": message, "type": "value_error"}])
+
+
+def create_import(
+    response: Response,
+    sessions: SessionsDep,
+    blobs: BlobsDep,
+    settings: SettingsDep,
+    body: Annotated[UploadedArchive | ImportFromUri, Depends(read_request)],
+) -> JobOut:
+    """
+    Import images from a zip or tar, or from a folder or bucket that the settings allow.
+
+    A worker does it: the answer is its job, whose result counts the images and lists each file
+    that was refused, with the reason.
+    """
+    if isinstance(body, UploadedArchive):
+        name = plain_file_name(body.file.filename)
+        job = service.import_archive(sessions, blobs, body.file.file, name, body.fields)
+    else:
+        job = service.import_place(sessions, body, settings)
+    response.headers["Location"] = job.links.self
+    return job
+
+
+def add_route(max_body_size: int) -> APIRouter:
+    """A router of its own: archives may be larger than other bodies."""
+    router = APIRouter(tags=["imports"])
+    router.add_api_route(
+        "/imports",
+        create_import,
+        methods=["POST"],
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=JobOut,
+        max_body_size=max_body_size,
+        responses=problem_responses(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        ),
+        openapi_extra={"requestBody": {"required": True, "content": _request_content()}},
+    )
+    return router
+
+
+def _request_content() -> dict[str, object]:
+    form = ImportFields.model_json_schema(ref_template="#/components/schemas/{model}")
+    place = ImportFromUri.model_json_schema(ref_template="#/components/schemas/{model}")
+    form["properties"]["archive"] = {"type": "string", "format": "binary"}
+    form["required"] = ["archive"]
+    for schema in (form, place):
+        schema.pop("$defs", None)  # of Split, which other calls bring in
+    return {
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": place},
+    }

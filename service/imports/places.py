@@ -1,0 +1,130 @@
+"""The files of a folder or of a bucket prefix, where the settings allow it."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.store import ObjectStore, from_url
+
+from service.errors import ServiceError
+from service.imports.entries import (
+    Entry,
+    Limits,
+    Source,
+    UnreadableEntry,
+    UnreadableSource,
+    is_system_file,
+    refused,
+)
+from service.settings import Settings
+
+BUCKET_SCHEMES = ("s3", "gs", "az")
+
+
+class PlaceNotAllowed(ServiceError):
+    status = HTTPStatus.FORBIDDEN
+    slug = "place-not-allowed"
+    title = "Place is not allowed"
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"'{uri}' is in none of the places that HARDNEG_IMPORT_ROOTS allows to import from"
+        )
+
+
+def check_allowed(uri: str, settings: Settings) -> None:
+    """Raises PlaceNotAllowed."""
+    folder = _folder(uri)
+    for root in settings.import_root_list:
+        root_folder = _folder(root)
+        if folder is not None and root_folder is not None:
+            if folder.resolve().is_relative_to(root_folder.resolve()):
+                return
+        elif folder is None and root_folder is None and _is_below(uri, root):
+            return
+    raise PlaceNotAllowed(uri)
+
+
+def open_place(uri: str, limits: Limits) -> Source:
+    """Raises UnreadableSource."""
+    folder = _folder(uri)
+    if folder is None:
+        return Source(_bucket_entries(from_url(uri), limits), None)
+    if not folder.is_dir():
+        raise UnreadableSource(f"there is no folder '{uri}'")
+    paths = list(_files(folder))
+    if len(paths) > limits.max_files:
+        raise UnreadableSource(f"the folder has {len(paths)} files, {limits.max_files} are allowed")
+    return Source((_file_entry(folder, path, limits) for path in paths), len(paths))
+
+
+def _folder(uri: str) -> Path | None:
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(uri) if uri.startswith("/") else None
+
+
+def _is_below(uri: str, root: str) -> bool:
+    parts, root_parts = urlsplit(uri), urlsplit(root)
+    if parts.scheme not in BUCKET_SCHEMES or parts.query or ".." in parts.path.split("/"):
+        return False
+    same_bucket = (parts.scheme, parts.netloc) == (root_parts.scheme, root_parts.netloc)
+    return same_bucket and f"{parts.path.rstrip('/')}/".startswith(
+        f"{root_parts.path.rstrip('/')}/"
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if not is_system_file(name):
+                yield Path(parent, name)
+
+
+def _file_entry(folder: Path, path: Path, limits: Limits) -> Entry:
+    name = str(path.relative_to(folder))
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return refused(name, "it is a link that leads out of the folder")
+    if not path.is_file():
+        return refused(name, "it is no plain file")
+    return Entry(name, partial(_read_file, path, limits.max_file_bytes))
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise UnreadableEntry(f"it can't be read: {error.strerror}") from error
+    if len(content) > max_bytes:
+        raise UnreadableEntry(f"it is larger than {max_bytes} bytes")
+    return content
+
+
+def _bucket_entries(store: ObjectStore, limits: Limits) -> Iterator[Entry]:
+    """In the order in which buckets list: by key, the same each time."""
+    num_files = 0
+    for page in obstore.list(store):
+        for found in page:
+            num_files += 1
+            if num_files > limits.max_files:
+                raise UnreadableSource(f"there are more than {limits.max_files} files")
+            if is_system_file(found["path"]):
+                continue
+            if found["size"] > limits.max_file_bytes:
+                yield refused(found["path"], f"it is larger than {limits.max_file_bytes} bytes")
+            else:
+                yield Entry(found["path"], partial(_read_object, store, found["path"]))
+
+
+def _read_object(store: ObjectStore, path: str) -> bytes:
+    try:
+        return bytes(obstore.get(store, path).bytes())
+    except FileNotFoundError as error:
+        raise UnreadableEntry("it was deleted meanwhile") from error

@@ -1,0 +1,117 @@
+"""The import job: file after file into the store, each refused one with its reason."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prometheus_client import CollectorRegistry
+
+from service.errors import ServiceError
+from service.images.ingest import Ingest, Outcome, Upload
+from service.images.storing import Purpose
+from service.imports.archives import open_archive
+from service.imports.entries import Entry, Limits, Source, UnreadableEntry, UnreadableSource
+from service.imports.places import check_allowed, open_place
+from service.imports.schemas import ImportParams, Tally
+from service.jobs.kinds import JobResult
+from service.jobs.running import JobCancelled, RunningJob
+from service.scoring.scorer import Scorer
+from service.text import plain_file_name
+
+
+def run_import(job: RunningJob) -> JobResult:
+    """
+    Store the files of an archive, a folder or a bucket; those already stored are no trouble.
+
+    Goes on after the last whole window of files when a worker has died. Scores follow from the
+    API, which looks for images without one.
+    """
+    params = ImportParams.model_validate(job.params)
+    tally = Tally.model_validate(job.resume or {})
+    scorer = Scorer(job.settings, CollectorRegistry())
+    try:
+        with _open_source(job, params) as source:
+            _store_all(job, params, source, tally, scorer)
+    except JobCancelled:
+        _forget_upload(job, params)
+        raise
+    except (ValueError, ServiceError):  # it would come again, so nobody needs the upload
+        _forget_upload(job, params)
+        raise
+    finally:
+        scorer.close()
+    _forget_upload(job, params)
+    return tally.model_dump(mode="json")
+
+
+def _store_all(
+    job: RunningJob, params: ImportParams, source: Source, tally: Tally, scorer: Scorer
+) -> None:
+    purpose = Purpose(params.split, params.source, job.settings.seal_fraction)
+    ingest = Ingest(
+        job.sessions, job.blobs, scorer, job.settings.max_pixels, purpose, scores_now=False
+    )
+    entries = islice(source.entries, tally.seen, None)
+    while window := _read_window(entries, scorer.window, tally):
+        job.raise_if_stopped()
+        for outcome in ingest.run([upload for upload in window if upload is not None]):
+            _count(tally, outcome)
+        tally.seen += len(window)
+        job.save_resume(tally.model_dump(mode="json"))
+        job.progress("importing", tally.seen, source.num_entries)
+
+
+def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[Upload | None]:
+    """The next files; None for one that can't be read, which is counted."""
+    window: list[Upload | None] = []
+    name = ""
+    try:
+        for entry in islice(entries, size):
+            name = plain_file_name(entry.name)
+            window.append(_read(entry, name, tally))
+    except UnreadableSource as error:
+        tally.refuse(name, f"from here on nothing is read: {error}")
+        window.append(None)
+    return window
+
+
+def _read(entry: Entry, name: str, tally: Tally) -> Upload | None:
+    try:
+        return Upload(name, BytesIO(entry.read()))
+    except UnreadableEntry as error:
+        tally.refuse(name, str(error))
+        return None
+
+
+def _count(tally: Tally, outcome: Outcome) -> None:
+    if outcome.error is not None:
+        tally.refuse(outcome.file_name, outcome.error.detail)
+    elif outcome.status == HTTPStatus.OK:
+        tally.known += 1
+    else:
+        tally.stored += 1
+
+
+@contextmanager
+def _open_source(job: RunningJob, params: ImportParams) -> Iterator[Source]:
+    settings = job.settings
+    limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.max_import_files)
+    if params.uri is not None:
+        check_allowed(params.uri, settings)
+        yield open_place(params.uri, limits)
+        return
+    assert params.upload_key is not None
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        path = Path(folder) / "archive"
+        job.blobs.copy_to_file(params.upload_key, path)
+        with path.open("rb") as file, open_archive(file, limits) as source:
+            yield source
+
+
+def _forget_upload(job: RunningJob, params: ImportParams) -> None:
+    if params.upload_key is not None:
+        job.blobs.delete(params.upload_key)

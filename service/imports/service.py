@@ -1,0 +1,45 @@
+"""The rules of asking for an import."""
+
+from http import HTTPStatus
+from typing import BinaryIO
+from uuid import uuid4
+
+from service.blobs import BlobStore
+from service.db import Sessions
+from service.errors import ServiceError
+from service.imports.archives import is_archive
+from service.imports.places import check_allowed
+from service.imports.schemas import ImportFields, ImportFromUri, ImportParams
+from service.jobs.kinds import IMPORT
+from service.jobs.schemas import JobOut
+from service.jobs.service import enqueue
+from service.settings import Settings
+
+
+class UnsupportedArchive(ServiceError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    slug = "unsupported-archive"
+    title = "Not an archive of a supported format"
+
+    def __init__(self) -> None:
+        super().__init__("send a zip, or a tar that is plain or packed by gzip, bzip2 or xz")
+
+
+def import_archive(
+    sessions: Sessions, blobs: BlobStore, file: BinaryIO, file_name: str, fields: ImportFields
+) -> JobOut:
+    """Keep the archive until a worker has read it. Raises UnsupportedArchive."""
+    if not is_archive(file):
+        raise UnsupportedArchive
+    key = f"uploads/{uuid4().hex}"
+    blobs.put(key, file)
+    params = ImportParams(**fields.model_dump(), upload_key=key, file_name=file_name)
+    with sessions.begin() as session:
+        return enqueue(session, IMPORT, params)
+
+
+def import_place(sessions: Sessions, request: ImportFromUri, settings: Settings) -> JobOut:
+    """Raises PlaceNotAllowed."""
+    check_allowed(request.uri, settings)
+    with sessions.begin() as session:
+        return enqueue(session, IMPORT, ImportParams(**request.model_dump()))

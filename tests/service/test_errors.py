@@ -1,0 +1,112 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from service.app import create_app
+from service.settings import Settings
+from tests.scenes import scene_bytes
+
+KEY = "a-key-of-some-length"
+
+
+@pytest.fixture
+def guarded(database_url: str, tmp_path: Path) -> Iterator[TestClient]:
+    """A service with a key and narrow limits."""
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        database_url=database_url,
+        device="cpu",
+        embedded_worker=False,
+        api_key=KEY,
+        max_body_bytes=200_000,
+        max_files=3,
+        max_pixels=159 * 160,
+    )
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def assert_problem(response: Response, status: int, slug: str) -> None:
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["type"] == f"/problems/{slug}"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+
+
+def test_an_unknown_route_is_a_problem(client: TestClient) -> None:
+    assert_problem(client.get("/nowhere"), 404, "not-found")
+
+
+def test_a_wrong_method_is_a_problem(client: TestClient) -> None:
+    assert_problem(client.put("/images"), 405, "method-not-allowed")
+
+
+def test_a_malformed_body_is_a_problem(client: TestClient) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+
+    assert_problem(client.post("/images", content=b"x", headers=headers), 400, "bad-request")
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer ä"}])
+def test_a_missing_or_wrong_key_is_refused(guarded: TestClient, headers: dict[str, str]) -> None:
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    assert_problem(guarded.get("/images", headers=encoded), 401, "not-authorised")
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}])
+def test_the_key_opens(guarded: TestClient, headers: dict[str, str]) -> None:
+    assert guarded.get("/images", headers=headers).status_code == 200
+
+
+def test_health_needs_no_key(guarded: TestClient) -> None:
+    assert guarded.get("/healthz").json() == {"status": "alive"}
+
+
+def test_an_oversize_body_is_a_problem(guarded: TestClient) -> None:
+    response = guarded.post("/images", files={"files": b"x" * 300_000}, headers={"X-API-Key": KEY})
+
+    assert_problem(response, 413, "request-entity-too-large")
+
+
+def test_too_many_files_are_a_problem(guarded: TestClient) -> None:
+    files = [("files", (f"{k}.png", b"x")) for k in range(4)]
+
+    response = guarded.post("/images", files=files, headers={"X-API-Key": KEY})
+
+    assert_problem(response, 400, "bad-request")
+
+
+def test_too_many_pixels_are_refused_from_the_header(guarded: TestClient) -> None:
+    header_only = scene_bytes(1)[:100]
+
+    response = guarded.post("/images", files={"files": header_only}, headers={"X-API-Key": KEY})
+
+    assert_problem(response, 413, "too-many-pixels")
+
+
+def test_a_request_keeps_its_id(client: TestClient) -> None:
+    kept = client.get("/healthz", headers={"X-Request-ID": "abc-1"})
+    made = client.get("/healthz", headers={"X-Request-ID": "x" * 200})
+
+    assert kept.headers["X-Request-ID"] == "abc-1"
+    assert len(made.headers["X-Request-ID"]) == 32
+
+
+def test_readiness_says_why_not(client: TestClient) -> None:
+    response = client.get("/readyz")
+
+    assert_problem(response, 503, "no-serving-version")
+    assert "POST /model-versions" in response.json()["detail"]
+
+
+def test_metrics_count_scored_images(serving: TestClient) -> None:
+    serving.post("/images", files={"files": scene_bytes(1)})
+
+    assert 'hardneg_scored_images_total{result="scored"} 1.0' in serving.get("/metrics").text

@@ -1,0 +1,136 @@
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.scenes import scene_bytes
+from tests.service.conftest import AddVersion
+
+
+def test_a_checkpoint_becomes_a_version(client: TestClient, checkpoint: Path) -> None:
+    with checkpoint.open("rb") as file:
+        response = client.post("/model-versions", files={"checkpoint": file})
+
+    assert response.status_code == 201
+    version = response.json()
+    assert (version["name"], version["architecture"]) == ("v1", "ssd_small")
+    assert version["class_names"] == ["red", "blue"]
+    assert not version["is_serving"]
+    assert client.get("/model-versions").json() == [version]
+    assert client.get(response.headers["Location"]).json()["name"] == "v1"
+
+
+def test_the_same_checkpoint_is_the_same_version(client: TestClient, checkpoint: Path) -> None:
+    content = checkpoint.read_bytes()
+    first = client.post("/model-versions", files={"checkpoint": content})
+
+    again = client.post("/model-versions", files={"checkpoint": content}, data={"name": "again"})
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+
+
+def test_a_version_can_be_built_by_name(client: TestClient) -> None:
+    response = client.post(
+        "/model-versions", data={"architecture": "ssd_small", "class_names": ["cat", "dog"]}
+    )
+
+    assert response.status_code == 201
+    assert response.json()["class_names"] == ["cat", "dog"]
+
+
+def test_a_checkpoint_can_be_downloaded_as_it_was(
+    client: TestClient, add_version: AddVersion, checkpoint: Path
+) -> None:
+    add_version(checkpoint, "squares")
+
+    response = client.get("/model-versions/squares/checkpoint")
+
+    assert response.content == checkpoint.read_bytes()
+
+
+def test_the_pool_is_scored_by_a_version_that_begins_to_serve(
+    client: TestClient, add_version: AddVersion, checkpoint: Path, other_checkpoint: Path
+) -> None:
+    add_version(checkpoint, "first")
+    add_version(other_checkpoint, "second")
+    for k in range(5):
+        client.post("/images", files={"files": scene_bytes(k)}).raise_for_status()
+
+    client.post("/model-versions/first/activate").raise_for_status()
+    wait_until_scored(client, "first", 5)
+    by_first = client.get("/hard-negatives").json()
+    client.post("/model-versions/second/activate").raise_for_status()
+    wait_until_scored(client, "second", 5)
+    by_second = client.get("/hard-negatives").json()
+    rolled_back = client.post("/model-versions/first/activate").json()
+
+    assert (by_first["model_version"], by_second["model_version"]) == ("first", "second")
+    assert [i["max_score"] for i in by_first["items"]] != [
+        i["max_score"] for i in by_second["items"]
+    ]
+    assert (rolled_back["is_serving"], rolled_back["scored_images"]) == (True, 5)
+    assert client.get("/hard-negatives").json() == by_first
+    assert client.get("/readyz").json()["model_version"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "slug"),
+    [
+        ({}, 422, "invalid-model-request"),
+        ({"architecture": "yolo"}, 422, "invalid-model-request"),
+        ({"architecture": "ssd_small"}, 422, "invalid-model-request"),
+        ({"architecture": "ssd_small", "weights": "x", "class_names": "a"}, 422, None),
+        ({"architecture": "ssd_small", "class_names": "a", "name": "1"}, 422, "invalid-request"),
+    ],
+)
+def test_a_request_that_names_no_detector_is_refused(
+    client: TestClient, form: dict[str, str], status: int, slug: str | None
+) -> None:
+    response = client.post("/model-versions", data=form)
+
+    assert response.status_code == status
+    assert slug is None or response.json()["type"] == f"/problems/{slug}"
+
+
+def test_a_damaged_checkpoint_is_refused(client: TestClient, checkpoint: Path) -> None:
+    content = checkpoint.read_bytes()[:-100]
+
+    response = client.post("/model-versions", files={"checkpoint": content})
+
+    assert response.status_code == 422
+    assert response.json()["type"] == "/problems/invalid-checkpoint"
+    assert client.get("/model-versions").json() == []
+
+
+def test_a_name_is_given_once(
+    client: TestClient, add_version: AddVersion, checkpoint: Path, other_checkpoint: Path
+) -> None:
+    add_version(checkpoint, "squares")
+
+    with other_checkpoint.open("rb") as file:
+        response = client.post(
+            "/model-versions", files={"checkpoint": file}, data={"name": "squares"}
+        )
+
+    assert response.status_code == 409
+
+
+@pytest.mark.parametrize("path", ["", "/activate", "/checkpoint"])
+def test_an_unknown_version_is_not_found(client: TestClient, path: str) -> None:
+    method = "POST" if path == "/activate" else "GET"
+
+    response = client.request(method, f"/model-versions/v9{path}")
+
+    assert (response.status_code, response.json()["type"]) == (
+        404,
+        "/problems/unknown-model-version",
+    )
+
+
+def wait_until_scored(client: TestClient, version: str, count: int, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while client.get(f"/model-versions/{version}").json()["scored_images"] < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+KEY = "a-key-of-some-length"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "example.org", "127.0.0.1.org"])
+def test_listening_beyond_loopback_needs_a_key(host: str) -> None:
+    with pytest.raises(ValidationError, match="HARDNEG_API_KEY"):
+        Settings(host=host)
+
+    assert Settings(host=host, api_key=KEY).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_loopback_needs_none(host: str) -> None:
+    assert Settings(host=host).api_key is None
+
+
+def test_everything_lies_in_the_data_folder_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDNEG_DATA_DIR", str(tmp_path / "with space"))
+
+    settings = Settings()
+
+    assert settings.sqlalchemy_url == f"sqlite:///{tmp_path}/with space/hardneg.sqlite3"
+    assert settings.blob_store_url == f"file://{tmp_path}/with%20space/blobs"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgres_is_reached_by_psycopg_3(scheme: str) -> None:
+    settings = Settings(database_url=f"{scheme}://user@host/name")
+
+    assert settings.sqlalchemy_url == "postgresql+psycopg://user@host/name"
