@@ -68,7 +68,8 @@ class Detector(nn.Module, ABC):
     def __init__(self, spec: DetectorSpec, network: nn.Module, trunk: nn.Module) -> None:
         super().__init__()
         self.spec = spec
-        self.network = network
+        # on the CPU a third faster than planar for these networks, in training too
+        self.network = network.to(memory_format=torch.channels_last)
         self.sampler: AnchorSampler | None = None
         self.negative_weight = 1.0
         self._trunk_norms = [m for m in trunk.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -134,7 +135,11 @@ class Detector(nn.Module, ABC):
         """Normalise, then pad with zeros at the right and the bottom, on the detector's device."""
         sizes = [self.padded_size(image) for image in images]
         height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
-        batch = torch.zeros((len(images), 3, height, width), device=self.device)
+        batch = torch.empty(
+            (len(images), 3, height, width),
+            device=self.device,
+            memory_format=torch.channels_last,
+        ).zero_()
         for row, image in zip(batch, images, strict=True):
             pixels = image.pixels.to(self.device)
             row[:, : pixels.shape[1], : pixels.shape[2]] = (

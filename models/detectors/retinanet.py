@@ -85,7 +85,7 @@ class RetinaNetDetector(Detector):
     def score(self, batch: ImageList) -> list[ScoredImage]:
         outputs, anchors, level_sizes = self._heads(batch)
         outputs["cls_logits"][..., 0] = -torch.inf
-        log_odds = outputs["cls_logits"].flatten(1).amax(-1).double().tolist()
+        log_odds = outputs["cls_logits"].flatten(1).amax(-1).tolist()
         return score_levels(self, batch, outputs, anchors, level_sizes, log_odds)
 
 

@@ -21,7 +21,7 @@ def softmax_log_odds(logits: Tensor) -> Tensor:
     Returns:
         float64 [...]; NaN where a logit is NaN.
     """
-    logits = logits.double()
+    logits = _double(logits)
     best, index = logits[..., 1:].max(dim=-1)
     others = logits.scatter(-1, index.unsqueeze(-1) + 1, -torch.inf)
     return best - others.logsumexp(dim=-1)
@@ -34,10 +34,15 @@ def sigmoid_product_log_odds(class_logits: Tensor, centerness_logits: Tensor) ->
     Both are float tensors of one shape; the result is float64 of that shape.
     """
     log_p = 0.5 * (
-        functional.logsigmoid(class_logits.double())
-        + functional.logsigmoid(centerness_logits.double())
+        functional.logsigmoid(_double(class_logits))
+        + functional.logsigmoid(_double(centerness_logits))
     )
     return log_p - torch.log(-torch.expm1(log_p))
+
+
+def _double(values: Tensor) -> Tensor:
+    """float64; on the CPU where the device (MPS) has none."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def can_exceed(log_odds: float, score_threshold: float) -> bool:

@@ -40,6 +40,7 @@ def spread_scores(detector: Detector) -> None:
             layer
             for name, layer in detector.network.named_modules()
             if isinstance(layer, (nn.Conv2d, nn.Linear))
+            and not name.endswith("bbox_pred")  # boxes of Faster R-CNN are per class, but no logits
             and re.fullmatch(detector.class_layers, f"{name}.weight")
         ]
         hooks = [layer.register_forward_hook(_scale_to_unit_spread) for layer in layers]
