@@ -144,6 +144,8 @@ class _Run:
         should_stop: Callable[[], bool],
         state_path: Path | None,
     ) -> Outcome:
+        # The same numbers in another order: a third less time on CPUs, and what CUDA's kernels like.
+        self._detector.network.to(memory_format=torch.channels_last)
         self._detector.train()
         network = share_gradients(self._detector)
         started = time.monotonic()
@@ -166,6 +168,7 @@ class _Run:
         return "completed"
 
     def finish(self, outcome: Outcome) -> TrainingResult:
+        self._detector.network.to(memory_format=torch.contiguous_format)
         if self._best:
             self._detector.network.load_state_dict(self._best)
         best = _best(self._history)
