@@ -4,7 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sampling.arguments import require_at_least, require_no_nan, require_positive
+from models.sampling.arguments import (
+    require_count,
+    require_no_nan,
+    require_positive,
+)
 from models.sampling.arrays import host_array, mask_of
 from models.sampling.hardest import hardest
 from models.sampling.ratio import negatives_by_ratio
@@ -33,7 +37,7 @@ class HardMiningCrossEntropyLoss(nn.Module):
     def __init__(self, neg_pos_ratio: float, min_negatives: int | None = None) -> None:
         super().__init__()
         require_positive("neg_pos_ratio", neg_pos_ratio)
-        require_at_least("min_negatives", 0 if min_negatives is None else min_negatives, 0)
+        require_count("min_negatives", 0 if min_negatives is None else min_negatives, 0)
         self.neg_pos_ratio = neg_pos_ratio
         self.min_negatives = min_negatives
 

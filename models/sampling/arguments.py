@@ -14,6 +14,13 @@ def require_at_least(name: str, value: float, minimum: float) -> None:
         raise ValueError(f"{name} must be finite and at least {minimum}, got {value}")
 
 
+def require_count(name: str, value: int, minimum: int) -> None:
+    """Raises ValueError unless `value` is a whole number and no less than `minimum`."""
+    require_at_least(name, value, minimum)
+    if value != int(value):
+        raise ValueError(f"{name} must be a whole number, got {value}")
+
+
 def require_positive(name: str, value: float) -> None:
     """Raises ValueError unless `value` is finite and above 0."""
     if not math.isfinite(value) or value <= 0:

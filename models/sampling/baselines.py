@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.sampling.arguments import require_at_least, require_flat, require_fraction
+from models.sampling.arguments import (
+    require_count,
+    require_flat,
+    require_fraction,
+)
 from models.sampling.arrays import mask_of
 from models.sampling.draw import draw
 
@@ -33,7 +37,7 @@ class BalancedSampler:
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        require_at_least("batch_size_per_image", batch_size_per_image, 1)
+        require_count("batch_size_per_image", batch_size_per_image, 1)
         require_fraction("positive_fraction", positive_fraction)
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction

@@ -1,6 +1,7 @@
 """Hard negatives drawn from a pool of the hardest, per image or over a whole batch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from models.sampling.arguments import (
     require_at_least,
+    require_count,
     require_flat_and_equal,
     require_fraction,
     require_no_nan,
@@ -59,9 +61,9 @@ class HardNegativeSampler:
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        require_at_least("batch_size_per_image", batch_size_per_image, 1)
+        require_count("batch_size_per_image", batch_size_per_image, 1)
         require_fraction("positive_fraction", positive_fraction)
-        require_at_least("min_neg", 0 if min_neg is None else min_neg, 0)
+        require_count("min_neg", 0 if min_neg is None else min_neg, 0)
         require_at_least("pool_size", pool_size, 1)
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
@@ -128,7 +130,7 @@ class HardNegativeSampler:
         """Bool [A] mask of `num_pos` positives, drawn uniformly from their indices [P]."""
         if len(positive) > len(labels):
             raise ValueError(f"{len(positive)} positives among {len(labels)} anchors")
-        require_at_least("num_pos", num_pos, 0)
+        require_count("num_pos", num_pos, 0)
         drawn = draw(positive.cpu().numpy(), num_pos, self.generator)
         return mask_of([drawn], labels.shape, labels.device)
 
@@ -136,7 +138,7 @@ class HardNegativeSampler:
         """Bool [A] mask of `num_neg` negatives, drawn from the hardest of their indices [N]."""
         if len(negative) > len(fg_probs):
             raise ValueError(f"{len(negative)} negatives among {len(fg_probs)} anchors")
-        require_at_least("num_neg", num_neg, 0)
+        require_count("num_neg", num_neg, 0)
         values = host_array(fg_probs)
         require_no_nan("fg_probs", values)
         is_negative = np.zeros(len(fg_probs), dtype=np.bool_)
@@ -203,5 +205,5 @@ def _classify(
     labels = np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
     (positive,) = (labels >= 1).reshape(-1).nonzero()
     bounds = np.searchsorted(positive, np.arange(len(arrays) + 1) * labels.shape[1])
-    per_image = [positive[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    per_image = [positive[start:stop] for start, stop in pairwise(bounds)]
     return per_image, labels == 0

@@ -1,6 +1,5 @@
 """What every anchor sampler looks like to a detector."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -10,7 +9,7 @@ class AnchorSampler(Protocol):
     """Chooses the anchors of a batch that enter the loss; any callable of this shape will do."""
 
     def __call__(
-        self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor, /
+        self, target_labels: list[Tensor], concat_fg_probs: Tensor, /
     ) -> tuple[list[Tensor], list[Tensor]]:
         """
         Args:

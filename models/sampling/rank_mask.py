@@ -1,6 +1,9 @@
 """The mask of the highest losses of each image, without sorting."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from torch import Tensor
 
 from models.sampling.arguments import require_no_nan
@@ -8,7 +11,7 @@ from models.sampling.arrays import host_array, mask_of
 from models.sampling.hardest import hardest
 
 
-def hard_negative_mask(loss: Tensor, num_negatives: int | Tensor) -> Tensor:
+def hard_negative_mask(loss: Tensor, num_negatives: int | Sequence[int] | Tensor) -> Tensor:
     """
     True for the `num_negatives` highest losses of each image; of equal ones the first are taken.
 
@@ -31,16 +34,16 @@ def hard_negative_mask(loss: Tensor, num_negatives: int | Tensor) -> Tensor:
     return mask_of(hardest(rows, np.ones_like(rows, dtype=np.bool_), nums), loss.shape, loss.device)
 
 
-def _numbers_per_image(num_negatives: int | Tensor, num_images: int, num_anchors: int) -> list[int]:
-    if isinstance(num_negatives, Tensor):
-        if num_negatives.shape not in ((), (num_images,)) or num_negatives.is_floating_point():
-            raise ValueError(
-                f"num_negatives must be an integer or int [{num_images}], got "
-                f"{num_negatives.dtype} {list(num_negatives.shape)}"
-            )
-        nums = num_negatives.expand(num_images).tolist()
-    else:
-        nums = [num_negatives] * num_images
+def _numbers_per_image(
+    num_negatives: int | Sequence[int] | Tensor, num_images: int, num_anchors: int
+) -> list[int]:
+    given = torch.as_tensor(num_negatives)
+    if given.shape not in ((), (num_images,)) or given.is_floating_point():
+        raise ValueError(
+            f"num_negatives must be an integer or int [{num_images}], got {given.dtype} "
+            f"{list(given.shape)}"
+        )
+    nums = given.expand(num_images).tolist()
     if any(num < 0 for num in nums):
         raise ValueError(f"num_negatives must be at least 0, got {nums}")
     return [min(int(num), num_anchors) for num in nums]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from models.sampling.arguments import (
     require_at_least,
+    require_count,
     require_flat_and_equal,
     require_no_nan,
     require_positive,
@@ -54,7 +55,7 @@ class OHEMSampler:
 
     def __init__(self, ratio: float, min_samples: int | None = None, thresh: float = 0.5) -> None:
         require_positive("ratio", ratio)
-        require_at_least("min_samples", 0 if min_samples is None else min_samples, 0)
+        require_count("min_samples", 0 if min_samples is None else min_samples, 0)
         require_at_least("thresh", thresh, 0)
         self.ratio = ratio
         self.min_samples = min_samples
@@ -108,7 +109,7 @@ class RatioSampler:
 
     def __init__(self, neg_pos_ratio: float = 3.0, min_negatives: int | None = None) -> None:
         require_positive("neg_pos_ratio", neg_pos_ratio)
-        require_at_least("min_negatives", 0 if min_negatives is None else min_negatives, 0)
+        require_count("min_negatives", 0 if min_negatives is None else min_negatives, 0)
         self.neg_pos_ratio = neg_pos_ratio
         self.min_negatives = min_negatives
 

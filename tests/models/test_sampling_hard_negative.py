@@ -240,6 +240,8 @@ def test_no_gradient_flows_through_the_choice() -> None:
         ((8, 1.1), "positive_fraction"),
         ((8, float("nan")), "positive_fraction"),
         ((8, 0.5, -1), "min_neg"),
+        ((8, 0.5, 1.5), "min_neg must be a whole number"),
+        ((8.5, 0.5), "batch_size_per_image must be a whole number"),
         ((8, 0.5, 1, 0.5), "pool_size"),
         ((8, 0.5, 1, float("inf")), "pool_size"),
     ],

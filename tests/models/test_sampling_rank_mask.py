@@ -23,7 +23,7 @@ def test_golden_case() -> None:
 def test_the_first_of_equal_losses_are_taken() -> None:
     loss = torch.tensor([[1.0, 2.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
 
-    assert hard_negative_mask(loss, torch.tensor([2, 3])).tolist() == [
+    assert hard_negative_mask(loss, [2, 3]).tolist() == [
         [True, True, False, False],
         [True, True, True, False],
     ]

@@ -1,12 +1,16 @@
 """Negatives in a fixed ratio to the positives: golden cases by hand, and a plain loop."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.ssd import SSD
 
 from models.sampling import NaiveSampler, OHEMSampler, RatioSampler
 
@@ -160,6 +164,30 @@ def test_ratio_has_a_floor(num_positive: int, min_negatives: int | None, expecte
     _, (negative,) = RatioSampler(3, min_negatives)([labels], torch.zeros(len(labels)))
 
     assert int(negative.sum()) == expected
+
+
+def test_ratio_fault_upstream_torchvisions_ssd_learns_nothing_from_an_empty_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((1, 100, 3), generator=generator, requires_grad=True)
+    no_object = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    upstream = SimpleNamespace(neg_to_pos_ratio=3, box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)))
+
+    losses = SSD.compute_loss(
+        upstream,
+        [no_object],
+        {"bbox_regression": torch.zeros(1, 100, 4), "cls_logits": logits},
+        [torch.rand((100, 4), generator=generator)],
+        [torch.full((100,), NOTHING)],
+    )
+    (theirs,) = torch.autograd.grad(losses["classification"], logits)
+    labels = [torch.zeros(100, dtype=torch.int64)]
+    _, (negative,) = RatioSampler(3)(labels, logits[0].softmax(-1)[:, 1:].amax(-1))
+    ours_loss = functional.cross_entropy(logits[0][negative], labels[0][negative])
+    (ours,) = torch.autograd.grad(ours_loss, logits)
+
+    assert float(losses["classification"].detach()) == 0
+    assert not theirs.any()
+    assert int(ours[0].any(dim=1).sum()) == 64
 
 
 def test_ratio_refuses_bad_input() -> None:
