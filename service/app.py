@@ -26,6 +26,8 @@ from service.model_versions import endpoints as model_versions
 from service.scoring.backlog import Backlog
 from service.scoring.scorer import Scorer
 from service.settings import Settings
+from service.stats import endpoints as stats
+from service.training_runs import endpoints as training_runs
 
 DESCRIPTION = """
 Mines hard negatives for object detectors: post images that hold no object, and ask which of them
@@ -77,6 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
         model_versions.router,
         labelled_images.router,
         imports.add_route(settings.max_import_bytes),
+        training_runs.router,
+        stats.router,
         jobs.router,
     ):
         app.include_router(router, dependencies=[Depends(require_key)])

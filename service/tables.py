@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     String,
     TypeDecorator,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -225,3 +226,51 @@ class JobEvent(Base):
     message: Mapped[str]
     data: Mapped[dict[str, object]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class TrainingRun(Base):
+    """One retraining within a job: what it trained on, what came out, and whether it serves."""
+
+    __tablename__ = "training_runs"
+    __table_args__ = (
+        UniqueConstraint("job_id", "iteration", name="uq_training_runs_job_id_iteration"),
+        CheckConstraint("verdict IN ('promoted', 'refused', 'offered')", name="verdict"),
+        Index("ix_training_runs_model_version_id", "model_version_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    iteration: Mapped[int]  # counted from 1
+    start_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    params: Mapped[dict[str, object]] = mapped_column(JSON)
+    history: Mapped[list[dict[str, object]]] = mapped_column(JSON, default=list)  # of epochs
+    verdict: Mapped[str | None] = mapped_column(String(20))  # on serving the version
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TrainingRunImage(Base):
+    """One line of a run's frozen training list; it outlives the image."""
+
+    __tablename__ = "training_run_images"
+    __table_args__ = (CheckConstraint("role IN ('labelled', 'kept', 'mined')", name="role"),)
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("training_runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    image_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(20))  # kept: a negative of an earlier run
+
+
+class VersionEvaluation(Base):
+    """What a model version was last measured at, on val and negative-test as they were then."""
+
+    __tablename__ = "version_evaluations"
+
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    figures: Mapped[dict[str, object]] = mapped_column(JSON)
+    evaluated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -38,4 +38,13 @@ def _run_import(job: "RunningJob") -> JobResult:
 
 IMPORT = JobKind("import", "import", _run_import)
 
-KINDS = (IMPORT,)
+
+def _run_retrain(job: "RunningJob") -> JobResult:
+    from service.training_runs.run import run_retrain
+
+    return run_retrain(job)
+
+
+RETRAIN = JobKind("retrain", "training", _run_retrain)
+
+KINDS = (IMPORT, RETRAIN)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Lock, Thread
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
-from service.db import Sessions, open_sessions
+from service.db import Sessions, open_sessions, read_only
 from service.jobs import store
 from service.settings import Settings
 from service.tables import Job
@@ -78,6 +78,7 @@ class RunningJob:
         self.resume = job.resume  # what the last `save_resume` of any attempt has kept
         self.engine = engine
         self.sessions: Sessions = open_sessions(engine)
+        self.read_sessions: Sessions = open_sessions(read_only(engine))
         self.blobs = blobs
         self.settings = settings
         self._stopping = stopping
@@ -149,6 +150,11 @@ class RunningJob:
             self._hold(session, {})
             yield session
 
+    @property
+    def fenced(self) -> Sessions:
+        """Sessions whose every transaction is one of `transaction`, for code that opens its own."""
+        return _FencedSessions(self)
+
     def write(self, values: Mapping[str, object]) -> None:
         """Change the job's row. Raises LeaseLost."""
         with self.sessions.begin() as session:
@@ -213,6 +219,15 @@ class RunningJob:
             self._lost = True
         else:
             self._cancelled = job.cancel_requested
+
+
+class _FencedSessions(Sessions):
+    def __init__(self, job: RunningJob) -> None:
+        super().__init__(job.engine, expire_on_commit=False)
+        self._job = job
+
+    def begin(self) -> AbstractContextManager[Session]:
+        return self._job.transaction()
 
 
 def _columns(session: Session, progress: Progress, written: Progress) -> dict[str, object]:

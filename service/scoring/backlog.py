@@ -12,9 +12,6 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from models.detectors.detector import PreparedImage
-from models.images import UnreadableImageError, decode
-from models.inference import Prediction
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.locks import try_lock
@@ -22,6 +19,7 @@ from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
+from service.scoring.rescan import score_stored
 from service.scoring.scorer import Scorer
 from service.tables import Image, ModelVersion, utc_now
 
@@ -132,7 +130,7 @@ class Backlog:
             self._engine, self._sessions, version.id, self._scorer.window
         )
         if images:
-            self._score(version, images)
+            score_stored(self._scorer, version, self._blobs, self._sessions, images)
         return bool(images)
 
     def _added_images(self) -> Sequence[Image]:
@@ -143,24 +141,6 @@ class Backlog:
             return []
         with self._sessions.begin() as session:
             return store.find_images(session, ids)
-
-    def _score(self, version: LoadedVersion, images: Sequence[Image]) -> None:
-        def prepare(image: Image) -> PreparedImage:
-            return version.detector.preprocess(
-                decode(self._blobs.get(image.blob_key), max_pixels=image.width * image.height)
-            )
-
-        results: dict[int, Prediction | str] = {}
-        prepared: dict[int, PreparedImage] = {}
-        for image, future in zip(images, self._scorer.map_decode(prepare, images), strict=True):
-            try:
-                prepared[image.id] = future.result()
-            except (UnreadableImageError, FileNotFoundError) as error:
-                results[image.id] = str(error)
-        scores = self._scorer.score(version, list(prepared.values()), rescan=True)
-        results.update(zip(prepared, scores, strict=True))
-        with self._sessions.begin() as session:
-            store.save_scores(session, version.id, store.scored_images(results))
 
 
 class _Sweep:

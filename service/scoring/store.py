@@ -5,14 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.inference import Prediction
+from service.db import Base
 from service.tables import Detection, Image, ImageScore, utc_now
 
-SCORED_SPLITS = ("pool", "negative-test")
+# val too: what a version finds there is kept, so that its AP can be told at any time
+SCORED_SPLITS = ("pool", "negative-test", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,13 @@ def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]
     )
     detections = [row for id_ in splits for row in _detection_rows(version_id, by_id[id_])]
     if detections:
-        session.execute(insert(Detection), detections)
+        # another process may save the same image's meanwhile; they are the same detections
+        statement = _insert(session, Detection).on_conflict_do_nothing()
+        session.execute(statement, detections)
 
 
 def _upsert_scores(session: Session, rows: list[dict[str, object]]) -> None:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(ImageScore)
+    statement = _insert(session, ImageScore)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["image_id", "model_version_id"],
@@ -62,6 +65,12 @@ def _upsert_scores(session: Session, rows: list[dict[str, object]]) -> None:
         ),
         rows,
     )
+
+
+def _insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _score_row(version_id: int, split: str, scored: ScoredImage) -> dict[str, object]:
@@ -159,18 +168,28 @@ def unscored_images(
     stored_before: datetime | None = None,
 ) -> Sequence[Image]:
     """Images without a score by this version, in order of id."""
-    scored = exists().where(
-        ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
-    )
     statement = (
         select(Image)
-        .where(Image.split.in_(SCORED_SPLITS), Image.id > after_id, ~scored)
+        .where(_is_unscored(version_id), Image.id > after_id)
         .order_by(Image.id)
         .limit(limit)
     )
     if stored_before is not None:
         statement = statement.where(Image.created_at < stored_before)
     return session.scalars(statement).all()
+
+
+def count_unscored(session: Session, version_id: int) -> int:
+    return session.scalars(
+        select(func.count()).select_from(Image).where(_is_unscored(version_id))
+    ).one()
+
+
+def _is_unscored(version_id: int) -> ColumnElement[bool]:
+    scored = exists().where(
+        ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
+    )
+    return and_(Image.split.in_(SCORED_SPLITS), ~scored)
 
 
 def newest_image_id(session: Session) -> int:

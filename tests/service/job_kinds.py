@@ -14,7 +14,7 @@ from sqlalchemy import Engine, update
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions
 from service.jobs import service, store
-from service.jobs.kinds import JobKind
+from service.jobs.kinds import KINDS, JobKind
 from service.jobs.running import RunningJob
 from service.jobs.schemas import JobDetail
 from service.jobs.worker import Worker
@@ -108,15 +108,7 @@ class Jobs:
             session.execute(update(Job).where(Job.id == job_id).values(lease_until=utc_now()))
 
     def start_process(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.service.job_kinds",
-                self.database_url,
-                str(self.folder),
-            ]
-        )
+        return start_worker(self.database_url, self.folder)
 
 
 def kind_of(run: Run, *, name: str = "work", lane: str = "lane") -> JobKind:
@@ -130,16 +122,23 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.02)
 
 
+def start_worker(database_url: str, data_dir: Path) -> "subprocess.Popen[bytes]":
+    """A worker whose leases are short."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.service.job_kinds", database_url, str(data_dir)]
+    )
+
+
 def main(database_url: str, data_dir: str) -> None:
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    settings = Settings(data_dir=Path(data_dir), database_url=database_url)
+    settings = Settings(data_dir=Path(data_dir), database_url=database_url, device="cpu")
     blobs = BlobStore(settings.blob_store_url)
     Worker(
         open_engine(database_url),
         blobs,
         settings,
-        [COUNT],
+        [COUNT, *KINDS],
         stopping,
         lease_s=2,
         beat_s=0.1,

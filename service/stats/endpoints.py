@@ -1,0 +1,40 @@
+"""Measurements over HTTP."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from service.db import ReadSessionDep
+from service.errors import problem_responses
+from service.stats import service
+from service.stats.schemas import FalseDetectionReport, IterationPage
+from service.text import PlainText
+
+router = APIRouter(prefix="/stats", tags=["stats"])
+
+
+@router.get(
+    "/false-detections", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+)
+def report_false_detections(
+    session: ReadSessionDep,
+    model_version: Annotated[
+        PlainText | None, Query(min_length=1, description="Id or name; the serving one by default.")
+    ] = None,
+    threshold: Annotated[
+        float, Query(ge=0, le=1, allow_inf_nan=False, description="Detections that count.")
+    ] = 0.5,
+) -> FalseDetectionReport:
+    """What a version finds on the sealed negatives, where everything that is found is false."""
+    return service.report_false_detections(session, model_version, threshold)
+
+
+@router.get("/iterations")
+def list_iterations(
+    session: ReadSessionDep,
+    after_id: Annotated[int, Query(ge=0, le=2**63 - 1, description="Versions above this.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> IterationPage:
+    """The two curves of a mining run, a point for each version: AP, and false detections."""
+    return service.list_iterations(session, after_id, limit)

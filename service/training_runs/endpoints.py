@@ -1,0 +1,76 @@
+"""Retraining over HTTP."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from service.db import ReadSessionDep, SessionDep
+from service.errors import problem_responses
+from service.jobs.schemas import JobOut
+from service.text import PlainText
+from service.training_runs import service
+from service.training_runs.schemas import (
+    RetrainRequest,
+    TrainingImagePage,
+    TrainingRunOut,
+    TrainingRunPage,
+)
+
+router = APIRouter(tags=["training"])
+
+MAX_ID = 2**63 - 1
+RunId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[3])]
+UNKNOWN_RUN = problem_responses(HTTPStatus.NOT_FOUND)
+
+
+@router.post(
+    "/retrain",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def retrain(
+    session: SessionDep, response: Response, request: RetrainRequest | None = None
+) -> JobOut:
+    """
+    Retrain with the pool's worst images; an empty request does it with defaults that work.
+
+    The job mines, trains, rescores the pool with the new version, measures it on val and
+    negative-test, and promotes it, or says why not; then again, for as many rounds as asked.
+    """
+    job = service.ask_for_retraining(session, request or RetrainRequest())
+    response.headers["Location"] = job.links.self
+    return job
+
+
+@router.get("/training-runs", responses=UNKNOWN_RUN)
+def list_training_runs(
+    session: ReadSessionDep,
+    job_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only of this job.")] = None,
+    model_version: Annotated[
+        PlainText | None, Query(min_length=1, description="Only those that gave this version.")
+    ] = None,
+    before_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Ids below this.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> TrainingRunPage:
+    """Retrainings, newest first."""
+    return service.list_runs(
+        session, job_id=job_id, model_version=model_version, before_id=before_id, limit=limit
+    )
+
+
+@router.get("/training-runs/{run_id}", responses=UNKNOWN_RUN)
+def show_training_run(session: ReadSessionDep, run_id: RunId) -> TrainingRunOut:
+    """One retraining: what it trained on, its epochs, and the verdict on its version."""
+    return service.show_run(session, run_id)
+
+
+@router.get("/training-runs/{run_id}/images", responses=UNKNOWN_RUN)
+def list_training_run_images(
+    session: ReadSessionDep,
+    run_id: RunId,
+    after_id: Annotated[int, Query(ge=0, le=MAX_ID, description="Images above this.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> TrainingImagePage:
+    """The frozen list of images that a run trained on."""
+    return service.list_run_images(session, run_id, after_id=after_id, limit=limit)

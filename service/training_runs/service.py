@@ -1,0 +1,151 @@
+"""The rules of asking for a retraining, and of looking at what came of it."""
+
+from http import HTTPStatus
+
+from sqlalchemy.orm import Session
+
+from models.detectors import ARCHITECTURES
+from models.sampling import SamplerSpec, build_sampler
+from service.errors import ServiceError
+from service.jobs.kinds import RETRAIN
+from service.jobs.schemas import JobOut
+from service.jobs.service import enqueue
+from service.model_versions import service as version_service
+from service.model_versions import store as version_store
+from service.tables import ModelVersion, TrainingRun
+from service.training_runs import store
+from service.training_runs.schemas import (
+    RetrainRequest,
+    TrainingImageOut,
+    TrainingImagePage,
+    TrainingRunOut,
+    TrainingRunPage,
+)
+
+
+class TrainingRunNotFound(ServiceError):
+    status = HTTPStatus.NOT_FOUND
+    slug = "unknown-training-run"
+    title = "Unknown training run"
+
+    def __init__(self, run_id: int) -> None:
+        super().__init__(f"there is no training run {run_id}")
+
+
+class InvalidRetrainRequest(ServiceError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid-retrain-request"
+    title = "Invalid retrain request"
+
+
+class NotReadyToTrain(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "not-ready-to-train"
+    title = "Not ready to train"
+
+
+def ask_for_retraining(session: Session, request: RetrainRequest) -> JobOut:
+    """
+    Check all that can be told now, and queue the work with its start pinned.
+
+    Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain.
+    """
+    class_names = store.train_class_names(session)
+    if not class_names:
+        raise NotReadyToTrain(
+            "there is nothing to train on: send images with boxes to POST /labelled-images and "
+            "split=train first"
+        )
+    _check_sampler(request)
+    if request.name is not None and version_store.find_by_name(session, request.name):
+        raise version_service.NameTaken(request.name)
+    if request.architecture is not None:
+        if request.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise InvalidRetrainRequest(
+                f"unknown architecture '{request.architecture}'; known are {known}"
+            )
+        return enqueue(session, RETRAIN, request)
+    version = _start_version(session, request)
+    unknown = [name for name in class_names if name not in version.class_names]
+    if unknown:
+        raise NotReadyToTrain(
+            f"version '{version.name}' does not know the class '{unknown[0]}' of the labelled "
+            "images: start from an 'architecture', or delete those images"
+        )
+    return enqueue(session, RETRAIN, request.model_copy(update={"start_from": str(version.id)}))
+
+
+def _check_sampler(request: RetrainRequest) -> None:
+    if request.sampler is not None:
+        try:
+            build_sampler(SamplerSpec(**request.sampler.model_dump()))
+        except ValueError as error:
+            raise InvalidRetrainRequest(str(error)) from error
+
+
+def _start_version(session: Session, request: RetrainRequest) -> ModelVersion:
+    if request.start_from is not None:
+        return version_service.get_version(session, request.start_from)
+    serving = version_store.serving_version(session)
+    if serving is None:
+        raise NotReadyToTrain(
+            "no version serves, so there is none to start from: name one in 'start_from', or an "
+            "'architecture' to train from its beginning"
+        )
+    return serving
+
+
+def list_runs(
+    session: Session,
+    *,
+    job_id: int | None,
+    model_version: str | None,
+    before_id: int | None,
+    limit: int,
+) -> TrainingRunPage:
+    """Newest first. Raises ModelVersionNotFound."""
+    version_id = None
+    if model_version is not None:
+        version_id = version_service.get_version(session, model_version).id
+    runs = store.list_runs(
+        session, job_id=job_id, version_id=version_id, before_id=before_id, limit=limit + 1
+    )
+    roles = store.count_roles(session, [run.id for run in runs])
+    return TrainingRunPage(
+        items=[_run_out(run, roles.get(run.id, {})) for run in runs[:limit]],
+        next_before_id=runs[limit - 1].id if len(runs) > limit else None,
+    )
+
+
+def show_run(session: Session, run_id: int) -> TrainingRunOut:
+    """Raises TrainingRunNotFound."""
+    run = _get_run(session, run_id)
+    return _run_out(run, store.count_roles(session, [run_id]).get(run_id, {}))
+
+
+def list_run_images(
+    session: Session, run_id: int, *, after_id: int, limit: int
+) -> TrainingImagePage:
+    """Raises TrainingRunNotFound."""
+    _get_run(session, run_id)
+    rows = store.list_run_images(session, run_id, after_id=after_id, limit=limit)
+    return TrainingImagePage(
+        items=[TrainingImageOut.model_validate(row, from_attributes=True) for row in rows],
+        next_after_id=rows[-1].image_id if len(rows) == limit else None,
+    )
+
+
+def _get_run(session: Session, run_id: int) -> TrainingRun:
+    run = store.find_run(session, run_id)
+    if run is None:
+        raise TrainingRunNotFound(run_id)
+    return run
+
+
+def _run_out(run: TrainingRun, roles: dict[str, int]) -> TrainingRunOut:
+    names = TrainingRunOut.model_fields.keys() - {"num_labelled", "num_kept", "num_mined"}
+    return TrainingRunOut.model_validate(
+        {name: getattr(run, name) for name in names}
+        | {f"num_{role}": roles.get(role, 0) for role in ("labelled", "kept", "mined")}
+    )

@@ -1,0 +1,180 @@
+"""SQL for training runs and their frozen lists."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from service.tables import Image, ImageScore, LabelledBox, TrainingRun, TrainingRunImage
+
+NEGATIVE_ROLES = ("kept", "mined")
+
+
+def add_run(
+    session: Session, run: TrainingRun, images: Iterable[tuple[int, str, str]]
+) -> TrainingRun:
+    """With its frozen list: (image id, digest, role)."""
+    session.add(run)
+    session.flush()
+    session.add_all(
+        TrainingRunImage(run_id=run.id, image_id=image_id, sha256=digest, role=role)
+        for image_id, digest, role in images
+    )
+    return run
+
+
+def find_run(session: Session, run_id: int) -> TrainingRun | None:
+    return session.get(TrainingRun, run_id)
+
+
+def runs_of_job(session: Session, job_id: int) -> Sequence[TrainingRun]:
+    """In order of their iterations."""
+    return session.scalars(
+        select(TrainingRun).where(TrainingRun.job_id == job_id).order_by(TrainingRun.iteration)
+    ).all()
+
+
+def last_run_of_version(session: Session, version_id: int) -> TrainingRun | None:
+    return session.scalars(
+        select(TrainingRun)
+        .where(TrainingRun.model_version_id == version_id)
+        .order_by(TrainingRun.id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def list_runs(
+    session: Session,
+    *,
+    job_id: int | None,
+    version_id: int | None,
+    before_id: int | None,
+    limit: int,
+) -> Sequence[TrainingRun]:
+    """Newest first."""
+    statement = select(TrainingRun).order_by(TrainingRun.id.desc()).limit(limit)
+    if job_id is not None:
+        statement = statement.where(TrainingRun.job_id == job_id)
+    if version_id is not None:
+        statement = statement.where(TrainingRun.model_version_id == version_id)
+    if before_id is not None:
+        statement = statement.where(TrainingRun.id < before_id)
+    return session.scalars(statement).all()
+
+
+def count_roles(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Images of each role in each run."""
+    rows = session.execute(
+        select(TrainingRunImage.run_id, TrainingRunImage.role, func.count())
+        .where(TrainingRunImage.run_id.in_(run_ids))
+        .group_by(TrainingRunImage.run_id, TrainingRunImage.role)
+    )
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for run_id, role, count in rows:
+        counts[run_id][role] = count
+    return counts
+
+
+def list_run_images(
+    session: Session, run_id: int, *, after_id: int, limit: int
+) -> Sequence[TrainingRunImage]:
+    """In order of image id."""
+    return session.scalars(
+        select(TrainingRunImage)
+        .where(TrainingRunImage.run_id == run_id, TrainingRunImage.image_id > after_id)
+        .order_by(TrainingRunImage.image_id)
+        .limit(limit)
+    ).all()
+
+
+def frozen_images(session: Session, run_id: int) -> list[tuple[TrainingRunImage, Image | None]]:
+    """The whole list in order of image id; None for an image that was deleted since."""
+    rows = session.execute(
+        select(TrainingRunImage, Image)
+        .outerjoin(Image, Image.id == TrainingRunImage.image_id)
+        .where(TrainingRunImage.run_id == run_id)
+        .order_by(TrainingRunImage.image_id)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def labelled_images(session: Session, split: str) -> list[tuple[int, str]]:
+    """Id and digest of each image, in order of id."""
+    rows = session.execute(
+        select(Image.id, Image.sha256).where(Image.split == split).order_by(Image.id)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def images_in(session: Session, split: str) -> Sequence[Image]:
+    """In order of id."""
+    return session.scalars(select(Image).where(Image.split == split).order_by(Image.id)).all()
+
+
+def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
+    """The negatives of an earlier run that are still there, and no one has found an object on."""
+    rows = session.execute(
+        select(Image.id, Image.sha256)
+        .join(TrainingRunImage, TrainingRunImage.image_id == Image.id)
+        .where(
+            TrainingRunImage.run_id == run_id,
+            TrainingRunImage.role.in_(NEGATIVE_ROLES),
+            *_is_negative(),
+        )
+        .order_by(Image.id)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def hardest_unused(
+    session: Session, version_id: int, run_id: int | None, limit: int
+) -> list[tuple[int, str]]:
+    """The pool's worst images by a version that a run has not used, worst first."""
+    rows = session.execute(
+        select(Image.id, Image.sha256)
+        .join(ImageScore, ImageScore.image_id == Image.id)
+        .where(
+            ImageScore.model_version_id == version_id,
+            ImageScore.split == "pool",
+            ImageScore.ranking_key.is_not(None),
+            *_is_negative(),
+            *_is_unused(run_id),
+        )
+        .order_by(ImageScore.ranking_key, ImageScore.image_id)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def unused(session: Session, run_id: int | None) -> list[tuple[int, str]]:
+    """The pool's images that a run has not used, in order of id."""
+    rows = session.execute(
+        select(Image.id, Image.sha256)
+        .where(Image.split == "pool", *_is_negative(), *_is_unused(run_id))
+        .order_by(Image.id)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def train_class_names(session: Session) -> list[str]:
+    """The classes of the boxes on train, in order of their names."""
+    names = session.scalars(
+        select(LabelledBox.class_name)
+        .join(Image, Image.id == LabelledBox.image_id)
+        .where(Image.split == "train")
+        .distinct()
+    )
+    return sorted(names)
+
+
+def _is_negative() -> list[ColumnElement[bool]]:
+    return [or_(Image.verdict.is_(None), Image.verdict != "contains-object")]
+
+
+def _is_unused(run_id: int | None) -> list[ColumnElement[bool]]:
+    if run_id is None:
+        return []
+    return [
+        ~exists().where(TrainingRunImage.run_id == run_id, TrainingRunImage.image_id == Image.id)
+    ]

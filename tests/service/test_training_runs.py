@@ -1,0 +1,292 @@
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from service.db import open_engine, open_sessions
+from service.settings import Settings
+from service.tables import Detection, Image, LabelledBox
+from tests.service.job_kinds import start_worker, wait_until
+from tests.service.mining import QUICK, retrain, send_everything, send_images, send_labelled, work
+
+
+def runs_of(client: TestClient, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The job's runs, first round first."""
+    page = client.get("/training-runs", params={"job_id": job["id"]}).json()
+    runs: list[dict[str, Any]] = page["items"][::-1]
+    return runs
+
+
+def images_of(client: TestClient, run: dict[str, Any], role: str) -> list[int]:
+    lines = client.get(f"/training-runs/{run['id']}/images").json()["items"]
+    return [line["image_id"] for line in lines if line["role"] == role]
+
+
+def test_two_rounds_mine_train_measure_and_offer(serving: TestClient, settings: Settings) -> None:
+    send_everything(serving)
+    hardest = serving.get("/hard-negatives", params={"n": 10}).json()["items"]
+    judged = hardest[0]["image"]["id"]
+    serving.put(f"/images/{judged}/verdict", json={"verdict": "contains-object"})
+
+    job = retrain(serving, settings, iterations=2, num_negatives=3, promotion="manual")
+
+    assert job["status"] == "done", job["failure"]
+    first, *others = runs_of(serving, job)
+    assert set(images_of(serving, first, "mined")) == {row["image"]["id"] for row in hardest[1:4]}
+    assert (first["num_labelled"], first["num_kept"], first["num_mined"]) == (8, 0, 3)
+    assert [epoch["epoch"] for epoch in first["history"]] == [1, 2]
+    assert (first["verdict"], first["start_version_id"]) == ("offered", 1)
+    for run in others:  # there is no second round where the first one improved nothing
+        assert images_of(serving, run, "kept") == sorted(images_of(serving, first, "mined"))
+        assert run["start_version_id"] == first["model_version_id"]
+        used = {*images_of(serving, run, "kept"), *images_of(serving, run, "mined")}
+        assert len(used) == 6
+        assert judged not in used
+    version = serving.get(f"/model-versions/{first['model_version_id']}").json()
+    assert (version["parent_id"], version["is_serving"]) == (1, False)
+    assert version["scored_images"] == version["pool_images"] == 10
+    assert serving.get("/hard-negatives").json()["model_version"] == "squares"
+
+
+def test_first_version_is_trained_from_an_architecture_and_serves(
+    client: TestClient, settings: Settings
+) -> None:
+    send_everything(client)
+
+    job = retrain(client, settings, architecture="ssd_small", name="first")
+
+    assert job["status"] == "done", job["failure"]
+    (run,) = runs_of(client, job)
+    assert (run["verdict"], run["reason"]) == ("promoted", "no version served before")
+    assert (run["num_mined"], run["start_version_id"]) == (0, None)
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    page = client.get("/hard-negatives").json()
+    assert (page["model_version"], page["pool"]) == ("first", {"images": 10, "scored": 10})
+    (row,) = client.get("/stats/iterations").json()["items"]
+    assert row["figures"]["num_objects"] == 4
+    assert row["figures"]["num_negative_images"] == 6
+    assert row["is_serving"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["random", "none"])
+def test_baseline_strategies(serving: TestClient, settings: Settings, strategy: str) -> None:
+    send_everything(serving)
+
+    job = retrain(serving, settings, strategy=strategy, num_negatives=4, promotion="never")
+
+    (run,) = runs_of(serving, job)
+    assert run["num_mined"] == (4 if strategy == "random" else 0)
+    assert run["verdict"] == "offered"
+
+
+def test_stats_agree_with_plain_loops_over_the_stored_boxes(
+    serving: TestClient, settings: Settings
+) -> None:
+    send_everything(serving)
+    retrain(serving, settings, promotion="never")
+    engine = open_engine(settings.sqlalchemy_url)
+    with open_sessions(engine).begin() as session:
+        rows = session.execute(
+            select(Image.id, Detection.score)
+            .join(Detection, Detection.image_id == Image.id)
+            .where(Image.split == "negative-test", Detection.model_version_id == 1)
+        ).all()
+        boxes = session.scalars(select(LabelledBox).join(Image).where(Image.split == "val")).all()
+        found = session.scalars(
+            select(Detection)
+            .join(Image)
+            .where(Image.split == "val", Detection.model_version_id == 1)
+        ).all()
+    engine.dispose()
+
+    for threshold in (0.1, 0.3, 0.5, 0.9):
+        report = serving.get(
+            "/stats/false-detections", params={"model_version": "squares", "threshold": threshold}
+        ).json()
+        kept = [image_id for image_id, score in rows if score >= threshold]
+        assert report["false_detections"]["value"] == len(kept)
+        assert report["fppi"]["value"] == pytest.approx(len(kept) / 6)
+        assert report["share_of_images"]["value"] == pytest.approx(len(set(kept)) / 6)
+        assert sum(item["fppi"]["value"] for item in report["by_class"]) == pytest.approx(
+            len(kept) / 6
+        )
+        assert sum(item["num_images"] for item in report["histogram"]) == 6
+    versions = serving.get("/stats/iterations").json()["items"]
+    assert versions[0]["model_version"] == "squares"
+    figures = versions[0]["figures"]
+    assert figures["recall"]["value"] == pytest.approx(_recall(boxes, found, 0.5))
+
+
+def _recall(boxes: Any, found: Any, threshold: float) -> float:
+    """Objects with a detection of their class at IoU >= 0.5; here one object an image."""
+    hits = 0
+    for box in boxes:
+        overlaps = []
+        for row in found:
+            if row.image_id == box.image_id and row.label == 1 and row.score >= threshold:
+                width = max(0.0, min(row.x2, box.x2) - max(row.x1, box.x1))
+                height = max(0.0, min(row.y2, box.y2) - max(row.y1, box.y1))
+                both = (row.x2 - row.x1) * (row.y2 - row.y1)
+                both += (box.x2 - box.x1) * (box.y2 - box.y1)
+                overlaps.append(width * height / (both - width * height))
+        hits += max(overlaps, default=0) >= 0.5
+    return hits / len(boxes)
+
+
+@pytest.mark.slow
+def test_stopped_training_goes_on_and_gives_the_same_version(
+    serving: TestClient, settings: Settings
+) -> None:
+    send_everything(serving)
+    request = {"epochs": 4, "promotion": "never", "strategy": "none"}
+    whole = retrain(serving, settings, **request)
+    digest = _digest_of(serving, whole)
+    response = serving.post("/retrain", json={**QUICK, **request, "seed": 0})
+    path = response.headers["Location"]
+    stopping = Event()
+    thread = Thread(target=work, args=[settings, stopping])
+    thread.start()
+    wait_until(lambda: "epoch 1 of 4" in serving.get(path).text, timeout_s=60)
+
+    stopping.set()
+    thread.join()
+    given_back = serving.get(path).json()
+    work(settings)
+
+    assert (given_back["status"], given_back["num_failures"]) == ("todo", 0)
+    job = serving.get(path).json()
+    assert (job["status"], job["attempt"]) == ("done", 2)
+    (run,) = runs_of(serving, job)
+    assert [epoch["epoch"] for epoch in run["history"]] == [1, 2, 3, 4]
+    assert _digest_of(serving, job) == digest
+
+
+@pytest.mark.slow
+def test_killed_training_is_gone_on_with_by_another_worker(
+    serving: TestClient, settings: Settings
+) -> None:
+    send_everything(serving)
+    request = {"epochs": 6, "promotion": "never", "strategy": "none"}
+    digest = _digest_of(serving, retrain(serving, settings, **request))
+    path = serving.post("/retrain", json={**QUICK, **request}).headers["Location"]
+    killed = start_worker(settings.database_url, settings.data_dir)
+    wait_until(lambda: "epoch 2 of 6" in serving.get(path).text, timeout_s=120)
+
+    killed.kill()
+    killed.wait()
+    other = start_worker(settings.database_url, settings.data_dir)
+    wait_until(lambda: serving.get(path).json()["status"] == "done", timeout_s=120)
+    other.terminate()
+    other.wait()
+
+    job = serving.get(path).json()
+    assert (job["attempt"], job["num_failures"]) == (2, 1)
+    logged = [
+        event["message"].split(":")[0] for event in job["events"] if "epoch" in event["message"]
+    ]
+    assert len(set(logged)) == 6
+    assert len(logged) <= 7  # at most the epoch under way again
+    assert _digest_of(serving, job) == digest
+    assert len(serving.get("/model-versions").json()) == 2
+
+
+def _digest_of(client: TestClient, job: dict[str, Any]) -> str:
+    version_id = job["result"]["rounds"][-1]["model_version_id"]
+    digest: str = client.get(f"/model-versions/{version_id}").json()["checkpoint_sha256"]
+    return digest
+
+
+def test_cancelled_training_leaves_no_version(serving: TestClient, settings: Settings) -> None:
+    send_everything(serving)
+    response = serving.post("/retrain", json={**QUICK, "epochs": 500})
+    path = response.headers["Location"]
+    thread = Thread(target=work, args=[settings])
+    thread.start()
+    wait_until(lambda: "epoch 1 of 500" in serving.get(path).text, timeout_s=60)
+
+    serving.post(f"{path}/cancel")
+    thread.join(20)
+
+    assert serving.get(path).json()["status"] == "cancelled"
+    assert len(serving.get("/model-versions").json()) == 1
+    assert [*(settings.data_dir / "blobs").glob("training/*/*")] == []
+
+
+@pytest.mark.slow
+def test_loss_that_is_not_finite_fails_the_job_at_once(
+    serving: TestClient, settings: Settings
+) -> None:
+    send_everything(serving)
+
+    job = retrain(serving, settings, learning_rate=10, warmup_steps=0, epochs=200, weight_decay=10)
+
+    assert (job["status"], job["attempt"]) == ("failed", 1)
+    assert "is not finite at step" in job["failure"]
+
+
+def test_nothing_to_train_on_is_409(serving: TestClient) -> None:
+    response = serving.post("/retrain")
+
+    assert response.status_code == 409
+    assert response.json()["type"] == "/problems/not-ready-to-train"
+
+
+def test_nothing_to_start_from_is_409(client: TestClient) -> None:
+    send_labelled(client, "train", [1])
+
+    response = client.post("/retrain", json={})
+
+    assert response.status_code == 409
+    assert "architecture" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("request_body", "status"),
+    [
+        ({"start_from": "unknown"}, 404),
+        ({"architecture": "unknown"}, 422),
+        ({"architecture": "ssd_small", "start_from": "squares"}, 422),
+        ({"weights": "imagenet"}, 422),
+        ({"epochs": 0}, 422),
+        ({"learning_rate": "NaN"}, 422),
+        ({"sampler": {"name": "unknown"}}, 422),
+        ({"strategy": "hardest"}, 422),
+        ({"more": 1}, 422),
+        ({"name": "squares"}, 409),
+    ],
+)
+def test_wrong_requests_are_refused(
+    serving: TestClient, request_body: dict[str, object], status: int
+) -> None:
+    send_labelled(serving, "train", [1])
+
+    assert serving.post("/retrain", json=request_body).status_code == status
+
+
+@pytest.mark.slow
+def test_sampler_of_the_request_is_used(serving: TestClient, settings: Settings) -> None:
+    send_everything(serving)
+
+    sampler = {"name": "hard-negative", "batch_size_per_image": 32}
+    job = retrain(serving, settings, sampler=sampler, promotion="never")
+
+    assert job["status"] == "done", job["failure"]
+
+
+@pytest.mark.parametrize("path", ["/training-runs/9", "/training-runs/9/images"])
+def test_unknown_run_is_404(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_false_detections_without_anything_to_measure_on(serving: TestClient) -> None:
+    nothing = serving.get("/stats/false-detections")
+    send_images(serving, "negative-test", [1, 2])
+
+    too_low = serving.get("/stats/false-detections", params={"threshold": 0.001})
+    report = serving.get("/stats/false-detections").json()
+
+    assert (nothing.status_code, too_low.status_code) == (409, 422)
+    assert (report["num_images"], report["froc"]) == (2, [])
