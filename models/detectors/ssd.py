@@ -29,7 +29,9 @@ class SSDDetector(Detector):
     And positives and negatives are averaged apart,
     `mean(positives) + negative_weight * mean(negatives)`: with 3 negatives per positive and
     weight 3 this is the paper's sum over the number of positives, but images without objects
-    cannot drown the positives of the others however many anchors they add.
+    cannot drown the positives of the others however many anchors they add. The hardest negatives
+    are those with the highest probability of any one class; torchvision takes the highest of all
+    classes together, which is the same for one class.
     """
 
     class_layers = r"head\.classification_head\.module_list\.\d+\.(1\.)?(weight|bias)"
