@@ -203,7 +203,9 @@ def _classify(
     """Flat indices of the positives of each image, and bool [B, A] of the negatives."""
     arrays = [labels.numpy(force=True) for labels in target_labels]
     labels = np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
-    (positive,) = (labels >= 1).reshape(-1).nonzero()
+    is_negative = labels == 0
+    (others,) = (~is_negative).reshape(-1).nonzero()  # few: spares a second pass over the labels
+    positive = others[labels.reshape(-1)[others] >= 1]
     bounds = np.searchsorted(positive, np.arange(len(arrays) + 1) * labels.shape[1])
     per_image = [positive[start:stop] for start, stop in pairwise(bounds)]
-    return per_image, labels == 0
+    return per_image, is_negative
