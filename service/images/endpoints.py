@@ -185,7 +185,7 @@ def image_thumbnail(
 
 @router.put(
     "/images/{image_id}/verdict",
-    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) -> ImageOut:
     """

@@ -27,7 +27,7 @@ UNKNOWN_RUN = problem_responses(HTTPStatus.NOT_FOUND)
 @router.post(
     "/retrain",
     status_code=HTTPStatus.ACCEPTED,
-    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def retrain(
     session: SessionDep, response: Response, request: RetrainRequest | None = None
