@@ -47,7 +47,7 @@ types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 	$(BIN)/mypy --strict
 
 test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=10
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'

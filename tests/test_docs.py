@@ -53,9 +53,11 @@ def test_every_make_command_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_make_help_lists_every_target() -> None:
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
 
-    assert {line.split()[0] for line in listed.splitlines()} == _make_targets()
+    assert {line.split()[0] for line in listed.stdout.splitlines()} == _make_targets()
 
 
 def _make_targets() -> set[str]:
