@@ -1,7 +1,6 @@
 """Hard negatives drawn from a pool of the hardest, per image or over a whole batch."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,15 +10,13 @@ from torch import Tensor
 from models.sampling.arguments import (
     require_at_least,
     require_count,
-    require_flat_and_equal,
     require_fraction,
     require_no_nan,
 )
 from models.sampling.arrays import host_array, mask_of
 from models.sampling.draw import draw
 from models.sampling.hardest import hardest
-
-RUN_LENGTH = 1 << 18  # anchors handled together; more no longer fit a processor's cache
+from models.sampling.runs import Run, split_into_runs
 
 
 class HardNegativeSampler:
@@ -83,20 +80,12 @@ class HardNegativeSampler:
         Returns:
             One bool [A_i] mask of chosen positives per image, and one of chosen negatives.
         """
-        lengths = require_flat_and_equal(target_labels, concat_fg_probs)
-        probs = host_array(concat_fg_probs)
-        require_no_nan("concat_fg_probs", probs)
         positive: list[Tensor] = []
         negative: list[Tensor] = []
-        start = 0
-        for images in _runs_of_one_length(lengths):
-            num_images = images.stop - images.start
-            stop = start + num_images * lengths[images.start]
-            values = probs[start:stop].reshape(num_images, lengths[images.start])
-            masks = self._select(target_labels[images], values)
-            positive.extend(masks[0])
-            negative.extend(masks[1])
-            start = stop
+        for run in split_into_runs(target_labels, concat_fg_probs):
+            drawn_positive, drawn_negative = self._draw(run)
+            positive += run.masks(drawn_positive)
+            negative += run.masks(drawn_negative)
         return positive, negative
 
     def select_samples_img_list(
@@ -162,50 +151,17 @@ class HardNegativeSampler:
     def _num_pool(self, num_negative: int, num_neg: int) -> int:
         return min(num_negative, int(num_neg * self.pool_size))
 
-    def _select(
-        self, target_labels: Sequence[Tensor], values: NDArray[np.float32]
-    ) -> list[list[Tensor]]:
-        """Masks of the positives and of the negatives of images of one length."""
-        positives, is_negative = _classify(target_labels)
-        nums_negative = [int(np.count_nonzero(image)) for image in is_negative]
-        nums_pos = [self._num_pos(len(indices)) for indices in positives]
-        nums_neg = list(map(self._num_neg, nums_negative, nums_pos))
-        pools = hardest(values, is_negative, list(map(self._num_pool, nums_negative, nums_neg)))
+    def _draw(self, run: Run) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+        """Flat indices of the drawn positives and negatives of each image."""
+        nums_pos = [self._num_pos(len(indices)) for indices in run.positives]
+        nums_neg = list(map(self._num_neg, run.num_negatives, nums_pos))
+        nums_pool = list(map(self._num_pool, run.num_negatives, nums_neg))
+        pools = hardest(run.hardness, run.is_negative, nums_pool)
 
-        drawn_positive, drawn_negative = [], []
-        for positive, num_pos, pool, num_neg in zip(
-            positives, nums_pos, pools, nums_neg, strict=True
+        positive, negative = [], []
+        for indices, num_pos, pool, num_neg in zip(
+            run.positives, nums_pos, pools, nums_neg, strict=True
         ):
-            drawn_positive.append(draw(positive, num_pos, self.generator))
-            drawn_negative.append(draw(pool, num_neg, self.generator))
-        device = target_labels[0].device
-        return [
-            list(mask_of(drawn, values.shape, device).unbind())
-            for drawn in (drawn_positive, drawn_negative)
-        ]
-
-
-def _runs_of_one_length(lengths: list[int]) -> list[slice]:
-    """Images to handle together: neighbours of one length, as many as fit a processor's cache."""
-    runs = []
-    first = 0
-    for i in range(1, len(lengths) + 1):
-        is_full = i == len(lengths) or (i + 1 - first) * lengths[first] > RUN_LENGTH
-        if is_full or lengths[i] != lengths[first]:
-            runs.append(slice(first, i))
-            first = i
-    return runs
-
-
-def _classify(
-    target_labels: Sequence[Tensor],
-) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
-    """Flat indices of the positives of each image, and bool [B, A] of the negatives."""
-    arrays = [labels.numpy(force=True) for labels in target_labels]
-    labels = np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
-    is_negative = labels == 0
-    (others,) = (~is_negative).reshape(-1).nonzero()  # few: spares a second pass over the labels
-    positive = others[labels.reshape(-1)[others] >= 1]
-    bounds = np.searchsorted(positive, np.arange(len(arrays) + 1) * labels.shape[1])
-    per_image = [positive[start:stop] for start, stop in pairwise(bounds)]
-    return per_image, is_negative
+            positive.append(draw(indices, num_pos, self.generator))
+            negative.append(draw(pool, num_neg, self.generator))
+        return positive, negative

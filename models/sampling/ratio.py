@@ -9,12 +9,12 @@ from torch import Tensor
 from models.sampling.arguments import (
     require_at_least,
     require_count,
-    require_flat_and_equal,
     require_no_nan,
     require_positive,
 )
 from models.sampling.arrays import host_array, mask_of
 from models.sampling.hardest import hardest
+from models.sampling.runs import split_into_runs
 
 NEGATIVES_OF_AN_EMPTY_IMAGE = 64  # what SSD's ratio of 3 gives an image with some 20 positives
 
@@ -117,20 +117,15 @@ class RatioSampler:
         self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """As `AnchorSampler`; raises ValueError for NaN and for lengths that do not add up."""
-        require_flat_and_equal(target_labels, concat_fg_probs)
-        values = host_array(concat_fg_probs)
-        require_no_nan("concat_fg_probs", values)
-        positive = [labels >= 1 for labels in target_labels]
-        negative = []
-        stop = 0
-        for labels, mask in zip(target_labels, positive, strict=True):
-            start, stop = stop, stop + len(labels)
-            is_negative = (labels == 0).cpu().numpy()
-            num = negatives_by_ratio(
-                int(mask.sum()), int(is_negative.sum()), self.neg_pos_ratio, self.min_negatives
-            )
-            chosen = hardest(values[None, start:stop], is_negative[None], [num])
-            negative.append(mask_of(chosen, labels.shape, labels.device))
+        positive: list[Tensor] = []
+        negative: list[Tensor] = []
+        for run in split_into_runs(target_labels, concat_fg_probs):
+            nums = [
+                negatives_by_ratio(len(p), n, self.neg_pos_ratio, self.min_negatives)
+                for p, n in zip(run.positives, run.num_negatives, strict=True)
+            ]
+            positive += run.masks(run.positives)
+            negative += run.masks(hardest(run.hardness, run.is_negative, nums))
         return positive, negative
 
 
