@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 from prometheus_client import CollectorRegistry
 
-from service.errors import ServiceError
 from service.images.ingest import Ingest, Outcome, Upload
 from service.images.storing import Purpose
 from service.imports.archives import open_archive
@@ -18,7 +17,7 @@ from service.imports.entries import Entry, Limits, Source, UnreadableEntry, Unre
 from service.imports.places import check_allowed, open_place
 from service.imports.schemas import ImportParams, Tally
 from service.jobs.kinds import JobResult
-from service.jobs.running import JobCancelled, RunningJob
+from service.jobs.running import RunningJob
 from service.scoring.scorer import Scorer
 from service.text import plain_file_name
 
@@ -36,15 +35,8 @@ def run_import(job: RunningJob) -> JobResult:
     try:
         with _open_source(job, params) as source:
             _store_all(job, params, source, tally, scorer)
-    except JobCancelled:
-        _forget_upload(job, params)
-        raise
-    except (ValueError, ServiceError):  # it would come again, so nobody needs the upload
-        _forget_upload(job, params)
-        raise
     finally:
         scorer.close()
-    _forget_upload(job, params)
     return tally.model_dump(mode="json")
 
 
@@ -110,8 +102,3 @@ def _open_source(job: RunningJob, params: ImportParams) -> Iterator[Source]:
         job.blobs.copy_to_file(params.upload_key, path)
         with path.open("rb") as file, open_archive(file, limits) as source:
             yield source
-
-
-def _forget_upload(job: RunningJob, params: ImportParams) -> None:
-    if params.upload_key is not None:
-        job.blobs.delete(params.upload_key)

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.db import ReadSessionDep, ReadSessionsDep, SessionDep
+from service.blobs import BlobsDep
+from service.db import ReadSessionDep, ReadSessionsDep, SessionsDep
 from service.errors import problem_responses
 from service.jobs import service
 from service.jobs.schemas import JobDetail, JobOut, JobPage, JobStatus
@@ -46,9 +47,9 @@ def show_job(session: ReadSessionDep, job_id: JobId) -> JobDetail:
         **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     },
 )
-def cancel_job(session: SessionDep, response: Response, job_id: JobId) -> JobOut:
+def cancel_job(sessions: SessionsDep, blobs: BlobsDep, response: Response, job_id: JobId) -> JobOut:
     """Cancel a job; one that nobody works on is cancelled at once."""
-    job = service.cancel(session, job_id)
+    job = service.cancel(sessions, blobs, job_id)
     if job.status is not JobStatus.CANCELLED:
         response.status_code = HTTPStatus.ACCEPTED
     return job

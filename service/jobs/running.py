@@ -202,11 +202,12 @@ class RunningJob:
         with self._beating:
             progress = self._progress
             try:
-                with self.sessions.begin() as session:
-                    if must_write or progress != self._written:
+                if must_write or progress != self._written:
+                    with self.sessions.begin() as session:
                         self._hold(session, _columns(session, progress, self._written))
-                        self._written = progress
-                    else:
+                    self._written = progress
+                else:
+                    with self.read_sessions.begin() as session:
                         self._look(session)
             except LeaseLost as error:
                 log.warning("lease lost", job=self.id, reason=str(error))

@@ -7,9 +7,12 @@ from http import HTTPStatus
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from service.blobs import BlobStore
+from service.db import Sessions
 from service.errors import ServiceError
 from service.jobs import store
 from service.jobs.kinds import JobKind
+from service.jobs.leftovers import delete_leftovers
 from service.jobs.schemas import (
     JobDetail,
     JobEventOut,
@@ -86,22 +89,33 @@ def list_jobs(
     )
 
 
-def cancel(session: Session, job_id: int) -> JobOut:
+def cancel(sessions: Sessions, blobs: BlobStore, job_id: int) -> JobOut:
     """
     Cancel at once what nobody works on; tell the worker of a running job to stop.
 
     Asking again changes nothing. Raises JobNotFound, JobIsOver.
     """
-    job = store.cancel_idle(session, job_id)
-    if job is not None:
+    with sessions.begin() as session:
+        job = store.cancel_idle(session, job_id)
+        if job is None:
+            return _ask_to_stop(session, job_id)
         store.add_event(session, job, "state", "cancelled", {"status": job.status})
-        return job_out(session, job)
+        cancelled = job_out(session, job)
+    delete_leftovers(blobs, job.params, job.resume)
+    return cancelled
+
+
+def _ask_to_stop(session: Session, job_id: int) -> JobOut:
     job = get_job(session, job_id)
-    if job.status == JobStatus.RUNNING and not job.cancel_requested:
-        job = store.request_cancel(session, job_id) or get_job(session, job_id)
-        store.add_event(session, job, "log", "asked to stop")
-    elif job.status in (JobStatus.DONE, JobStatus.FAILED):
+    if job.status in (JobStatus.DONE, JobStatus.FAILED):
         raise JobIsOver(job)
+    if job.status == JobStatus.RUNNING and not job.cancel_requested:
+        asked = store.request_cancel(session, job_id)
+        if asked is None:  # it has ended meanwhile
+            session.refresh(job)
+            return job_out(session, job)
+        store.add_event(session, asked, "log", "asked to stop")
+        job = asked
     return job_out(session, job)
 
 

@@ -19,6 +19,7 @@ from service.db import open_engine, open_sessions, read_only
 from service.errors import ServiceError
 from service.jobs import store
 from service.jobs.kinds import KINDS, JobKind
+from service.jobs.leftovers import delete_leftovers
 from service.jobs.running import (
     JobCancelled,
     LeaseLost,
@@ -191,6 +192,7 @@ class Worker:
             running.release_in(
                 session, message, {"status": status, "finished_at": finished_at, **(values or {})}
             )
+        delete_leftovers(self._blobs, running.params, running.resume)
         log.info("job over", job=running.id, status=status)
 
     def _give_back(

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
 from service.jobs.kinds import JobResult
-from service.jobs.running import JobCancelled, RunningJob
+from service.jobs.running import RunningJob
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
 from service.model_versions.service import NameTaken, add_checkpoint
@@ -38,9 +38,6 @@ def run_retrain(job: RunningJob) -> JobResult:
     scorer = Scorer(job.settings, CollectorRegistry())
     try:
         return _Rounds(job, request, scorer).work()
-    except (JobCancelled, ArithmeticError, ValueError):  # nobody will go on with the training
-        forget_state(job)
-        raise
     finally:
         scorer.close()
 

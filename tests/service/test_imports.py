@@ -56,6 +56,7 @@ def settings(database_url: str, tmp_path: Path, pool: Path) -> Settings:
         device="cpu",
         embedded_worker=False,
         import_roots=f"{pool}, s3://bucket/pool",
+        max_import_files=10,
     )
 
 
@@ -287,3 +288,22 @@ def test_tar_that_ends_early_gives_what_came_before(
     assert job["status"] == "done"
     assert job["result"]["stored"] >= 1
     assert job["result"]["num_refused"] >= 1
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "failed"])
+def test_archive_is_not_kept_when_its_import_does_not_succeed(
+    client: TestClient, work: Callable[[], bool], settings: Settings, ending: str
+) -> None:
+    archive = zipped({"a.png": picture(1)})
+    if ending == "failed":  # its directory is whole, so it is taken, but lists too many files
+        archive = zipped({f"{number}.txt": b"" for number in range(settings.max_import_files + 1)})
+    path = upload(client, archive).headers["Location"]
+    kept_before = [*(settings.data_dir / "blobs" / "uploads").iterdir()]
+
+    if ending == "cancelled":
+        client.post(f"{path}/cancel")
+    work()
+
+    assert client.get(path).json()["status"] == ending
+    assert len(kept_before) == 1
+    assert [*(settings.data_dir / "blobs" / "uploads").iterdir()] == []

@@ -111,8 +111,7 @@ def test_running_job_stops_when_it_is_cancelled(jobs: Jobs) -> None:
     thread.start()
     started.wait(10)
 
-    with jobs.sessions.begin() as session:
-        asked = service.cancel(session, job_id)
+    asked = service.cancel(jobs.sessions, jobs.blobs, job_id)
     thread.join(10)
 
     assert (asked.status, asked.cancel_requested) == ("running", True)
