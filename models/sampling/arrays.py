@@ -19,7 +19,6 @@ def mask_of(
 ) -> Tensor:
     """Bool tensor of this shape, true at the given indices into its flat form."""
     mask = np.zeros(shape, dtype=np.bool_)
-    flat = mask.reshape(-1)
-    for chosen in indices:
-        flat[chosen] = True
+    if indices:
+        mask.reshape(-1)[np.concatenate(indices)] = True
     return torch.from_numpy(mask).to(device)

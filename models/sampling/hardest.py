@@ -31,10 +31,10 @@ def hardest(
         bars[short] = -np.inf
         reached, bounds = _reached(values, allowed, bars)
     keys = _ranking_keys(values.reshape(-1)[reached], reached)
-    segments = zip(bounds[:-1], bounds[1:], nums, strict=True)
-    return [
-        _lowest(keys[start:stop], num) & ((1 << INDEX_BITS) - 1) for start, stop, num in segments
-    ]
+    for start, stop, num in zip(bounds[:-1], bounds[1:], nums, strict=True):
+        _sort_lowest(keys[start:stop], num)
+    indices = keys & ((1 << INDEX_BITS) - 1)
+    return [indices[start : start + num] for start, num in zip(bounds[:-1], nums, strict=True)]
 
 
 def _bars(
@@ -85,10 +85,9 @@ def _ranking_keys(values: NDArray[np.float32], index: NDArray[np.int64]) -> NDAr
     return (~rising.astype(np.int64) << INDEX_BITS) | index
 
 
-def _lowest(keys: NDArray[np.int64], num: int) -> NDArray[np.int64]:
-    """The `num` lowest keys in rising order; the others are left in any order."""
+def _sort_lowest(keys: NDArray[np.int64], num: int) -> None:
+    """Bring the `num` lowest keys to the front, in rising order, in place."""
     if 2 * num < len(keys):
         keys.partition(num)
         keys = keys[:num]
     keys.sort()
-    return keys[:num]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -36,6 +36,7 @@ def by_plain_loop(logits: Tensor, labels: Tensor, ratio: float, floor: int) -> T
     return torch.stack(totals)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 100),
     st.sampled_from([0.0, 0.1, 0.5, 1.0]),

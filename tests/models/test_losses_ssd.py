@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_convert, box_iou
@@ -150,6 +150,7 @@ def matched_by_plain_loop(defaults: Tensor, boxes: Tensor, threshold: float) -> 
     return objects
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 8))
 def test_matching_follows_the_best_pair_that_is_left(
     seed: int, num_objects: int, num_defaults: int

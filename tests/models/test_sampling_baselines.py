@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
 from models.sampling import AllAnchors, BalancedSampler
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(-1, 2), max_size=40), max_size=3),
     st.integers(1, 30),

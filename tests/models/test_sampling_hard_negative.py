@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.apps.detection.utils import hard_negative_sampler as monai
 from torch import Tensor
@@ -64,6 +64,7 @@ def distinct_probs(labels: list[Tensor], seed: int) -> Tensor:
     return order / 256
 
 
+@settings(deadline=None)
 @given(batches, st.integers(1, 30), fractions, st.none() | st.integers(0, 9), st.integers(1, 4))
 def test_matches_a_plain_loop(
     labels: list[Tensor], batch_size: int, fraction: float, min_neg: int | None, pool_size: int
@@ -90,6 +91,7 @@ def test_matches_a_plain_loop(
         assert [int(chosen_positive.sum()), int(chosen_negative.sum())] == [num_pos, num_neg]
 
 
+@settings(deadline=None)
 @given(
     batches,
     st.integers(1, 30),

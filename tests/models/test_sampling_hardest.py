@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ def by_plain_sort(
 FEW_VALUES = st.sampled_from([-np.inf, -2.5, -1e-40, -0.0, 0.0, 1e-40, 0.25, 1.0, 3e38, np.inf])
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_small_images_with_many_ties(data: st.DataObject) -> None:
     num_images, num_anchors = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 12))

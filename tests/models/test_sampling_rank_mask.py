@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -29,6 +29,7 @@ def test_the_first_of_equal_losses_are_taken() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_equals_the_double_sort(data: st.DataObject) -> None:
     num_images, num_anchors = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 15))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -69,6 +69,7 @@ def ohem_by_plain_loop(
     return marks
 
 
+@settings(deadline=None)
 @given(st.data(), st.sampled_from([0.5, 1.0, 3.0]), st.integers(0, 5))
 def test_ohem_matches_a_plain_loop(data: st.DataObject, ratio: float, floor: int) -> None:
     size = data.draw(st.integers(1, 12))
