@@ -48,6 +48,15 @@ class InvalidCheckpoint(ServiceError):
     title = "Invalid checkpoint"
 
 
+class VersionNotLoadable(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "version-not-loadable"
+    title = "Model version can't be loaded"
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(f"the stored checkpoint of '{name}' does not load: {error}")
+
+
 class InvalidModelRequest(ServiceError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid-model-request"
@@ -91,10 +100,19 @@ def checkpoint_content(
 
 
 def activate(sessions: Sessions, backlog: Backlog, key: str) -> ModelVersionDetail:
-    """Serve a version from now on, and score the pool with it. Raises ModelVersionNotFound."""
+    """
+    Serve a version from now on, and score the pool with it.
+
+    Raises:
+        ModelVersionNotFound.
+        VersionNotLoadable: the checkpoint is gone or damaged; the old version goes on serving.
+    """
     with sessions.begin() as session:
         version = get_version(session, key)
-    backlog.activate(version)
+    try:
+        backlog.activate(version)
+    except (CheckpointError, FileNotFoundError) as error:
+        raise VersionNotLoadable(version.name, error) from error
     with sessions.begin() as session:
         return show_version(session, str(version.id))
 

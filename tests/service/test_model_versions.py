@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from service.settings import Settings
 from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
 
@@ -127,6 +128,20 @@ def test_an_unknown_version_is_not_found(client: TestClient, path: str) -> None:
         404,
         "/problems/unknown-model-version",
     )
+
+
+def test_a_version_whose_checkpoint_is_gone_leaves_the_old_one_serving(
+    serving: TestClient, add_version: AddVersion, other_checkpoint: Path, settings: Settings
+) -> None:
+    add_version(other_checkpoint, "lost")
+    stored = {path: path.stat().st_mtime_ns for path in settings.data_dir.rglob("*.safetensors")}
+    max(stored, key=lambda path: stored[path]).unlink()
+
+    response = serving.post("/model-versions/lost/activate")
+
+    assert response.status_code == 409
+    assert response.json()["type"] == "/problems/version-not-loadable"
+    assert serving.get("/readyz").json()["model_version"] == "squares"
 
 
 def wait_until_scored(client: TestClient, version: str, count: int, timeout_s: float = 60) -> None:
