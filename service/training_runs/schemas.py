@@ -59,8 +59,11 @@ class Recipe(BaseModel):
     patience: int | None = Field(
         None, ge=1, le=10_000, description="Epochs without a better AP that end a training early."
     )
-    negative_weight: float = Field(
-        1.0, gt=0, le=1000, description="Weight of background anchors in the loss."
+    negative_weight: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="Weight of background anchors in the loss; null is the detector family's own.",
     )
     sampler: SamplerIn | None = Field(
         None, description="Null is the detector family's own, which learns from empty images."

@@ -154,7 +154,8 @@ def _start_detector(job: RunningJob, run: TrainingRun, request: RetrainRequest) 
             version = version_store.find_version(session, run.start_version_id)
         assert version is not None
         detector = load_version(job.blobs, version, job.settings.device).detector
-    detector.negative_weight = request.negative_weight
+    if request.negative_weight is not None:
+        detector.negative_weight = request.negative_weight
     if request.sampler is not None:
         detector.sampler = build_sampler(SamplerSpec(**request.sampler.model_dump()))
     return detector
