@@ -6,7 +6,7 @@ INSTALLED_DEV := $(VENV)/installed-dev
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick check demo serve worker migrate migration up bench clean
+.PHONY: help setup fmt lint types test quick check demo serve worker migrate migration up bench experiment clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +78,10 @@ up:  ## Start Postgres, API and worker in containers
 
 bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 	$(BIN)/python -m benchmarks.samplers
+
+experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (hours; goes on where it stopped)
+	$(BIN)/python -m benchmarks.experiment --results runs/experiment
+	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/experiments
 
 clean:  ## Remove the environment and everything that the tools leave behind
 	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
