@@ -79,7 +79,7 @@ up:  ## Start Postgres, API and worker in containers
 bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 	$(BIN)/python -m benchmarks.samplers
 
-experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (hours; goes on where it stopped)
+experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment
 	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/experiments
 
