@@ -164,20 +164,20 @@ def require_equal_with_one_seed(comparison: Comparison) -> None:
         raise RuntimeError(f"the two sides differ: {comparison.what}, {comparison.shape}")
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def compare(comparison: Comparison, repeats: int) -> str:
+def compare(comparison: Comparison, repeats: int, clock: Callable[[], float]) -> str:
     """A row of the table: both sides in turns, the one that goes first alternating."""
     require_equal_with_one_seed(comparison)
     sides = [comparison.ours, comparison.theirs]
     ours, theirs, ratios = [], [], []
     for repeat in range(repeats):
         order = (0, 1) if repeat % 2 else (1, 0)
-        times = {side: seconds(sides[side]) for side in order}
+        times = {side: seconds(sides[side], clock) for side in order}
         ours.append(times[0])
         theirs.append(times[1])
         ratios.append(times[1] / times[0])
@@ -244,7 +244,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=31, help="of each side (default 31)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
     parser.add_argument("--no-steps", action="store_true", help="leave out the training steps")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="compare processor time instead; with --threads 1, for machines that do other work",
+    )
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
 
@@ -256,12 +262,12 @@ def main() -> None:
     ssd300, ssdlite, retinanet = SHAPES
     for shape in SHAPES:
         for comparison in sampler_comparisons(shape):
-            print(compare(comparison, arguments.repeats), flush=True)
+            print(compare(comparison, arguments.repeats, clock), flush=True)
     for shape, target in ((ssd300, 12.0), (ssdlite, None), (retinanet, 25.0)):
-        print(compare(mask_comparison(shape, target), arguments.repeats), flush=True)
+        print(compare(mask_comparison(shape, target), arguments.repeats, clock), flush=True)
     for num_classes in (20, 80):
         comparison = loss_comparison(ssd300, num_classes, target=2.5)
-        print(compare(comparison, arguments.repeats), flush=True)
+        print(compare(comparison, arguments.repeats, clock), flush=True)
     if not arguments.no_steps:
         print("\n| sampler | batch | ms | step, ms per image | share | at most 2 % |")
         print("| --- | --- | --- | --- | --- | --- |")
