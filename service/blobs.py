@@ -51,6 +51,11 @@ class BlobStore:
         with suppress(FileNotFoundError):
             obstore.delete(self._store, key)
 
+    def delete_all(self, folder: str) -> None:
+        """Everything whose key begins with `folder` and a slash."""
+        for page in obstore.list(self._store, folder):
+            obstore.delete(self._store, [found["path"] for found in page])
+
 
 def new_key(kind: str, digest: str, suffix: str = "") -> str:
     """

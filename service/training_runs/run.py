@@ -55,11 +55,13 @@ class _Rounds:
             runs = list(store.runs_of_job(session, self._job.id))
         why_ended = "all rounds are done"
         for iteration in range(1, self._request.iterations + 1):
-            run = runs[iteration - 1] if iteration <= len(runs) else self._begin(iteration, runs)
-            if run is None:
-                why_ended = f"round {iteration} has no new negatives to take from the pool"
-                break
-            runs[iteration - 1 :] = [run]
+            if iteration > len(runs):
+                begun = self._begin(iteration, runs)
+                if begun is None:
+                    why_ended = f"round {iteration} has no new negatives to take from the pool"
+                    break
+                runs.append(begun)
+            run = runs[iteration - 1]
             if run.finished_at is None:
                 self._work_on(run)
             if iteration < self._request.iterations and not self._is_worth_going_on(run):

@@ -17,6 +17,7 @@ from models.sampling import SamplerSpec, build_sampler
 from models.training import train
 from models.training_config import TrainingConfig
 from models.training_reports import EpochReport, StepReport
+from service.jobs.leftovers import delete_leftovers
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
@@ -107,10 +108,9 @@ def state_key(job: RunningJob) -> str | None:
 
 def forget_state(job: RunningJob) -> None:
     """Delete the training state, which nobody will go on with. Raises LeaseLost."""
-    key = state_key(job)
-    if key is not None:
-        job.save_resume({})
-        job.blobs.delete(key)
+    resume = job.resume
+    job.save_resume({})
+    delete_leftovers(job.blobs, {}, resume)
 
 
 def _on_epoch(job: RunningJob, run: TrainingRun, states: _States, report: EpochReport) -> None:

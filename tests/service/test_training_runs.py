@@ -191,6 +191,32 @@ def test_killed_training_is_gone_on_with_by_another_worker(
     assert len(logged) <= 7  # at most the epoch under way again
     assert _digest_of(serving, job) == digest
     assert len(serving.get("/model-versions").json()) == 2
+    assert [*(settings.data_dir / "blobs").glob("training/*/*")] == []
+
+
+def test_job_that_is_stopped_in_its_second_round_goes_on_there(
+    serving: TestClient, settings: Settings
+) -> None:
+    send_labelled(serving, "train", range(100, 104))
+    send_images(serving, "pool", range(400, 410))
+    request = {**QUICK, "epochs": 3, "iterations": 2, "num_negatives": 2, "promotion": "never"}
+    path = serving.post("/retrain", json=request).headers["Location"]
+    stopping = Event()
+    thread = Thread(target=work, args=[settings, stopping])
+    thread.start()
+    wait_until(lambda: "round 2, epoch 1" in serving.get(path).text, timeout_s=60)
+
+    stopping.set()
+    thread.join()
+    work(settings)
+
+    job = serving.get(path).json()
+    assert (job["status"], job["attempt"]) == ("done", 2), job["failure"]
+    first, second = runs_of(serving, job)
+    assert (first["num_kept"], first["num_mined"]) == (0, 2)
+    assert (second["num_kept"], second["num_mined"]) == (2, 2)
+    assert second["start_version_id"] == first["model_version_id"]
+    assert len(job["result"]["rounds"]) == 2
 
 
 def _digest_of(client: TestClient, job: dict[str, Any]) -> str:
