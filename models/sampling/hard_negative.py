@@ -27,8 +27,8 @@ class HardNegativeSampler:
     negatives in an image, `num_pos = min(P, int(B * pf))` and
     `num_neg = min(N, max(int(max(1, num_pos) * abs(1 - 1 / pf)), min_neg))`; the negatives come
     uniformly, without replacement, from the `int(num_neg * pool_size)` hardest. Hardness is
-    compared in float32. The work is done on the CPU, which for so little is faster than waiting
-    for an accelerator several times per image; the masks are on the device of the labels.
+    compared in float32. The work is done on the CPU, with one copy each way where the labels are
+    on an accelerator; the masks are on the device of the labels.
 
     Args:
         batch_size_per_image: B, positives and negatives wanted per image, at least 1.
