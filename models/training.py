@@ -144,7 +144,7 @@ class _Run:
         should_stop: Callable[[], bool],
         state_path: Path | None,
     ) -> Outcome:
-        # The same numbers in another order: a third less time on CPUs, and what CUDA's kernels like.
+        # The same numbers in another order: a third less time on CPUs, and what CUDA kernels like.
         self._detector.network.to(memory_format=torch.channels_last)
         self._detector.train()
         network = share_gradients(self._detector)

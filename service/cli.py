@@ -1,5 +1,6 @@
 """The `hardneg` command. Each command imports what it needs, so that `--help` is quick."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -49,4 +50,7 @@ app.command()(demo.demo)
 
 
 def main() -> None:
+    # OpenMP reads it when torch is imported. Its spinning threads stall when cores are shared with
+    # other work: seen to train five times slower than sleeping ones.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()
