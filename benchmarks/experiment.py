@@ -26,7 +26,6 @@ import typer
 from benchmarks.raccoon import (
     BASELINE,
     DEFAULT_PACK,
-    NEGATIVE_WEIGHT,
     build_detector,
     freeze_early_trunk,
     read_split,
@@ -138,7 +137,6 @@ class Experiment:
             return
         before = ("baseline", 0) if number == 1 else (arm, number - 1)
         detector = load_checkpoint(self._checkpoint(*before))
-        detector.negative_weight = NEGATIVE_WEIGHT
         stored = self._stored(*before)
         assert stored is not None, "rounds run in order"
         mined = (*stored.mined, *self._choose(arm, number, detector, stored.mined))
@@ -171,7 +169,7 @@ class Experiment:
         number: int,
     ) -> float:
         """Seconds that it took, since the resume if there was one."""
-        state = self._folder / f"{arm}-{self._seed}-{number}.state"
+        state = self._state(arm, number)
         negatives = [image for image in self._images.pool if image.name in set(mined)]
         freeze_early_trunk(detector)
         started = time.monotonic()
@@ -184,7 +182,6 @@ class Experiment:
             state_path=state,
             resume_from=state if state.exists() else None,
         )
-        state.unlink()
         return time.monotonic() - started
 
     def _finish(
@@ -206,11 +203,15 @@ class Experiment:
         result = summarise(evaluation, recall, arm, self._seed, number, mined, duration_s)
         with results_file(self._folder).open("a") as file:
             file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+        self._state(arm, number).unlink()
         typer.echo(
             f"seed {self._seed} {arm:<8} round {number}: AP@[.5:.95] {result.ap50_95:.3f}  "
             f"AP50 {result.ap50:.3f}  false detections at 0.5 {result.false_detections_50}, "
             f"at 0.3 {result.false_detections_30}  {duration_s:.0f} s"
         )
+
+    def _state(self, arm: str, number: int) -> Path:
+        return self._folder / f"{arm}-{self._seed}-{number}.state"
 
     def _checkpoint(self, arm: str, number: int) -> Path:
         return self._folder / f"{arm}-{self._seed}-{number}.safetensors"
@@ -231,7 +232,10 @@ def summarise(
     duration_s: float,
 ) -> RoundResult:
     false = evaluation.false_detections
-    price = fppi_at_recall(evaluation.matches, false, baseline_recall)
+    fppi = None
+    if baseline_recall > 0:
+        price = fppi_at_recall(evaluation.matches, false, baseline_recall)
+        fppi = None if np.isnan(price.threshold) else price.fppi.value
     return RoundResult(
         arm=arm,
         seed=seed,
@@ -241,7 +245,7 @@ def summarise(
         recall_50=evaluation.recall(0.5).value,
         false_detections_30=int((false.scores >= 0.3).sum()),
         false_detections_50=int((false.scores >= 0.5).sum()),
-        fppi_at_baseline_recall=None if np.isnan(price.threshold) else price.fppi.value,
+        fppi_at_baseline_recall=fppi,
         curve=tuple(
             (threshold, evaluation.recall(threshold).value, int((false.scores >= threshold).sum()))
             for threshold in CURVE_THRESHOLDS

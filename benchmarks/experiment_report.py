@@ -37,6 +37,7 @@ def report(
     if not rows:
         raise typer.BadParameter(f"there are no results in {results}")
     typer.echo(f"{markdown_table(rows)}\n\n{seed_table(rows)}")
+    out.mkdir(parents=True, exist_ok=True)
     draw_figure(rows, out / "hard-negatives.svg")
 
 

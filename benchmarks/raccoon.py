@@ -27,9 +27,6 @@ from models.training_reports import EpochReport
 
 DEFAULT_PACK = Path("../shared/data/raccoon")
 ARCHITECTURE = "ssd_efficientnet_lite0"
-NEGATIVE_WEIGHT = (
-    3.0  # of background anchors; SSD's 3 negatives per positive, summed, weigh as much
-)
 NUM_FROZEN_BLOCKS = 5  # up to stride 8: they cost most, and 134 images have nothing to teach them
 BASELINE = TrainingConfig(epochs=5, steps_per_epoch=40, learning_rate=2e-3)
 
@@ -71,9 +68,7 @@ def evaluate_command(
 
 def build_detector(class_names: Sequence[str]) -> Detector:
     """The small detector on an ImageNet trunk; the rest follows torch's seed."""
-    detector = build(ARCHITECTURE, class_names, weights="imagenet")
-    detector.negative_weight = NEGATIVE_WEIGHT
-    return detector
+    return build(ARCHITECTURE, class_names, weights="imagenet")
 
 
 def freeze_early_trunk(detector: Detector) -> Detector:
