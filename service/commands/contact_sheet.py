@@ -59,9 +59,10 @@ def _draw_tile(tile: Tile) -> Image.Image:
     picture = tile.picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     box_scale = (width / tile.item.image.width, height / tile.item.image.height)
-    for place, found in enumerate(tile.item.detections):
-        if place == 0 or found.score >= DRAWN_SCORE:
-            _draw_box(draw, found, box_scale)
+    detections = tile.item.detections
+    drawn = [found for found in detections if found is detections[0] or found.score >= DRAWN_SCORE]
+    for found in reversed(drawn):  # the best one on top
+        _draw_box(draw, found, box_scale)
     card = Image.new("RGB", (TILE_SIDE, TILE_SIDE + CAPTION_HEIGHT), PAPER)
     card.paste(picture, ((TILE_SIDE - width) // 2, (TILE_SIDE - height) // 2))
     _draw_caption(ImageDraw.Draw(card), tile.item)

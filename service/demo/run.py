@@ -43,7 +43,8 @@ def run_demo(options: DemoOptions) -> None:
     """Raises ClientError, with a sentence for a person."""
     started = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):  # the server must not outlive the demo
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     with _only_demo_in(options.folder):
         port = _choose_port(options.port)
         if options.starts_over:
