@@ -1,3 +1,5 @@
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from service.cli import app
 from service.client import server_url
 from service.demo.server_process import free_port
 
+README = Path(__file__).parents[2] / "README.md"
 COMMANDS = [
     ["serve"],
     ["worker"],
@@ -143,3 +146,20 @@ def test_db_upgrade_without_a_database_is_told_in_one_sentence() -> None:
 )
 def test_a_server_is_reached_where_it_listens(host: str, url: str) -> None:
     assert server_url(host, 8000) == url
+
+
+def test_commands_in_the_readme_are_as_the_help_says() -> None:
+    code = "".join(README.read_text(encoding="utf-8").split("```")[1::2])
+    lines = re.findall(r"^hardneg .*$", code, re.MULTILINE)
+
+    assert len(lines) >= 4
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        (command,) = [known for known in COMMANDS if words[: len(known)] == known]
+        help_text = run(app, [*command, "--help"]).output
+        options = [word for word in words if word.startswith("-")]
+        assert [
+            option
+            for option in options
+            if not re.search(rf"(^|[ ,]){option}[ ,]", help_text, re.MULTILINE)
+        ] == [], line
