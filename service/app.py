@@ -11,8 +11,9 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from models.inference import select_device
 from service import health, migrate
-from service.auth import require_key
+from service.auth import KeyGuard, describe_key
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions, read_only
 from service.errors import add_error_handlers, problem_responses
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        select_device(settings.device)  # a device that is not there stops the start
         engine = open_engine(settings.sqlalchemy_url)
         migrate.upgrade(engine)
         app.state.sessions = open_sessions(engine)
@@ -69,6 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.stopping = Event()  # set when the process is told to stop
     add_error_handlers(app)
+    if settings.api_key is not None:
+        app.add_middleware(KeyGuard, api_key=settings.api_key.get_secret_value())
     app.add_middleware(RequestLog)
     _add_metrics(app, registry)
     app.include_router(health.router)
@@ -83,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         stats.router,
         jobs.router,
     ):
-        app.include_router(router, dependencies=[Depends(require_key)])
+        app.include_router(router, dependencies=[Depends(describe_key)])
     return app
 
 

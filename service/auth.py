@@ -4,11 +4,12 @@ from hmac import compare_digest
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Request, Security
+from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import ServiceError
-from service.settings import Settings
+from service.errors import ServiceError, problem_of, problem_response
 
 
 class NotAuthorised(ServiceError):
@@ -18,18 +19,37 @@ class NotAuthorised(ServiceError):
     slug = "not-authorised"
     title = "Not authorised"
 
+    def __init__(self) -> None:
+        super().__init__(
+            "send the service's key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+        )
+
 
 BearerDep = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 KeyDep = Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False))]
 
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
-def require_key(request: Request, bearer: BearerDep, key: KeyDep) -> None:
-    """Raises NotAuthorised; passes everyone where no key is set."""
-    settings: Settings = request.app.state.settings
-    if settings.api_key is None:
-        return
-    sent = bearer.credentials if bearer else key or ""
-    if not compare_digest(sent.encode(), settings.api_key.get_secret_value().encode()):
-        raise NotAuthorised(
-            "send the service's key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
-        )
+
+def describe_key(_bearer: BearerDep, _key: KeyDep) -> None:
+    """Puts the two ways to send the key into the OpenAPI document; `KeyGuard` asks for it."""
+
+
+class KeyGuard:
+    """Turns away whoever has no key, before a byte of the body is read or stored."""
+
+    def __init__(self, app: ASGIApp, api_key: str) -> None:
+        self.app = app
+        self._api_key = api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._knows(scope):
+            await self.app(scope, receive, send)
+        else:
+            await problem_response(problem_of(NotAuthorised()))(scope, receive, send)
+
+    def _knows(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        sent = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        return compare_digest(sent.encode(), self._api_key)

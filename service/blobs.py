@@ -36,9 +36,9 @@ class BlobStore:
         return bytes(obstore.get(self._store, key).bytes())
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """Raises FileNotFoundError before the first chunk."""
-        for chunk in obstore.get(self._store, key).stream(min_chunk_size=COPY_CHUNK_BYTES):
-            yield bytes(chunk)
+        """Raises FileNotFoundError at once, not at the first chunk."""
+        chunks = obstore.get(self._store, key).stream(min_chunk_size=COPY_CHUNK_BYTES)
+        return (bytes(chunk) for chunk in chunks)
 
     def copy_to_file(self, key: str, path: Path) -> None:
         """Raises FileNotFoundError."""

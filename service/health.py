@@ -3,16 +3,29 @@
 from http import HTTPStatus
 from typing import Literal
 
+import structlog
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
-from service.db import ReadSessionDep
-from service.errors import problem_responses
+from service.db import ReadSessionsDep
+from service.errors import ServiceError, problem_responses
 from service.images.errors import NoServingVersion
 from service.scoring.scorer import ScorerDep
 
+log = structlog.get_logger()
+
 router = APIRouter(tags=["operation"])
+
+
+class DatabaseAway(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "database-away"
+    title = "The database does not answer"
+
+    def __init__(self) -> None:
+        super().__init__("the database does not answer; the service's log has the reason")
 
 
 class Alive(BaseModel):
@@ -33,9 +46,14 @@ def alive() -> Alive:
 
 
 @router.get("/readyz", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
-def ready(session: ReadSessionDep, scorer: ScorerDep) -> Ready:
+def ready(sessions: ReadSessionsDep, scorer: ScorerDep) -> Ready:
     """The database answers and a model version is loaded; else 503 with the reason."""
-    session.execute(text("SELECT 1"))
+    try:
+        with sessions.begin() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        log.error("the database does not answer", exc_info=error)
+        raise DatabaseAway from error
     if scorer.serving is None:
         raise NoServingVersion(scorer.why_not_ready())
     return Ready(model_version=scorer.serving.name)

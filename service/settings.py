@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Every setting of the service; the environment variable is the name behind `HARDNEG_`."""
 
-    model_config = SettingsConfigDict(env_prefix="HARDNEG_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="HARDNEG_", env_ignore_empty=True, frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database and blobs.")
     database_url: str = Field(
@@ -34,7 +34,9 @@ class Settings(BaseSettings):
         "must be set to listen on any address but loopback.",
     )
     device: str | None = Field(
-        None, description="`cpu`, `cuda`, `cuda:1`, `mps`; empty picks CUDA, then MPS, then CPU."
+        None,
+        pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$",
+        description="`cpu`, `cuda`, `cuda:1`, `mps`; empty picks CUDA, then MPS, then CPU.",
     )
     batch_size: int = Field(16, ge=1, le=1024, description="Images in one forward pass at most.")
     batch_wait_ms: float = Field(

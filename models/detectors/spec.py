@@ -78,5 +78,7 @@ def _check_class_names(names: tuple[str, ...]) -> None:
             raise ValueError(
                 f"a class name must have 1 to {MAX_CLASS_NAME_LENGTH} letters: {name[:50]!r}"
             )
+        if not name.isprintable():  # nor could a lone surrogate be sent or stored
+            raise ValueError(f"a class name must be printable: {name!a}")
     if len(set(names)) != len(names):
         raise ValueError("class names must differ from each other")

@@ -12,6 +12,7 @@ from service.images.schemas import (
     ScoreOut,
 )
 from service.scoring.engine import LoadedVersion
+from service.scoring.store import Failure
 from service.tables import Detection, Image, ImageScore, ModelVersion
 
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
@@ -47,9 +48,11 @@ def stored_score(
     )
 
 
-def fresh_score(version: LoadedVersion, outcome: Prediction | str) -> ScoreOut:
-    if isinstance(outcome, str):
-        return NOT_SCORED.model_copy(update={"model_version": version.name, "failure": outcome})
+def fresh_score(version: LoadedVersion, outcome: Prediction | Failure) -> ScoreOut:
+    if isinstance(outcome, Failure):
+        return NOT_SCORED.model_copy(
+            update={"model_version": version.name, "failure": outcome.reason}
+        )
     found = outcome.detections
     rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
     return ScoreOut(

@@ -21,9 +21,7 @@ from service.text import PlainText
 
 router = APIRouter(prefix="/model-versions", tags=["model versions"])
 
-VersionKey = Annotated[
-    str, Path(min_length=1, max_length=200, description="Id or name.", examples=["v1"])
-]
+VersionKey = Annotated[PlainText, Path(min_length=1, description="Id or name.", examples=["v1"])]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=100)]
 UNKNOWN_VERSION = problem_responses(HTTPStatus.NOT_FOUND)
 

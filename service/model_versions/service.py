@@ -94,9 +94,12 @@ def show_version(session: Session, key: str) -> ModelVersionDetail:
 def checkpoint_content(
     session: Session, blobs: BlobStore, key: str
 ) -> tuple[ModelVersion, Iterator[bytes]]:
-    """Raises ModelVersionNotFound."""
+    """Raises ModelVersionNotFound, VersionNotLoadable."""
     version = get_version(session, key)
-    return version, blobs.stream(version.checkpoint_key)
+    try:
+        return version, blobs.stream(version.checkpoint_key)
+    except FileNotFoundError as error:
+        raise VersionNotLoadable(version.name, error) from error
 
 
 def activate(sessions: Sessions, backlog: Backlog, key: str) -> ModelVersionDetail:
@@ -111,7 +114,7 @@ def activate(sessions: Sessions, backlog: Backlog, key: str) -> ModelVersionDeta
         version = get_version(session, key)
     try:
         backlog.activate(version)
-    except (CheckpointError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError) as error:
         raise VersionNotLoadable(version.name, error) from error
     with sessions.begin() as session:
         return show_version(session, str(version.id))

@@ -12,6 +12,7 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from models.checkpoint import CheckpointError
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.locks import try_lock
@@ -97,7 +98,6 @@ class Backlog:
                     self._wake.clear()
             except Exception as error:  # the thread outlives a database that is away
                 log.error("backlog failed, will try again", exc_info=error)
-                self._scorer.loading_failure = f"{type(error).__name__}: {error}"
                 self._wake.wait(PAUSE_AFTER_FAILURE_S)
         self._sweep.release()
 
@@ -108,7 +108,11 @@ class Backlog:
                 version = version_store.serving_version(session)
             if version is None or self._is_loaded(version):
                 return
-            self._scorer.swap(self._load(version))
+            try:
+                self._scorer.swap(self._load(version))
+            except (CheckpointError, FileNotFoundError) as error:
+                self._scorer.loading_failure = f"version '{version.name}': {error}"
+                raise
             log.info("serving", model_version=version.name)
 
     def _is_loaded(self, version: ModelVersion) -> bool:

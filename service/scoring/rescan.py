@@ -27,13 +27,13 @@ def score_stored(
             decode(blobs.get(image.blob_key), max_pixels=image.width * image.height)
         )
 
-    results: dict[int, Prediction | str] = {}
+    results: dict[int, Prediction | store.Failure] = {}
     prepared: dict[int, PreparedImage] = {}
     for image, future in zip(images, scorer.map_decode(prepare, images), strict=True):
         try:
             prepared[image.id] = future.result()
         except (UnreadableImageError, FileNotFoundError) as error:
-            results[image.id] = str(error)
+            results[image.id] = store.Failure(str(error))
     scores = scorer.score(version, list(prepared.values()), rescan=True)
     results.update(zip(prepared, scores, strict=True))
     with sessions.begin() as session:

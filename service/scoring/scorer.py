@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from models.detectors.detector import PreparedImage
 from models.inference import Prediction
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
+from service.scoring.store import Failure
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -61,7 +62,7 @@ class Scorer:
 
     def score(
         self, version: LoadedVersion, images: Sequence[PreparedImage], *, rescan: bool = False
-    ) -> list[Prediction | str]:
+    ) -> list[Prediction | Failure]:
         """One prediction for each image, or the reason why it has none."""
         priority = RESCAN if rescan else ONLINE
         futures = [self._engine.submit(version, image, priority=priority) for image in images]
@@ -72,14 +73,15 @@ class Scorer:
         self._engine.close()
 
 
-def _outcome(future: Future[Prediction]) -> Prediction | str:
+def _outcome(future: Future[Prediction]) -> Prediction | Failure:
     error = future.exception()
     if error is not None:
         log.error("scoring failed", exc_info=error)
-        return f"the detector failed on this image: {type(error).__name__}"
+        reason = f"the detector failed on this image, it will be tried again: {error!r:.200}"
+        return Failure(reason, may_pass=True)
     prediction = future.result()
     if not _is_finite(prediction):
-        return "the detector gave a score or a box that is not a finite number"
+        return Failure("the detector gave a score or a box that is not a finite number")
     return prediction
 
 

@@ -18,6 +18,14 @@ SCORED_SPLITS = ("pool", "negative-test", "val")
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an image has no prediction; `may_pass` if the fault need not be the image's."""
+
+    reason: str
+    may_pass: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredImage:
     """What scoring one image came to: a prediction, or the reason why there is none."""
 
@@ -117,13 +125,14 @@ def _detection_rows(version_id: int, scored: ScoredImage) -> list[dict[str, obje
     ]
 
 
-def scored_images(results: Mapping[int, Prediction | str]) -> list[ScoredImage]:
-    """Predictions, or the reasons why there are none, by image id, ready to be saved."""
+def scored_images(results: Mapping[int, Prediction | Failure]) -> list[ScoredImage]:
+    """What is to be saved, by image id; not what may pass, so that a sweep tries it again."""
     return [
-        ScoredImage(image_id, None, result)
-        if isinstance(result, str)
+        ScoredImage(image_id, None, result.reason)
+        if isinstance(result, Failure)
         else ScoredImage(image_id, result, None)
         for image_id, result in results.items()
+        if not (isinstance(result, Failure) and result.may_pass)
     ]
 
 

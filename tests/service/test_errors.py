@@ -2,10 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from service.app import create_app
+from service.db import open_engine
 from service.settings import Settings
 from tests.scenes import scene_bytes
 
@@ -65,6 +67,14 @@ def test_the_key_opens(guarded: TestClient, headers: dict[str, str]) -> None:
     assert guarded.get("/images", headers=headers).status_code == 200
 
 
+def test_the_key_is_asked_for_before_the_body_is_read(guarded: TestClient) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+
+    response = guarded.post("/images", content=b"x" * 300_000, headers=headers)
+
+    assert_problem(response, 401, "not-authorised")
+
+
 def test_health_needs_no_key(guarded: TestClient) -> None:
     assert guarded.get("/healthz").json() == {"status": "alive"}
 
@@ -104,6 +114,13 @@ def test_readiness_says_why_not(client: TestClient) -> None:
 
     assert_problem(response, 503, "no-serving-version")
     assert "POST /model-versions" in response.json()["detail"]
+
+
+def test_readiness_tells_a_database_that_is_away(client: TestClient) -> None:
+    assert isinstance(client.app, FastAPI)
+    client.app.state.read_sessions.configure(bind=open_engine("sqlite:////nowhere/at/all.sqlite3"))
+
+    assert_problem(client.get("/readyz"), 503, "database-away")
 
 
 def test_metrics_count_scored_images(serving: TestClient) -> None:

@@ -1,9 +1,12 @@
 import io
 import time
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
 import pytest
+import torch
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
@@ -149,6 +152,34 @@ def test_an_image_is_never_in_two_splits(client: TestClient) -> None:
     assert response.json()["type"] == "/problems/split-conflict"
     assert "'negative-test'" in response.json()["detail"]
     assert "'pool'" in response.json()["detail"]
+
+
+def test_bytes_that_are_gone_are_not_found(client: TestClient, settings: Settings) -> None:
+    image = upload(client, scene_bytes(1)).json()
+    (blob,) = (path for path in settings.data_dir.rglob("blobs/images/*/*") if path.is_file())
+    blob.unlink()
+
+    assert client.get(image["links"]["content"]).status_code == 404
+    assert client.get(image["links"]["thumbnail"]).status_code == 404
+
+
+def test_a_failure_of_the_machine_does_not_take_an_image_out_of_the_ranking(
+    serving: TestClient,
+) -> None:
+    assert isinstance(serving.app, FastAPI)
+    scorer = serving.app.state.scorer
+    working = scorer.serving
+    broken = replace(working, detector=torch.nn.Identity())  # fails as a device out of memory does
+    broken.detector.preprocess = working.detector.preprocess
+    scorer.swap(broken)
+    failed = upload(serving, scene_bytes(1)).json()
+    scorer.swap(working)
+
+    again = upload(serving, scene_bytes(1)).json()
+
+    assert "will be tried again" in failed["failure"]
+    assert again["failure"] is None
+    assert again["max_score"] is not None
 
 
 def test_score_stores_nothing(serving: TestClient) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from models.detectors import build
 from service.settings import Settings
 from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
@@ -103,6 +104,16 @@ def test_a_damaged_checkpoint_is_refused(client: TestClient, checkpoint: Path) -
     assert response.status_code == 422
     assert response.json()["type"] == "/problems/invalid-checkpoint"
     assert client.get("/model-versions").json() == []
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\x00b", "tab\t"])
+def test_class_names_that_can_not_be_shown_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="printable"):
+        build("ssd_small", [name])
+
+
+def test_a_name_with_control_characters_is_refused(client: TestClient) -> None:
+    assert client.get("/model-versions/%00").status_code == 422
 
 
 def test_a_name_is_given_once(

@@ -37,3 +37,17 @@ def test_postgres_is_reached_by_psycopg_3(scheme: str) -> None:
     settings = Settings(database_url=f"{scheme}://user@host/name")
 
     assert settings.sqlalchemy_url == "postgresql+psycopg://user@host/name"
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDNEG_DEVICE", "")
+    monkeypatch.setenv("HARDNEG_API_KEY", "")
+
+    settings = Settings()
+
+    assert (settings.device, settings.api_key) == (None, None)
+
+
+def test_a_device_that_no_one_knows_is_refused() -> None:
+    with pytest.raises(ValidationError, match="device"):
+        Settings(device="banana")
