@@ -31,7 +31,8 @@ from service.imports.entries import (
 
 MAX_RATIO = 200  # photographs hardly shrink; DEFLATE can blow a byte up to a thousand
 RATIO_COUNTS_FROM_BYTES = 1024**2
-MAX_TAR_READ_BYTES = 16 * 1024**2  # of headers: tarfile reads one whole, however long it says
+# Of one header, which tarfile reads whole however long it says; it keeps a few hundred in a row.
+MAX_TAR_READ_BYTES = 1024**2
 
 Unpacked = BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
 
@@ -52,9 +53,17 @@ def is_archive(file: BinaryIO) -> bool:
     file.seek(0)
     found = zipfile.is_zipfile(file)
     file.seek(0)
-    found = found or tarfile.is_tarfile(file)
+    found = found or _is_tar(file)
     file.seek(0)
     return found
+
+
+def _is_tar(file: BinaryIO) -> bool:
+    try:
+        with _open_tar(file):
+            return True
+    except UnreadableSource:
+        return False
 
 
 @contextmanager

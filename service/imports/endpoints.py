@@ -8,7 +8,8 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from service.blobs import BlobsDep
 from service.db import SessionsDep
@@ -49,14 +50,26 @@ async def read_request(request: Request) -> AsyncIterator[UploadedArchive | Impo
     if media_type == "application/json":
         yield _validated(ImportFromUri, await _read_json(request))
     elif media_type == "multipart/form-data":
-        async with request.form(max_files=1, max_fields=10) as form:
+        form = await _read_form(request)
+        try:
             fields = dict(form)
             file = fields.pop("archive", None)
             if not isinstance(file, UploadFile):
                 raise _invalid("archive", "Field required: the archive to import")
             yield UploadedArchive(file, _validated(ImportFields, fields))
+        finally:
+            await form.close()
     else:
         raise UnsupportedRequest
+
+
+async def _read_form(request: Request) -> FormData:
+    try:
+        return await request.form(max_files=1, max_fields=10)
+    except UnicodeError as error:
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST, f"the form's charset can't be read: {error}"
+        ) from error
 
 
 async def _read_json(request: Request) -> bytes:

@@ -38,15 +38,20 @@ class PlaceNotAllowed(ServiceError):
 
 def check_allowed(uri: str, settings: Settings) -> None:
     """Raises PlaceNotAllowed."""
-    folder = _folder(uri)
     for root in settings.import_root_list:
-        root_folder = _folder(root)
-        if folder is not None and root_folder is not None:
-            if folder.resolve().is_relative_to(root_folder.resolve()):
+        try:
+            if _is_inside(uri, root):
                 return
-        elif folder is None and root_folder is None and _is_below(uri, root):
-            return
+        except (ValueError, RuntimeError):  # no address, no path, or a link that leads to itself
+            continue
     raise PlaceNotAllowed(uri)
+
+
+def _is_inside(uri: str, root: str) -> bool:
+    folder, root_folder = _folder(uri), _folder(root)
+    if folder is not None and root_folder is not None:
+        return folder.resolve().is_relative_to(root_folder.resolve())
+    return folder is None and root_folder is None and _is_below(uri, root)
 
 
 def open_place(uri: str, limits: Limits) -> Source:
@@ -71,7 +76,10 @@ def _folder(uri: str) -> Path | None:
 
 def _is_below(uri: str, root: str) -> bool:
     parts, root_parts = urlsplit(uri), urlsplit(root)
-    if parts.scheme not in BUCKET_SCHEMES or parts.query or ".." in parts.path.split("/"):
+    # The store decodes and resolves the path once more: "%2e%2e" would lead out like "..".
+    if set("%\\?#") & set(uri) or ".." in parts.path.split("/"):
+        return False
+    if parts.scheme not in BUCKET_SCHEMES:
         return False
     same_bucket = (parts.scheme, parts.netloc) == (root_parts.scheme, root_parts.netloc)
     return same_bucket and f"{parts.path.rstrip('/')}/".startswith(

@@ -1,6 +1,8 @@
+import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from httpx2 import Response
 from service.app import create_app
 from service.blobs import BlobStore
 from service.db import open_engine
-from service.imports.archives import open_archive
+from service.imports.archives import is_archive, open_archive
 from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
 from service.jobs.kinds import IMPORT
 from service.jobs.worker import Worker
@@ -156,6 +158,15 @@ def test_import_goes_on_where_a_dead_worker_left_it(
         "s3://bucket/poolside",
         "s3://bucket/pool/../private",
         "s3://other/pool",
+        "s3://bucket/pool/%2e%2e/private",
+        "s3://bucket/pool/%252e%252e/private",
+        "s3://bucket/pool/..%5cprivate",
+        "s3://bucket/pool/..\\private",
+        "s3://bucket/pool#/../private",
+        "s3://[x",
+        "//[",
+        "file:///tmp/%00",
+        "{pool}/loop",
         "https://example.org/pool",
         "pool",
     ],
@@ -163,6 +174,8 @@ def test_import_goes_on_where_a_dead_worker_left_it(
 def test_place_that_the_settings_do_not_allow_is_403(
     client: TestClient, pool: Path, uri: str
 ) -> None:
+    (pool / "loop").symlink_to(pool / "loop")
+
     response = client.post("/imports", json={"uri": uri.format(pool=pool)})
 
     assert response.status_code == 403
@@ -180,8 +193,12 @@ def test_missing_folder_fails_the_job_with_the_reason(
     assert "there is no folder" in job["failure"]
 
 
-def test_what_is_no_archive_is_415(client: TestClient) -> None:
-    assert upload(client, b"neither").status_code == 415
+@pytest.mark.parametrize("archive", [b"neither", b"", b"\x1f\x8b\x08", b"\x1f\x8b", b"BZh"])
+def test_what_is_no_archive_is_415(client: TestClient, archive: bytes) -> None:
+    assert upload(client, archive).status_code == 415
+
+
+def test_neither_form_nor_json_is_415(client: TestClient) -> None:
     assert client.post("/imports", content=b"x").status_code == 415
 
 
@@ -200,6 +217,16 @@ def test_wrong_form_is_422(client: TestClient) -> None:
     assert client.post("/imports", data={"split": "pool"}, files={}).status_code in (415, 422)
     wrong_field = client.post("/imports", files={"file": ("a.zip", zipped({}))})
     assert wrong_field.status_code == 422
+
+
+def test_form_of_a_charset_that_decodes_nothing_is_400(client: TestClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="source"\r\n\r\nyard\r\n--x--\r\n'
+    media_type = "multipart/form-data; boundary=x; charset=undefined"
+
+    response = client.post("/imports", content=body, headers={"Content-Type": media_type})
+
+    assert response.status_code == 400
+    assert "charset" in response.json()["detail"]
 
 
 def read_all(archive: bytes) -> dict[str, bytes | str]:
@@ -264,6 +291,21 @@ def test_header_that_would_fill_the_memory_is_refused() -> None:
 
     with pytest.raises(UnreadableSource, match="a header of"):
         read_all(archive)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_endless_header_is_not_unpacked_to_see_what_a_file_is(kind: bytes) -> None:
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 64 * 1024**2
+    archive = io.BytesIO(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(info.size)))
+
+    tracemalloc.start()
+    found = is_archive(archive)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert not found
+    assert peak_bytes < 8 * 1024**2
 
 
 def test_damaged_member_is_refused_and_the_rest_is_read() -> None:
