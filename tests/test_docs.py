@@ -52,6 +52,12 @@ def test_every_make_command_that_a_page_names_exists(page: Path) -> None:
     assert named <= _make_targets()
 
 
+def test_readme_opens_with_the_demo_and_the_tests() -> None:
+    opening = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
+
+    assert re.findall(r"^make (\w+)", opening, re.MULTILINE) == ["demo", "test"]
+
+
 def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
