@@ -24,6 +24,7 @@ import torch
 import typer
 
 from benchmarks.raccoon import (
+    AUGMENTATION,
     BASELINE,
     DEFAULT_PACK,
     build_detector,
@@ -42,7 +43,12 @@ ARMS = ("hard", "random", "control")
 NUM_ROUNDS = 2
 NUM_MINED = 40  # images added to the negatives in each round
 ROUND = TrainingConfig(
-    epochs=2, steps_per_epoch=40, learning_rate=7e-4, negative_share=0.3, warmup_steps=10
+    epochs=2,
+    steps_per_epoch=40,
+    learning_rate=7e-4,
+    negative_share=0.3,
+    warmup_steps=10,
+    augmentation=AUGMENTATION,
 )
 CURVE_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
