@@ -17,9 +17,9 @@ from service.scoring.scorer import Scorer
 from service.tables import Image
 
 
-def get_image(session: Session, image_id: int) -> Image:
-    """Raises ImageNotFound."""
-    image = store.find_image(session, image_id)
+def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
+    """`lock` keeps others from changing it until the transaction ends. Raises ImageNotFound."""
+    image = store.find_image(session, image_id, lock=lock)
     if image is None:
         raise ImageNotFound(image_id)
     return image
@@ -64,7 +64,7 @@ def image_thumbnail(session: Session, blobs: BlobStore, image_id: int, max_side:
 
 def judge_image(session: Session, image_id: int, verdict: Verdict | None) -> ImageOut:
     """Keep a person's word on an image without labels. Raises ImageNotFound, ImageIsLabelled."""
-    image = get_image(session, image_id)
+    image = get_image(session, image_id, lock=True)
     if image.split in (AnySplit.TRAIN, AnySplit.VAL):
         raise ImageIsLabelled(image_id, image.split)
     image.verdict = verdict
@@ -74,7 +74,7 @@ def judge_image(session: Session, image_id: int, verdict: Verdict | None) -> Ima
 def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:
     """Row, scores and rank first, then the bytes. Raises ImageNotFound."""
     with sessions.begin() as session:
-        image = get_image(session, image_id)
+        image = get_image(session, image_id, lock=True)
         session.delete(image)
     blobs.delete(image.blob_key)
 

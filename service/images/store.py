@@ -21,12 +21,20 @@ def add_image(session: Session, values: dict[str, object]) -> Image | None:
     return session.scalars(statement).one_or_none()
 
 
-def find_image(session: Session, image_id: int) -> Image | None:
-    return session.get(Image, image_id)
+def find_image(session: Session, image_id: int, *, lock: bool = False) -> Image | None:
+    """
+    With `lock`, nobody else changes or deletes the row until the transaction ends.
+
+    Who changes an image, its boxes or its verdict locks its row first: one order, no deadlock.
+    On SQLite a transaction that writes has the whole database to itself already.
+    """
+    return session.get(Image, image_id, with_for_update=True if lock else None)
 
 
-def find_by_digest(session: Session, sha256: str) -> Image | None:
-    return session.scalars(select(Image).where(Image.sha256 == sha256)).one_or_none()
+def find_by_digest(session: Session, sha256: str, *, lock: bool = False) -> Image | None:
+    """`lock` as for `find_image`."""
+    statement = select(Image).where(Image.sha256 == sha256)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
 
 def list_images(

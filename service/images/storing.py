@@ -103,7 +103,7 @@ def store_image(
     finds it: nobody sees the one without the other.
     """
     with sessions.begin() as session:
-        known = store.find_by_digest(session, read.sha256)
+        known = store.find_by_digest(session, read.sha256, lock=describe is not None)
         if known is not None:
             return _known(session, known, purpose, describe), False
     key = new_key("images", read.sha256)
