@@ -1,6 +1,7 @@
 """COCO JSON in, labelled images out, and what is wrong with it item by item."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,12 @@ class _Boxes:
                 Problem(item, f"Its box lies outside the {entry.width}x{entry.height} image.")
             )
             return
+        x1, y1, x2, y2 = torch.tensor(box, dtype=torch.float32).tolist()
+        if x2 <= x1 or y2 <= y1:
+            self._problems.append(
+                Problem(item, f"Its bbox is too small to keep: {width:g}x{height:g} pixels.")
+            )
+            return
         if max(abs(a - b) for a, b in zip(box, [x, y, x + width, y + height], strict=True)) > (
             CLIP_TOLERANCE
         ):
@@ -208,11 +215,18 @@ def _reason_against_box(box: object) -> str | None:
         or not all(isinstance(value, int | float) for value in box)
     ):
         return "Its bbox must be four numbers: x, y, width, height."
-    if not torch.tensor(box, dtype=torch.float64).isfinite().all():
+    if not _are_finite(box):
         return "Its bbox is not finite."
     if box[2] <= 0 or box[3] <= 0:
         return f"Its bbox has no area: width {box[2]:g}, height {box[3]:g}."
     return None
+
+
+def _are_finite(values: list[int | float]) -> bool:
+    try:
+        return all(math.isfinite(value) for value in values)
+    except OverflowError:  # JSON's whole numbers have no largest one
+        return False
 
 
 def _clip(box: list[float], entry: _ImageEntry) -> list[float]:

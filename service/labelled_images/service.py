@@ -30,7 +30,7 @@ from service.labelled_images.schemas import (
 )
 from service.scoring.scorer import Scorer
 from service.tables import Image, LabelledBox
-from service.text import plain_file_name
+from service.text import encodable, plain_file_name
 
 MAX_CLASS_NAME_LENGTH = 200
 
@@ -77,7 +77,11 @@ class LabelledIngest:
             for image, future in zip(window, read, strict=True):
                 items.append(self._store(image, future, reading.class_names, names))
         problems = [
-            LabelProblem(item=problem.item, reason=problem.reason, is_refused=problem.is_refused)
+            LabelProblem(
+                item=encodable(problem.item),
+                reason=encodable(problem.reason),
+                is_refused=problem.is_refused,
+            )
             for problem in reading.problems
         ]
         return LabelledUploadResult(

@@ -97,6 +97,29 @@ def test_what_is_wrong_is_named_and_the_rest_goes_in(client: TestClient) -> None
     assert named == {"image 1", "image 2", "annotation 1", "annotation 2"}
 
 
+def test_annotations_that_no_database_or_answer_can_hold_are_named(client: TestClient) -> None:
+    content = json.loads(coco(["a.png", "\ud800.png"]))
+    boxes: list[list[float]] = [[1, 1, 9, 9], [70, 10, 1e-6, 5], [10**400, 1, 1, 1], [0, 0, 0, 1]]
+    content["annotations"] = [
+        {"id": annotation_id, "image_id": 0, "category_id": 7, "bbox": box}
+        for annotation_id, box in zip(["good", "thin", "far", "\ud800"], boxes, strict=True)
+    ]
+
+    response = upload(client, json.dumps(content).encode(), {"a.png": picture(1)})
+
+    assert response.status_code == 207
+    assert response.json()["items"][0]["num_boxes"] == 1
+    assert [
+        (problem["item"], problem["is_refused"]) for problem in response.json()["problems"]
+    ] == [
+        ("image 1", True),
+        ("annotation thin", True),
+        ("annotation far", True),
+        ("annotation \\ud800", True),
+    ]
+    assert "\\ud800.png" in response.json()["problems"][0]["reason"]
+
+
 def test_sending_an_image_again_replaces_its_boxes(client: TestClient) -> None:
     content = {"a.png": picture(1)}
     upload(client, coco(["a.png"], [(0, (1, 1, 10, 10)), (0, (2, 2, 10, 10))]), content)
