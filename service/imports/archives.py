@@ -70,24 +70,25 @@ def _is_tar(file: BinaryIO) -> bool:
 def open_archive(file: BinaryIO, limits: Limits) -> Iterator[Source]:
     """Raises UnreadableSource."""
     if zipfile.is_zipfile(file):
-        with _open_zip(file) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            if len(members) > limits.max_files:
-                raise UnreadableSource(
-                    f"the archive has {len(members)} files; {limits.max_files} are allowed"
-                )
-            yield Source(_zip_entries(archive, members, limits), len(members))
+        yield read_zip(file, limits)
         return
     file.seek(0)
     with _open_tar(file) as archive:
         yield Source(_tar_entries(archive, limits), None)
 
 
-def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
+def read_zip(file: BinaryIO, limits: Limits) -> Source:
+    """Its entries can be read in any order, and more than once. Raises UnreadableSource."""
     try:
-        return zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(file)
     except DAMAGE as error:
-        raise UnreadableSource(f"the zip is damaged: {error}") from error
+        raise UnreadableSource(f"the archive is not a zip that can be read: {error}") from error
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    if len(members) > limits.max_files:
+        raise UnreadableSource(
+            f"the archive has {len(members)} files; {limits.max_files} are allowed"
+        )
+    return Source(_zip_entries(archive, members, limits), len(members))
 
 
 def _zip_entries(
@@ -116,7 +117,7 @@ def _read_zip_member(
         raise UnreadableEntry(f"it can't be unpacked: {error}") from error
     if len(content) > max(RATIO_COUNTS_FROM_BYTES, MAX_RATIO * info.compress_size):
         raise UnreadableEntry(f"it unpacks to more than {MAX_RATIO} times its size in the archive")
-    total.add(len(content))
+    total.add(len(content), info)
     return content
 
 
@@ -153,7 +154,7 @@ def _tar_entries(archive: tarfile.TarFile, limits: Limits) -> Iterator[Entry]:
     for number, member in enumerate(_tar_members(archive), 1):
         if number > limits.max_files:
             raise UnreadableSource(f"the archive has more than {limits.max_files} files")
-        total.add(member.size)  # going on to the next member unpacks this one, read or not
+        total.add(member.size, number)  # going on to the next member unpacks this one, read or not
         if member.isdir() or is_system_file(member.name):
             continue
         if _leads_out(member.name):
@@ -210,12 +211,16 @@ class _ShortReads(io.RawIOBase):
 
 
 class _Total:
-    """Bytes unpacked so far, against the limit."""
+    """Bytes unpacked so far, against the limit; a member that is read again counts once."""
 
     def __init__(self, max_bytes: int) -> None:
         self._left = self._max_bytes = max_bytes
+        self._counted: set[object] = set()
 
-    def add(self, num_bytes: int) -> None:
+    def add(self, num_bytes: int, member: object) -> None:
+        if member in self._counted:
+            return
+        self._counted.add(member)
         self._left -= num_bytes
         if self._left < 0:
             raise UnreadableSource(f"the archive unpacks to more than {self._max_bytes} bytes")

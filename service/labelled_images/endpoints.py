@@ -9,6 +9,7 @@ from service.blobs import BlobsDep
 from service.db import ReadSessionDep, SessionsDep
 from service.errors import problem_responses
 from service.images.storing import Purpose
+from service.imports.entries import Limits
 from service.labelled_images import service
 from service.labelled_images.schemas import (
     LabelledImagePage,
@@ -54,7 +55,8 @@ def upload_labelled_images(
         raise InvalidAnnotations("send either 'archive', a zip, or 'files', the images")
     ingest = LabelledIngest(sessions, blobs, scorer, settings.max_pixels, Purpose(split, source))
     if archive is not None:
-        unpacked = LabelledZip(archive.file, settings.max_body_bytes, settings.max_files)
+        limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.max_files)
+        unpacked = LabelledZip(archive.file, limits)
         content = annotations.file.read() if annotations else unpacked.annotations()
         return ingest.run(content, unpacked.find)
     if annotations is None:

@@ -1,7 +1,5 @@
 """Where an upload's annotations and images are: beside each other, or in one zip."""
 
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -10,12 +8,9 @@ from typing import BinaryIO
 from models.datasets import Reader
 from models.images import UnreadableImageError
 from service.errors import ServiceError
+from service.imports.archives import read_zip
+from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
 from service.labelled_images.service import InvalidAnnotations
-
-MAX_ANNOTATIONS_BYTES = 256 * 1024**2
-
-# What zipfile raises for members that are damaged, encrypted or of an unknown method.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError)
 
 
 class UnreadableArchive(ServiceError):
@@ -27,54 +22,43 @@ class UnreadableArchive(ServiceError):
 class LabelledZip:
     """A zip of images with one JSON file; images are found by path, else by their own name."""
 
-    def __init__(self, file: BinaryIO, max_file_bytes: int, max_files: int) -> None:
+    def __init__(self, file: BinaryIO, limits: Limits) -> None:
         """Raises UnreadableArchive."""
         try:
-            self._archive = zipfile.ZipFile(file)
-        except ZIP_ERRORS as error:
-            raise UnreadableArchive(f"the archive is not a zip: {error}") from error
-        members = [info for info in self._archive.infolist() if not info.is_dir()]
-        if len(members) > max_files:
-            raise UnreadableArchive(
-                f"the archive has {len(members)} files; one request takes up to {max_files}"
-            )
-        self._members = {info.filename: info for info in members}
-        self._max_file_bytes = max_file_bytes
+            self._entries = {entry.name: entry for entry in read_zip(file, limits).entries}
+        except UnreadableSource as error:
+            raise UnreadableArchive(str(error)) from error
 
     def annotations(self) -> bytes:
-        """Raises InvalidAnnotations unless there is exactly one JSON file."""
-        names = [
-            name for name in self._members if name.endswith(".json") and "__MACOSX" not in name
-        ]
+        """Raises UnreadableArchive, and InvalidAnnotations unless there is just one JSON file."""
+        names = [name for name in self._entries if name.endswith(".json")]
         if len(names) != 1:
             raise InvalidAnnotations(
                 f"the archive must hold one .json file, and has {len(names)}: send the one to use "
                 "in the field 'annotations'"
             )
         try:
-            return self._read(names[0], MAX_ANNOTATIONS_BYTES)
+            return self._read(names[0])
         except UnreadableImageError as error:
             raise InvalidAnnotations(f"{names[0]}: {error}") from error
 
     def find(self, file_name: str) -> Reader | None:
         """By its path in the archive, else by any path that ends in it, if there is just one."""
-        if file_name not in self._members:
-            ends = [name for name in self._members if name.endswith(f"/{file_name}")]
+        if file_name not in self._entries:
+            ends = [name for name in self._entries if name.endswith(f"/{file_name}")]
             if len(ends) != 1:
                 return None
             file_name = ends[0]
-        return partial(self._read, file_name, self._max_file_bytes)
+        return partial(self._read, file_name)
 
-    def _read(self, name: str, max_bytes: int) -> bytes:
-        """Raises UnreadableImageError; never unpacks more than the limit, whatever is declared."""
+    def _read(self, name: str) -> bytes:
+        """Raises UnreadableImageError, and UnreadableArchive past the limit on the whole."""
         try:
-            with self._archive.open(self._members[name]) as member:
-                content = member.read(max_bytes + 1)
-        except ZIP_ERRORS as error:
-            raise UnreadableImageError(f"it cannot be unpacked: {error}") from error
-        if len(content) > max_bytes:
-            raise UnreadableImageError(f"it unpacks to more than {max_bytes} bytes")
-        return content
+            return self._entries[name].read()
+        except UnreadableEntry as error:
+            raise UnreadableImageError(str(error)) from error
+        except UnreadableSource as error:
+            raise UnreadableArchive(str(error)) from error
 
 
 def uploaded_files(files: Mapping[str, BinaryIO]) -> Callable[[str], Reader | None]:

@@ -9,7 +9,8 @@ from httpx2 import Response
 
 from models.images import UnreadableImageError
 from service.images.storing import Purpose
-from service.labelled_images.sources import LabelledZip
+from service.imports.entries import Limits
+from service.labelled_images.sources import LabelledZip, UnreadableArchive
 from tests.service.pictures import picture
 
 Box = tuple[float, float, float, float]
@@ -179,15 +180,30 @@ def test_unusable_archive_is_422(client: TestClient, archive: bytes) -> None:
     assert upload_zip(client, archive).status_code == 422
 
 
-def test_member_that_unpacks_to_too_much_is_refused() -> None:
+def test_zip_is_held_to_the_limits_of_imports() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.png", bytes(100_000))
-    read = LabelledZip(buffer, max_file_bytes=1000, max_files=10).find("a.png")
+        archive.writestr("large.png", bytes(1001))
+        archive.writestr("../out.png", b"1")
+        for number in range(3):
+            archive.writestr(f"{number}.png", bytes(900))
+    limits = Limits(max_file_bytes=1000, max_total_bytes=2000, max_files=10)
+    unpacked = LabelledZip(buffer, limits)
 
-    assert read is not None
-    with pytest.raises(UnreadableImageError, match="more than 1000 bytes"):
-        read()
+    def read(name: str) -> bytes:
+        found = unpacked.find(name)
+        assert found is not None
+        return found()
+
+    with pytest.raises(UnreadableImageError, match="larger than 1000 bytes"):
+        read("large.png")
+    with pytest.raises(UnreadableImageError, match="leads out"):
+        read("../out.png")
+    assert [len(read(name)) for name in ("0.png", "1.png", "1.png", "0.png")] == [900] * 4
+    with pytest.raises(UnreadableArchive, match="unpacks to more than 2000 bytes"):
+        read("2.png")
+    with pytest.raises(UnreadableArchive, match="5 files; 4 are allowed"):
+        LabelledZip(buffer, Limits(max_file_bytes=1000, max_total_bytes=2000, max_files=4))
 
 
 def test_verdict_is_kept_and_taken_back(client: TestClient) -> None:
