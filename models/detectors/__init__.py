@@ -8,6 +8,7 @@ from models.detectors.detector import Detector, PreparedImage, ScoredImage
 from models.detectors.spec import DetectorSpec
 from models.detectors.weights import (
     WeightsUnavailableError,
+    check_weights,
     coco_class_names,
     find_coco_weights,
     load_coco,
@@ -23,6 +24,7 @@ __all__ = [
     "WeightsUnavailableError",
     "build",
     "build_from_spec",
+    "check_weights",
 ]
 
 
@@ -143,9 +145,9 @@ def build(
     of its children) for weights that cannot be downloaded.
     """
     known = _find(architecture)
+    if weights is not None:
+        check_weights(architecture, weights)
     coco = None if weights is None else find_coco_weights(architecture, weights)
-    if weights is not None and weights.lower() != "imagenet" and coco is None:
-        raise ValueError(f"{architecture} has no weights {weights!r}")
     if class_names is None:
         if coco is None:
             raise ValueError("class_names can be left out only for weights that have their own")

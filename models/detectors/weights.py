@@ -20,6 +20,18 @@ class WeightsUnavailableError(ValueError):
     """Weights that exist by name could not be had here; the text says what to do instead."""
 
 
+WITHOUT_IMAGENET = ("ssdlite320_mobilenet_v3_large", "ssd_small")
+
+
+def check_weights(architecture: str, name: str) -> None:
+    """Raises ValueError if the architecture has no weights of that name; downloads nothing."""
+    if name.lower() == "imagenet":
+        if architecture in WITHOUT_IMAGENET:
+            raise ValueError(f"there are no ImageNet weights for the trunk of {architecture}")
+    elif find_coco_weights(architecture, name) is None:
+        raise ValueError(f"{architecture} has no weights {name!r}")
+
+
 def find_coco_weights(architecture: str, name: str) -> WeightsEnum | None:
     """Torchvision's weights of that name, such as "COCO_V1" or "DEFAULT"; None if unknown."""
     try:

@@ -6,7 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from models.detectors.spec import MAX_INPUT_SIDE, MIN_INPUT_SIDE
 from service.text import PlainText
+
+Side = Annotated[int, Field(ge=MIN_INPUT_SIDE, le=MAX_INPUT_SIDE)]
 
 
 class Strategy(StrEnum):
@@ -90,7 +93,7 @@ class RetrainRequest(Recipe):
         description="With `architecture`: `imagenet`, `COCO_V1`; null is random.",
         examples=[None],
     )
-    input_size: tuple[int, int] | None = Field(
+    input_size: tuple[Side, Side] | None = Field(
         None, description="With `architecture`: (height, width) in pixels.", examples=[None]
     )
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=80)] | (

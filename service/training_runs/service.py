@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from sqlalchemy.orm import Session
 
-from models.detectors import ARCHITECTURES
+from models.detectors import ARCHITECTURES, check_weights
 from models.sampling import SamplerSpec, build_sampler
 from service.errors import ServiceError
 from service.jobs.kinds import RETRAIN
@@ -65,6 +65,7 @@ def ask_for_retraining(session: Session, request: RetrainRequest) -> JobOut:
             raise InvalidRetrainRequest(
                 f"unknown architecture '{request.architecture}'; known are {known}"
             )
+        _check_weights(request.architecture, request.weights)
         return enqueue(session, RETRAIN, request)
     version = _start_version(session, request)
     unknown = [name for name in class_names if name not in version.class_names]
@@ -80,6 +81,14 @@ def _check_sampler(request: RetrainRequest) -> None:
     if request.sampler is not None:
         try:
             build_sampler(SamplerSpec(**request.sampler.model_dump()))
+        except ValueError as error:
+            raise InvalidRetrainRequest(str(error)) from error
+
+
+def _check_weights(architecture: str, weights: str | None) -> None:
+    if weights is not None:
+        try:
+            check_weights(architecture, weights)
         except ValueError as error:
             raise InvalidRetrainRequest(str(error)) from error
 

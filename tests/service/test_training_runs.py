@@ -276,6 +276,13 @@ def test_nothing_to_start_from_is_409(client: TestClient) -> None:
         ({"architecture": "unknown"}, 422),
         ({"architecture": "ssd_small", "start_from": "squares"}, 422),
         ({"weights": "imagenet"}, 422),
+        ({"architecture": "ssd_small", "weights": "imagenet"}, 422),
+        ({"architecture": "ssd_small", "weights": "COCO_V1"}, 422),
+        ({"architecture": "fcos_resnet50_fpn", "weights": "unknown"}, 422),
+        ({"architecture": "ssd_small", "input_size": [16, 160]}, 422),
+        ({"architecture": "ssd_small", "input_size": [160, 4096]}, 422),
+        ({"architecture": "ssd_small", "input_size": [160, 160]}, 202),
+        ({"architecture": "fcos_resnet50_fpn", "weights": "ImageNet"}, 202),
         ({"epochs": 0}, 422),
         ({"learning_rate": "NaN"}, 422),
         ({"sampler": {"name": "unknown"}}, 422),
@@ -284,7 +291,7 @@ def test_nothing_to_start_from_is_409(client: TestClient) -> None:
         ({"name": "squares"}, 409),
     ],
 )
-def test_wrong_requests_are_refused(
+def test_requests_that_cannot_be_carried_out_are_refused(
     serving: TestClient, request_body: dict[str, object], status: int
 ) -> None:
     send_labelled(serving, "train", [1])
