@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
 
+from service.app import create_app
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
 
@@ -240,3 +241,13 @@ def wait_for_score(client: TestClient, image_id: int, timeout_s: float = 20) -> 
             return float(image["max_score"])
         time.sleep(0.05)
     return None
+
+
+def test_too_many_files_are_400_as_the_settings_page_says(settings: Settings) -> None:
+    settings = settings.model_copy(update={"max_files": 2})
+
+    with TestClient(create_app(settings)) as client:
+        response = client.post("/images", files=[("files", ("a.png", b"x"))] * 3)
+
+    assert response.status_code == 400
+    assert "Maximum number of files is 2" in response.json()["detail"]
