@@ -12,7 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Every setting of the service; the environment variable is the name behind `HARDNEG_`."""
 
-    model_config = SettingsConfigDict(env_prefix="HARDNEG_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HARDNEG_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database and blobs.")
     database_url: str = Field(

@@ -51,3 +51,11 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
 def test_a_device_that_no_one_knows_is_refused() -> None:
     with pytest.raises(ValidationError, match="device"):
         Settings(device="banana")
+
+
+def test_a_key_that_does_not_fit_is_not_shown() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(api_key="short-secret")
+
+    assert "api_key" in str(refused.value)
+    assert "short-secret" not in str(refused.value)
