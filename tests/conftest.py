@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +7,10 @@ import pytest
 from sqlalchemy import URL
 
 from tests.databases import migrate, postgres_database, postgres_server, sqlite_url
+
+# Read when torch is imported, here and in the processes that tests start: as many threads in both,
+# for weights repeat only then. And tensors here are small: more threads only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,6 @@ HEAVY = {"ssd300_vgg16", "retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn"}
 HEAVY |= {"fasterrcnn_resnet50_fpn_v2"}  # seconds for a step on a small machine
 
 
-# Tensors here are small: more threads only wait for each other, minutes long on a busy machine.
-torch.set_num_threads(1)
-
-
 def build_small(architecture: str, class_names: tuple[str, ...] = ("cat", "dog")) -> Detector:
     """At a small input size where the architecture allows another than its own."""
     torch.manual_seed(0)
