@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import demo, hard_negatives, images, model_versions, operation
+from service.commands import demo, hard_negatives, images, mine, model_versions, operation
 
 app = typer.Typer(
     name="hardneg",
@@ -46,6 +46,7 @@ app.add_typer(operation.db, name="db")
 app.add_typer(model_versions.model, name="model")
 app.command("import")(images.import_folder)
 app.command("hard-negatives")(hard_negatives.hard_negatives)
+app.command()(mine.mine)
 app.command()(demo.demo)
 
 

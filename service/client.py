@@ -14,7 +14,9 @@ from pydantic import BaseModel, RootModel, ValidationError
 from service.errors import MEDIA_TYPE, Problem
 from service.hard_negatives.schemas import HardNegativePage
 from service.images.schemas import ScoredImageOut, UploadItem, UploadResult
+from service.jobs.schemas import JobDetail, JobOut
 from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
+from service.stats.schemas import Iteration, IterationPage
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 600.0  # a full batch on a slow detector is scored before the answer
@@ -164,6 +166,26 @@ class Client:
         """By id or name."""
         answer = self._post(f"/model-versions/{quote(version, safe='')}/activate")
         return _read(ModelVersionDetail, answer)
+
+    def retrain(self, request: Mapping[str, object]) -> JobOut:
+        """`request` is the body of `POST /retrain`."""
+        return _read(JobOut, self._send(self._http.build_request("POST", "/retrain", json=request)))
+
+    def job(self, job_id: int) -> JobDetail:
+        return _read(JobDetail, self._get(f"/jobs/{job_id}"))
+
+    def cancel_job(self, job_id: int) -> JobOut:
+        return _read(JobOut, self._post(f"/jobs/{job_id}/cancel"))
+
+    def iterations(self) -> list[Iteration]:
+        """All versions in the order in which they came, with what they were measured at."""
+        items: list[Iteration] = []
+        after_id: int | None = 0
+        while after_id is not None:
+            page = _read(IterationPage, self._get("/stats/iterations", {"after_id": str(after_id)}))
+            items += page.items
+            after_id = page.next_after_id
+        return items
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> httpx.Response:
         return self._send(self._http.build_request("GET", path, params=query))

@@ -1,4 +1,4 @@
-"""A bar for work on many images: how many, how fast, how long still."""
+"""Bars on stderr: how far the work is, how fast, how long still."""
 
 from rich.console import Console
 from rich.progress import (
@@ -30,4 +30,15 @@ def image_progress() -> Progress:
         RateColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+    )
+
+
+def job_progress() -> Progress:
+    """The present stage of a job, on stderr; a line printed on its console stays above it."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False, markup=False),
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
+import httpx
 from fastapi.testclient import TestClient
 
 from service.blobs import BlobStore
@@ -14,17 +15,19 @@ from service.jobs.worker import Worker
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
 
+Http = TestClient | httpx.Client
+
 QUICK = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 4, "learning_rate": 1e-3}
 
 
-def send_images(client: TestClient, split: str, seeds: Sequence[int]) -> list[int]:
+def send_images(client: Http, split: str, seeds: Sequence[int]) -> list[int]:
     """Orange squares, which hold no object but look like one; their ids in order."""
     files = [("files", (f"{seed}.png", scene_bytes(seed, ORANGE))) for seed in seeds]
     response = client.post("/images", files=files, data={"split": split})
     return [item["image"]["id"] for item in response.json()["items"]]
 
 
-def send_labelled(client: TestClient, split: str, seeds: Sequence[int]) -> list[int]:
+def send_labelled(client: Http, split: str, seeds: Sequence[int]) -> list[int]:
     """Red squares with their boxes; their ids in order."""
     files, images, annotations = [], [], []
     for number, seed in enumerate(seeds):
@@ -52,7 +55,7 @@ def send_labelled(client: TestClient, split: str, seeds: Sequence[int]) -> list[
     return [item["image_id"] for item in response.json()["items"]]
 
 
-def send_everything(client: TestClient) -> None:
+def send_everything(client: Http) -> None:
     """A little of each split."""
     send_labelled(client, "train", range(100, 108))
     send_labelled(client, "val", range(200, 204))

@@ -21,6 +21,7 @@ COMMANDS = [
     ["model", "activate"],
     ["import"],
     ["hard-negatives"],
+    ["mine"],
     ["demo"],
 ]
 HEAVY = {"alembic", "fastapi", "httpx", "numpy", "PIL", "pydantic", "rich", "sqlalchemy", "torch"}
@@ -62,7 +63,7 @@ def test_version_is_printed() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["model", "list"], ["hard-negatives"], ["import", "."], ["model", "activate", "v1"]],
+    [["model", "list"], ["hard-negatives"], ["mine"], ["import", "."], ["model", "activate", "v1"]],
     ids=" ".join,
 )
 def test_no_server_is_told_in_one_sentence(command: list[str]) -> None:
