@@ -156,6 +156,32 @@ class Detection(Base):
     y2: Mapped[float] = mapped_column(Double)
 
 
+class ImageCount(Base):
+    """
+    How many images a split has: the sum over its slots.
+
+    Triggers keep it, in the transaction that adds or deletes images; on Postgres each transaction
+    counts in a slot that no other one uses meanwhile, so that writers never wait for each other.
+    """
+
+    __tablename__ = "image_counts"
+
+    split: Mapped[str] = mapped_column(String(20), primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    num_images: Mapped[int] = mapped_column(BigInteger)  # of a slot alone it may be negative
+
+
+class ScoreCount(Base):
+    """How many images of a split a version has a row for; kept like `ImageCount`."""
+
+    __tablename__ = "score_counts"
+
+    model_version_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    split: Mapped[str] = mapped_column(String(20), primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    num_scores: Mapped[int] = mapped_column(BigInteger)
+
+
 class Job(Base):
     """
     One piece of long work, and who works on it.

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models.inference import Prediction
 from service.db import Base
-from service.tables import Detection, Image, ImageScore, utc_now
+from service.tables import Detection, Image, ImageCount, ImageScore, ScoreCount, utc_now
 
 # val too: what a version finds there is kept, so that its AP can be told at any time
 SCORED_SPLITS = ("pool", "negative-test", "val")
@@ -176,7 +176,9 @@ def unscored_images(
     limit: int,
     stored_before: datetime | None = None,
 ) -> Sequence[Image]:
-    """Images without a score by this version, in order of id."""
+    """Images without a score by this version, in order of id; no scan where there are none."""
+    if count_unscored(session, version_id) == 0:
+        return []
     statement = (
         select(Image)
         .where(_is_unscored(version_id), Image.id > after_id)
@@ -189,9 +191,8 @@ def unscored_images(
 
 
 def count_unscored(session: Session, version_id: int) -> int:
-    return session.scalars(
-        select(func.count()).select_from(Image).where(_is_unscored(version_id))
-    ).one()
+    """Images of all splits to be scored that this version has not dealt with."""
+    return count_images(session, *SCORED_SPLITS) - count_scored(session, version_id, *SCORED_SPLITS)
 
 
 def _is_unscored(version_id: int) -> ColumnElement[bool]:
@@ -206,16 +207,14 @@ def newest_image_id(session: Session) -> int:
     return session.scalars(select(func.max(Image.id))).one() or 0
 
 
-def count_scored(session: Session, version_id: int, split: str) -> int:
-    """Images of a split that this version has dealt with, failures included."""
-    return session.scalars(
-        select(func.count())
-        .select_from(ImageScore)
-        .where(ImageScore.model_version_id == version_id, ImageScore.split == split)
-    ).one()
+def count_scored(session: Session, version_id: int, *splits: str) -> int:
+    """Images of these splits that this version has dealt with, failures included."""
+    statement = select(func.sum(ScoreCount.num_scores)).where(
+        ScoreCount.model_version_id == version_id, ScoreCount.split.in_(splits)
+    )
+    return int(session.scalars(statement).one() or 0)
 
 
-def count_images(session: Session, split: str) -> int:
-    return session.scalars(
-        select(func.count()).select_from(Image).where(Image.split == split)
-    ).one()
+def count_images(session: Session, *splits: str) -> int:
+    statement = select(func.sum(ImageCount.num_images)).where(ImageCount.split.in_(splits))
+    return int(session.scalars(statement).one() or 0)
