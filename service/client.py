@@ -15,6 +15,7 @@ from service.errors import MEDIA_TYPE, Problem
 from service.hard_negatives.schemas import HardNegativePage
 from service.images.schemas import ScoredImageOut, UploadItem, UploadResult
 from service.jobs.schemas import JobDetail, JobOut
+from service.labelled_images.schemas import LabelledUploadResult
 from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
 from service.stats.schemas import Iteration, IterationPage
 
@@ -126,6 +127,20 @@ class Client:
             return [UploadItem(file_name=name, status=problem.status, problem=problem)]
         image = _read(ScoredImageOut, answer)
         return [UploadItem(file_name=name, status=answer.status_code, image=image)]
+
+    def upload_labelled(
+        self,
+        annotations: bytes,
+        files: Sequence[tuple[str, bytes]],
+        *,
+        split: str,
+        source: str,
+    ) -> LabelledUploadResult:
+        """COCO instances as JSON, and the images that they name."""
+        parts: list[Part] = [("annotations", ("annotations.json", annotations))]
+        parts += [("files", file) for file in files]
+        answer = self._post("/labelled-images", {"split": split, "source": source}, parts)
+        return _read(LabelledUploadResult, answer)
 
     def thumbnail(self, image_id: int, max_side: int) -> bytes:
         """A JPEG whose longer side is at most `max_side` pixels."""

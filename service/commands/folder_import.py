@@ -1,7 +1,6 @@
 """Uploads a folder: a few batches on their way at a time, each file answered for."""
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -11,13 +10,11 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from service.client import Client, ClientError, Refused, Unreachable
+from service.client import Client, ClientError
+from service.commands.batches import file_size_bytes, in_batches, send_batch
 from service.images.schemas import UploadItem
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-BATCH_FILES = 32
-BATCH_BYTES = 16 * 1024**2
-RETRY_PAUSES_S = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,10 @@ def import_images(
     paths = _find_images(folder, report)
     task = progress.add_task("importing", total=len(paths))
     upload = _BatchUpload(client, folder, split, source)
+    batches = in_batches(paths, file_size_bytes)
     with ThreadPoolExecutor(num_connections) as threads:
         try:
-            for results in _run_ahead(threads, upload, _batches(paths), num_connections + 1):
+            for results in _run_ahead(threads, upload, batches, num_connections + 1):
                 _count(results, report)
                 progress.advance(task, len(results))
         except ClientError as error:
@@ -94,28 +92,6 @@ def _find_images(folder: Path, report: ImportReport) -> list[Path]:
     return sorted(paths)
 
 
-def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Up to a number of files and of bytes; a larger file goes alone."""
-    batch: list[Path] = []
-    batch_bytes = 0
-    for path in paths:
-        size_bytes = _size_bytes(path)
-        if batch and (len(batch) == BATCH_FILES or batch_bytes + size_bytes > BATCH_BYTES):
-            yield batch
-            batch, batch_bytes = [], 0
-        batch.append(path)
-        batch_bytes += size_bytes
-    if batch:
-        yield batch
-
-
-def _size_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0  # reading it will tell why
-
-
 Result = UploadItem | RefusedFile
 
 
@@ -135,31 +111,15 @@ class _BatchUpload:
                 contents.append((path, path.read_bytes()))
             except OSError as error:
                 results.append(RefusedFile(path, _reason(error)))
-        return results + self._upload(contents) if contents else results
+        return results + send_batch(self._upload, contents) if contents else results
 
     def _upload(self, contents: Sequence[tuple[Path, bytes]]) -> list[Result]:
-        """Halves a batch that the service finds too large."""
-        try:
-            items = self._send(contents)
-        except Refused as error:
-            if error.problem.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or len(contents) == 1:
-                raise
-            half = len(contents) // 2
-            return self._upload(contents[:half]) + self._upload(contents[half:])
+        files = [(path.relative_to(self.folder).as_posix(), content) for path, content in contents]
+        items = self.client.upload_images(files, split=self.split, source=self.source)
         return [
             RefusedFile(path, item.problem.detail) if item.problem else item
             for (path, _), item in zip(contents, items, strict=True)
         ]
-
-    def _send(self, contents: Sequence[tuple[Path, bytes]]) -> list[UploadItem]:
-        """Sends once more where the connection breaks: what went in already is known then."""
-        files = [(path.relative_to(self.folder).as_posix(), content) for path, content in contents]
-        for pause_s in RETRY_PAUSES_S:
-            try:
-                return self.client.upload_images(files, split=self.split, source=self.source)
-            except Unreachable:
-                time.sleep(pause_s)
-        return self.client.upload_images(files, split=self.split, source=self.source)
 
 
 def _run_ahead(

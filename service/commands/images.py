@@ -9,14 +9,24 @@ from service.commands.connection import ApiKeyOption, UrlOption, connect, fail
 
 if TYPE_CHECKING:
     from service.commands.folder_import import ImportReport
+    from service.commands.labelled_import import LabelledReport
+
+LABELLED_SPLITS = ("train", "val")
 
 
 def import_folder(
     folder: Annotated[Path, typer.Argument(help="Searched through and through for images.")],
     split: Annotated[
-        Literal["pool", "negative-test"],
-        typer.Option(help="Candidates for mining, or sealed images to measure on."),
+        Literal["pool", "negative-test", "train", "val"],
+        typer.Option(
+            help="Candidates for mining, sealed images to measure on; with labels: to train on, "
+            "to choose and compare versions by."
+        ),
     ] = "pool",
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="COCO JSON with the boxes, for train and val."),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="Where they come from; the folder's name by default.")
     ] = None,
@@ -28,14 +38,23 @@ def import_folder(
     Upload every image of a folder.
 
     The serving version scores them on the way. The service knows bytes that it has seen, so an
-    import that was interrupted is resumed by the same command. Files that it refuses are listed
-    with the reason; the exit code is 1 then.
+    import that was interrupted is resumed by the same command. With labels, the images go in that
+    the JSON names, and boxes that the service has are replaced. Whatever is refused is listed with
+    the reason; the exit code is 1 then.
 
     \b
-    Example: hardneg import ~/cameras/yard --source yard-camera
+    Examples:
+      hardneg import ~/cameras/yard --source yard-camera
+      hardneg import ~/raccoons/images --labels ~/raccoons/train.json --split train
     """
     if not folder.is_dir():
         fail(f"{folder} is not a folder")
+    if (labels is not None) != (split in LABELLED_SPLITS):
+        fail("--split train and --split val go with --labels, and no other split does")
+    source = folder.resolve().name if source is None else source
+    if labels is not None:
+        _import_labelled(folder, labels, split, source, url, api_key)
+        return
     from service.commands.folder_import import import_images
     from service.commands.progress import image_progress
 
@@ -46,11 +65,36 @@ def import_folder(
                 client,
                 folder,
                 split=split,
-                source=folder.resolve().name if source is None else source,
+                source=source,
                 num_connections=connections,
                 progress=progress,
             )
     _print_report(report, folder)
+
+
+def _import_labelled(
+    folder: Path, labels: Path, split: str, source: str, url: str | None, api_key: str | None
+) -> None:
+    from service.commands.labelled_import import import_labelled, read_labels
+    from service.commands.progress import image_progress
+
+    with connect(url, api_key) as client:
+        client.check_alive()
+        reading = read_labels(labels, folder)
+        with image_progress() as progress:
+            report = import_labelled(client, reading, split=split, source=source, progress=progress)
+    _print_labelled_report(report)
+
+
+def _print_labelled_report(report: "LabelledReport") -> None:
+    for line in (*report.mended, *report.refused):
+        typer.echo(line, err=True)
+    typer.echo(
+        f"{report.num_new} images new, {report.num_known} known already; {report.num_boxes} boxes "
+        f"of {', '.join(report.class_names) or 'no class'}; {len(report.refused)} items refused"
+    )
+    if report.refused:
+        raise typer.Exit(1)
 
 
 def _print_report(report: "ImportReport", folder: Path) -> None:
