@@ -28,6 +28,10 @@ def hard_negatives(
         float | None, typer.Option(min=0, max=1, help="Only images that score no more.")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Only images from there.")] = None,
+    trained: Annotated[
+        bool | None,
+        typer.Option("--trained/--not-trained", help="Only images trained on already, or none."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's JSON.")] = False,
     save_sheet: Annotated[
         Path | None,
@@ -53,6 +57,7 @@ def hard_negatives(
         "min_score": min_score,
         "max_score": max_score,
         "source": source,
+        "trained": trained,
     }
     with connect(url, api_key) as client:
         page = client.hard_negatives(

@@ -33,6 +33,10 @@ def list_hard_negatives(
         VerdictFilter | None,
         Query(description="By default all but the images judged to contain an object."),
     ] = None,
+    trained: Annotated[
+        bool | None,
+        Query(description="Only images that the version or an ancestor has trained on, or none."),
+    ] = None,
     cursor: Annotated[
         str | None, Query(max_length=300, description="`next_cursor` of the page before.")
     ] = None,
@@ -47,5 +51,6 @@ def list_hard_negatives(
         label=label,
         source=source,
         verdict=verdict,
+        trained=trained,
         cursor=cursor,
     )

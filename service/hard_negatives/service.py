@@ -18,6 +18,7 @@ from service.model_versions import service as version_service
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.tables import ModelVersion
+from service.training_runs import store as run_store
 
 
 class NothingRanked(ServiceError):
@@ -48,6 +49,7 @@ def list_hard_negatives(
     label: str | None,
     source: str | None,
     verdict: VerdictFilter | None,
+    trained: bool | None,
     cursor: str | None,
 ) -> HardNegativePage:
     """
@@ -61,7 +63,15 @@ def list_hard_negatives(
     """
     after = Cursor.decode(cursor) if cursor is not None else None
     version = _version(session, model_version, after)
-    filters = store.Filters(min_score, max_score, _label_index(version, label), source, verdict)
+    filters = store.Filters(
+        min_score=min_score,
+        max_score=max_score,
+        label=_label_index(version, label),
+        source=source,
+        verdict=verdict,
+        trained=trained,
+        run_ids=[] if trained is None else run_store.runs_behind(session, version.id),
+    )
     rows = store.hardest_images(session, version.id, filters, after, n + 1)
     first_rank = after.rank + 1 if after else 1
     page = rows[:n]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.schemas import VerdictFilter
-from service.tables import Detection, Image, ImageScore
+from service.tables import Detection, Image, ImageScore, TrainingRunImage
 
 # Log-odds are finite between these; all that lies beyond is in the range that is read.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
@@ -17,13 +17,20 @@ LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the list is narrowed to; None means no limit."""
+    """
+    What the list is narrowed to; None means no limit.
+
+    Attributes:
+        trained: whether any of the runs `run_ids` has the image in its frozen list.
+    """
 
     min_score: float | None
     max_score: float | None
     label: int | None
     source: str | None
     verdict: VerdictFilter | None
+    trained: bool | None
+    run_ids: Sequence[int]
 
 
 def hardest_images(
@@ -70,7 +77,20 @@ def _conditions(version_id: int, filters: Filters) -> list[ColumnElement[bool]]:
             )
         )
     conditions.extend(_verdict_conditions(filters.verdict))
+    conditions.extend(_trained_conditions(filters.trained, filters.run_ids))
     return conditions
+
+
+def _trained_conditions(trained: bool | None, run_ids: Sequence[int]) -> list[ColumnElement[bool]]:
+    """Few images are trained on: they are found from the frozen lists, the others by the rank."""
+    in_runs = TrainingRunImage.run_id.in_(run_ids)
+    match trained:
+        case None:
+            return []
+        case True:
+            return [ImageScore.image_id.in_(select(TrainingRunImage.image_id).where(in_runs))]
+        case False:
+            return [~exists().where(in_runs, TrainingRunImage.image_id == ImageScore.image_id)]
 
 
 def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[bool]]:

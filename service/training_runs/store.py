@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.tables import Image, ImageScore, LabelledBox, TrainingRun, TrainingRunImage
+from service.tables import (
+    Image,
+    ImageScore,
+    LabelledBox,
+    ModelVersion,
+    TrainingRun,
+    TrainingRunImage,
+)
 
 NEGATIVE_ROLES = ("kept", "mined")
 
@@ -155,6 +162,20 @@ def unused(session: Session, run_id: int | None) -> list[tuple[int, str]]:
         .order_by(Image.id)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def runs_behind(session: Session, version_id: int) -> Sequence[int]:
+    """Ids of the runs that a version and its ancestors came out of."""
+    line = (
+        select(ModelVersion.id, ModelVersion.parent_id)
+        .where(ModelVersion.id == version_id)
+        .cte("line", recursive=True)
+    )
+    parents = select(ModelVersion.id, ModelVersion.parent_id)
+    line = line.union(parents.join(line, ModelVersion.id == line.c.parent_id))
+    return session.scalars(
+        select(TrainingRun.id).where(TrainingRun.model_version_id.in_(select(line.c.id)))
+    ).all()
 
 
 def train_class_names(session: Session) -> list[str]:

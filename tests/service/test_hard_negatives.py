@@ -13,7 +13,8 @@ from sqlalchemy import text
 from models.detections import Detections
 from models.inference import Prediction
 from service.scoring import store
-from service.tables import Image, ModelVersion
+from service.tables import Image, Job, ModelVersion, TrainingRun
+from service.training_runs import store as run_store
 from tests.scenes import ORANGE, RED, scene_bytes
 
 SaveScore = Callable[..., int]
@@ -189,6 +190,77 @@ def test_pages_join_without_gap_or_overlap(client: TestClient, save_score: SaveS
 
     assert pages == everything
     assert ranks == list(range(1, 12))
+
+
+@pytest.fixture
+def add_trained_version(client: TestClient) -> Callable[..., int]:
+    """Writes a version, and the run that trained it on these images, as a worker writes them."""
+    assert isinstance(client.app, FastAPI)
+    sessions = client.app.state.sessions
+
+    def add(name: str, parent_id: int, image_ids: list[int]) -> int:
+        with sessions.begin() as session:
+            version = ModelVersion(
+                name=name,
+                architecture="ssd_small",
+                class_names=["red"],
+                spec={},
+                checkpoint_sha256=name,
+                checkpoint_key="none",
+                checkpoint_size_bytes=1,
+                parent_id=parent_id,
+            )
+            job = Job(kind="retrain", lane="training", status="done", params={}, max_failures=3)
+            session.add_all([version, job])
+            session.flush()
+            run = TrainingRun(job_id=job.id, iteration=1, model_version_id=version.id, params={})
+            run_store.add_run(session, run, [(image_id, "", "mined") for image_id in image_ids])
+            nothing = Detections(
+                torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64)
+            )
+            scores = [
+                store.ScoredImage(image.id, Prediction(0.5, -float(image.id), nothing), None)
+                for image in session.query(Image)
+            ]
+            store.save_scores(session, version.id, scores)
+            return version.id
+
+    return add
+
+
+def test_images_trained_on_are_told_by_the_line_of_versions(
+    client: TestClient, save_score: SaveScore, add_trained_version: Callable[..., int]
+) -> None:
+    images = [save_score(1.0) for _ in range(9)]
+    child = add_trained_version("child", 1, images[2:4])
+    add_trained_version("grandchild", child, images[5:6])
+    add_trained_version("other", 1, images[7:8])
+
+    def listed(version: str, *, trained: bool) -> list[int]:
+        return ids(client, model_version=version, trained=trained)
+
+    assert (listed("v1", trained=True), listed("v1", trained=False)) == ([], images)
+    assert listed("child", trained=True) == images[2:4]
+    assert listed("other", trained=True) == images[7:8]
+    assert listed("grandchild", trained=True) == [*images[2:4], images[5]]
+    assert listed("grandchild", trained=False) == [*images[:2], images[4], *images[6:]]
+    assert ids(client, model_version="grandchild") == images
+
+
+def test_pages_of_untrained_images_join(
+    client: TestClient, save_score: SaveScore, add_trained_version: Callable[..., int]
+) -> None:
+    images = [save_score(1.0) for _ in range(9)]
+    add_trained_version("child", 1, images[1::3])
+
+    for trained, expected in ((True, images[1::3]), (False, [*images[::3], *images[2::3]])):
+        pages: list[int] = []
+        params: dict[str, str | int | None] = {"model_version": "child", "n": 2, "trained": trained}
+        while params.get("cursor", "first") is not None:
+            page = client.get("/hard-negatives", params=params).json()
+            pages += [item["image"]["id"] for item in page["items"]]
+            params["cursor"] = page["next_cursor"]
+        assert pages == sorted(expected)
 
 
 def test_a_cursor_stays_with_its_version(serving: TestClient, save_score: SaveScore) -> None:
