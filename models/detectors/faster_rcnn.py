@@ -16,7 +16,7 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 
 from models.detections import Detections
 from models.detectors.detector import Detector, ScoredImage, no_detections
-from models.detectors.scores import can_exceed, softmax_log_odds
+from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.detectors.spec import DetectorSpec
 
 _SMOOTH_L1_BETA = 1 / 9  # torchvision's, for both stages
@@ -204,7 +204,8 @@ class FasterRCNNDetector(Detector):
             return ScoredImage(math.nan, no_detections())
         best = log_odds.max().item() if len(log_odds) else None
         keep = objectness >= self.proposal_threshold
-        if best is None or not can_exceed(best, self.spec.score_threshold) or not keep.any():
+        floor = log_odds_floor(self.spec.score_threshold)
+        if best is None or not best > floor or not keep.any():  # NaN is not above it either
             return ScoredImage(best, no_detections())
         boxes, scores, labels = self.network.roi_heads.postprocess_detections(
             logits[keep], offsets[keep], [proposals[keep]], [image_size]

@@ -5,12 +5,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection import FCOS, fcos_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import generalized_box_iou_loss
+from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss
 
-from models.detectors.detector import Detector, ScoredImage
+from models.detectors.detector import Detector, ScoredImage, no_detections
 from models.detectors.focal import focal_loss_of_all, loss_of_sampled
-from models.detectors.retinanet import matched_labels, score_levels
-from models.detectors.scores import sigmoid_product_log_odds
+from models.detectors.postprocess import one_of
+from models.detectors.retinanet import anchor_levels, detect_in_levels, matched_labels
+from models.detectors.scores import log_odds_floor, sigmoid_product_log_odds
 from models.detectors.spec import DetectorSpec
 
 
@@ -70,11 +71,27 @@ class FCOSDetector(Detector):
         return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
 
     def score(self, batch: ImageList) -> list[ScoredImage]:
-        outputs, anchors, level_sizes = self._heads(batch)
-        best = outputs["cls_logits"][..., 1:].amax(-1)
-        log_odds = sigmoid_product_log_odds(best, outputs["bbox_ctrness"].squeeze(-1))
-        outputs["cls_logits"][..., 0] = -torch.inf
-        return score_levels(self, batch, outputs, anchors, level_sizes, log_odds.amax(-1).tolist())
+        features = list(self.network.backbone(batch.tensors).values())
+        outputs = {name: out.float() for name, out in self.network.head(features).items()}
+        logits, centerness_logits = outputs["cls_logits"][..., 1:], outputs["bbox_ctrness"]
+        best = sigmoid_product_log_odds(logits.amax(-1), centerness_logits.squeeze(-1))
+        log_odds = best.amax(-1).tolist()
+        floor = log_odds_floor(self.spec.score_threshold)
+        scored = [ScoredImage(value, no_detections()) for value in log_odds]
+        rows = [i for i, value in enumerate(log_odds) if value > floor]
+        if not rows:
+            return scored
+        [anchors] = self.network.anchor_generator(one_of(batch), features)
+        levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
+        for row in rows:
+            near = (best[row] > floor).nonzero().flatten().to(anchors.device)
+            offsets = outputs["bbox_regression"][row, near]
+            boxes = self.network.box_coder.decode(offsets, anchors[near])
+            boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
+            scores = logits[row, near].sigmoid() * centerness_logits[row, near].sigmoid()
+            found = detect_in_levels(self.spec, limit, scores.sqrt(), boxes, levels[near])
+            scored[row] = ScoredImage(log_odds[row], found)
+        return scored
 
 
 def match_points(

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet, retinanet_resnet50_fpn_v2
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou, generalized_box_iou_loss
+from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou_loss
 
 from models.detections import Detections
 from models.detectors.detector import Detector, ScoredImage, no_detections
 from models.detectors.focal import focal_loss_of_all, loss_of_sampled
-from models.detectors.scores import can_exceed
+from models.detectors.postprocess import highest_of_each, one_of, rows_of, suppress
+from models.detectors.scores import log_odds_floor
 from models.detectors.spec import DetectorSpec
 
 
@@ -28,16 +29,13 @@ class RetinaNetDetector(Detector):
     class_layers = r"head\.classification_head\.cls_logits\.(weight|bias)"
     network: RetinaNet
 
-    def _heads(self, batch: ImageList) -> tuple[dict[str, Tensor], list[Tensor], list[int]]:
+    def _heads(self, batch: ImageList) -> tuple[dict[str, Tensor], list[Tensor]]:
         features = list(self.network.backbone(batch.tensors).values())
         outputs = {name: out.float() for name, out in self.network.head(features).items()}
-        anchors = self.network.anchor_generator(batch, features)
-        cells = [level.shape[-2] * level.shape[-1] for level in features]
-        per_cell = outputs["cls_logits"].shape[1] // sum(cells)
-        return outputs, anchors, [count * per_cell for count in cells]
+        return outputs, self.network.anchor_generator(batch, features)
 
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        outputs, anchors, _ = self._heads(batch)
+        outputs, anchors = self._heads(batch)
         matched = torch.stack(
             [self._match(a, t["boxes"]) for a, t in zip(anchors, targets, strict=True)]
         )
@@ -83,10 +81,26 @@ class RetinaNetDetector(Detector):
         return total / max(1, int((matched >= 0).sum()))
 
     def score(self, batch: ImageList) -> list[ScoredImage]:
-        outputs, anchors, level_sizes = self._heads(batch)
-        outputs["cls_logits"][..., 0] = -torch.inf
-        log_odds = outputs["cls_logits"].flatten(1).amax(-1).tolist()
-        return score_levels(self, batch, outputs, anchors, level_sizes, log_odds)
+        features = list(self.network.backbone(batch.tensors).values())
+        logits = self.network.head.classification_head(features).float()[..., 1:]
+        best = logits.amax(-1)
+        log_odds = best.amax(-1).tolist()
+        floor = log_odds_floor(self.spec.score_threshold)
+        scored = [ScoredImage(value, no_detections()) for value in log_odds]
+        rows = [i for i, value in enumerate(log_odds) if value > floor]
+        if not rows:
+            return scored
+        regression = self.network.head.regression_head(rows_of(features, rows)).float()
+        [anchors] = self.network.anchor_generator(one_of(batch), features)
+        levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
+        for row, offsets in zip(rows, regression, strict=True):
+            near = (best[row] > floor).nonzero().flatten()
+            boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])
+            boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
+            scores = logits[row, near].sigmoid()
+            found = detect_in_levels(self.spec, limit, scores, boxes, levels[near])
+            scored[row] = ScoredImage(log_odds[row], found)
+        return scored
 
 
 def matched_labels(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
@@ -98,25 +112,26 @@ def matched_labels(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
     return labels
 
 
-def score_levels(
-    detector: Detector,
-    batch: ImageList,
-    outputs: dict[str, Tensor],
-    anchors: list[Tensor],
-    level_sizes: list[int],
-    log_odds: list[float],
-) -> list[ScoredImage]:
-    """Post-process, level by level, the images whose best anchor can pass the threshold."""
-    scored = [ScoredImage(value, no_detections()) for value in log_odds]
-    rows = [i for i, v in enumerate(log_odds) if can_exceed(v, detector.spec.score_threshold)]
-    found = detector.network.postprocess_detections(  # type: ignore[operator]  # torchvision's
-        {name: list(torch.split(out[rows], level_sizes, dim=1)) for name, out in outputs.items()},
-        [list(torch.split(anchors[row], level_sizes)) for row in rows],
-        [batch.image_sizes[row] for row in rows],
-    )
-    for row, result in zip(rows, found, strict=True):
-        scored[row] = ScoredImage(log_odds[row], Detections(**result))
-    return scored
+def anchor_levels(features: list[Tensor], num_anchors: int) -> Tensor:
+    """int64 [A]: the feature level of each anchor; all cells have the same number of them."""
+    cells = [level.shape[-2] * level.shape[-1] for level in features]
+    levels = torch.arange(len(cells), device=features[0].device)
+    counts = torch.tensor(cells, device=levels.device) * (num_anchors // sum(cells))
+    return levels.repeat_interleave(counts)
+
+
+def detect_in_levels(
+    spec: DetectorSpec, limit: int, scores: Tensor, boxes: Tensor, levels: Tensor
+) -> Detections:
+    """
+    Of the anchors that can pass the threshold: scores [N, K], boxes [N, 4], levels [N].
+
+    At most `limit` scores of each level enter the non-maximum suppression.
+    """
+    anchor, column = (scores > spec.score_threshold).nonzero(as_tuple=True)
+    scores = scores[anchor, column]
+    chosen = highest_of_each(scores, levels[anchor], limit)
+    return suppress(boxes[anchor[chosen]], scores[chosen], column[chosen] + 1, spec)
 
 
 def resnet50_fpn_v2(spec: DetectorSpec) -> Detector:

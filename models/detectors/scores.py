@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+BOUND_MARGIN = 1e-3  # far above what float32 rounds off logits, far below what matters
+
 
 def softmax_log_odds(logits: Tensor) -> Tensor:
     """
@@ -27,6 +29,29 @@ def softmax_log_odds(logits: Tensor) -> Tensor:
     return best - others.logsumexp(dim=-1)
 
 
+def highest_softmax_log_odds(logits: Tensor) -> tuple[list[float], Tensor]:
+    """
+    The highest of an image's `softmax_log_odds`, to the last bit, without all of them.
+
+    The log-odds of class k cannot exceed l_k - l_background. This bound takes one pass over the
+    logits; the exact value is worked out for the few anchors whose bound reaches the exact value
+    of the anchor with the highest bound.
+
+    Args:
+        logits: float32 [B, A, 1 + K], background first.
+
+    Returns:
+        One number per image, NaN where a logit is NaN, and the bound of every anchor: [B, A].
+    """
+    bound = logits[..., 1:].amax(-1) - logits[..., 0]
+    first = bound.argmax(dim=1, keepdim=True)
+    highest = softmax_log_odds(logits.take_along_dim(first.unsqueeze(-1), dim=1)).squeeze(1)
+    image, anchor = (bound >= highest.to(bound)[:, None] - BOUND_MARGIN).nonzero(as_tuple=True)
+    exact = softmax_log_odds(logits[image, anchor])
+    highest = highest.scatter_reduce(0, image.to(highest.device), exact, "amax")
+    return highest.tolist(), bound
+
+
 def sigmoid_product_log_odds(class_logits: Tensor, centerness_logits: Tensor) -> Tensor:
     """
     Log-odds of p = sqrt(sigmoid(class) * sigmoid(centerness)), the score of an FCOS location.
@@ -45,14 +70,14 @@ def _double(values: Tensor) -> Tensor:
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
-def can_exceed(log_odds: float, score_threshold: float) -> bool:
+def log_odds_floor(score_threshold: float) -> float:
     """
-    Whether a float32 probability with these log-odds may lie above the threshold.
+    Log-odds at or below which a float32 probability is surely not above the threshold.
 
-    A margin of 1e-3 covers the rounding of float32, so False means: surely not. False for NaN.
+    A margin of 1e-3 covers the rounding of float32.
     """
     if score_threshold <= 0:
-        return not math.isnan(log_odds)
+        return -math.inf
     if score_threshold >= 1:
-        return False
-    return log_odds > math.log(score_threshold / (1 - score_threshold)) - 1e-3
+        return math.inf
+    return math.log(score_threshold / (1 - score_threshold)) - BOUND_MARGIN

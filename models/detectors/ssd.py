@@ -7,12 +7,13 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD, ssd300_vgg16
 from torchvision.models.detection.ssdlite import SSDLiteHead, ssdlite320_mobilenet_v3_large
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, clip_boxes_to_image
 
 from models.detections import Detections
 from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
 from models.detectors.detector import Detector, ScoredImage, no_detections
-from models.detectors.scores import can_exceed, softmax_log_odds
+from models.detectors.postprocess import highest_of_each, one_of, rows_of, suppress
+from models.detectors.scores import highest_softmax_log_odds, log_odds_floor
 from models.detectors.spec import DetectorSpec
 from models.sampling import AnchorSampler, RatioSampler
 
@@ -105,18 +106,30 @@ class SSDDetector(Detector):
         return total / max(1, num_positive)
 
     def score(self, batch: ImageList) -> list[ScoredImage]:
-        logits, regression, anchors = self._heads(batch)
-        log_odds = softmax_log_odds(logits).amax(-1).tolist()
+        features = list(self.network.backbone(batch.tensors).values())
+        logits = self.network.head.classification_head(features).float()
+        log_odds, bound = highest_softmax_log_odds(logits)
+        floor = log_odds_floor(self.spec.score_threshold)
         scored = [ScoredImage(value, no_detections()) for value in log_odds]
-        rows = [i for i, v in enumerate(log_odds) if can_exceed(v, self.spec.score_threshold)]
-        found = self.network.postprocess_detections(
-            {"cls_logits": logits[rows], "bbox_regression": regression[rows]},
-            [anchors[row] for row in rows],
-            [batch.image_sizes[row] for row in rows],
-        )
-        for row, result in zip(rows, found, strict=True):
-            scored[row] = ScoredImage(log_odds[row], Detections(**result))
+        rows = [i for i, value in enumerate(log_odds) if value > floor]
+        if not rows:
+            return scored
+        regression = self.network.head.regression_head(rows_of(features, rows)).float()
+        [anchors] = self.network.anchor_generator(one_of(batch), features)
+        for row, offsets in zip(rows, regression, strict=True):
+            near = (bound[row] > floor).nonzero().flatten()
+            boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])
+            boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
+            scored[row] = ScoredImage(log_odds[row], self._detections(logits[row, near], boxes))
         return scored
+
+    def _detections(self, logits: Tensor, boxes: Tensor) -> Detections:
+        """Of the anchors that can pass the threshold: logits [N, 1 + K], boxes [N, 4]."""
+        scores = logits.softmax(-1)[:, 1:]
+        anchor, column = (scores > self.spec.score_threshold).nonzero(as_tuple=True)
+        scores = scores[anchor, column]
+        chosen = highest_of_each(scores, column, self.network.topk_candidates)
+        return suppress(boxes[anchor[chosen]], scores[chosen], column[chosen] + 1, self.spec)
 
 
 def _anchor_labels(matched: Tensor, labels: Tensor) -> Tensor:

@@ -4,16 +4,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from models.checkpoint import load_checkpoint
+from models.detectors import Detector
+from models.detectors.fused import fuse
 from models.inference import select_device
 from service.blobs import BlobStore
 from service.scoring.engine import LoadedVersion
 from service.tables import ModelVersion
 
 
-def load_version(blobs: BlobStore, version: ModelVersion, device: str | None) -> LoadedVersion:
-    """Raises CheckpointError, FileNotFoundError."""
+def load_detector(blobs: BlobStore, version: ModelVersion, device: str | None) -> Detector:
+    """As it was saved, to train on from there. Raises CheckpointError, FileNotFoundError."""
     with TemporaryDirectory(prefix="hardneg-") as folder:
         path = Path(folder) / "checkpoint.safetensors"
         blobs.copy_to_file(version.checkpoint_key, path)
-        detector = load_checkpoint(path, device=str(select_device(device)))
-    return LoadedVersion(version.id, version.name, detector.eval())
+        return load_checkpoint(path, device=str(select_device(device)))
+
+
+def load_version(blobs: BlobStore, version: ModelVersion, device: str | None) -> LoadedVersion:
+    """To score with; raises as `load_detector` does."""
+    detector = fuse(load_detector(blobs, version, device))
+    return LoadedVersion(version.id, version.name, detector)

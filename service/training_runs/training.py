@@ -20,7 +20,7 @@ from models.training_reports import EpochReport, StepReport
 from service.jobs.leftovers import delete_leftovers
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
-from service.model_versions.loading import load_version
+from service.model_versions.loading import load_detector
 from service.stats.schemas import finite
 from service.stats.store import boxes_in
 from service.tables import Image, LabelledBox, TrainingRun
@@ -153,7 +153,7 @@ def _start_detector(job: RunningJob, run: TrainingRun, request: RetrainRequest) 
         with job.read_sessions.begin() as session:
             version = version_store.find_version(session, run.start_version_id)
         assert version is not None
-        detector = load_version(job.blobs, version, job.settings.device).detector
+        detector = load_detector(job.blobs, version, job.settings.device)
     if request.negative_weight is not None:
         detector.negative_weight = request.negative_weight
     if request.sampler is not None:

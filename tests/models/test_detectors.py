@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.detectors import Detector
-from models.detectors.scores import can_exceed, softmax_log_odds
+from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.sampling import AnchorSampler
 from tests.models.conftest import build_small, draw_images
 
@@ -83,6 +83,5 @@ def test_softmax_log_odds_are_exact_where_probabilities_are_all_one() -> None:
     ("log_odds", "threshold", "expected"),
     [(0.1, 0.5, True), (-0.1, 0.5, False), (-800.0, 0.0, True), (800.0, 1.0, False)],
 )
-def test_can_exceed(log_odds: float, threshold: float, expected: bool) -> None:
-    assert can_exceed(log_odds, threshold) is expected
-    assert can_exceed(math.nan, threshold) is False
+def test_floor_of_log_odds(log_odds: float, threshold: float, expected: bool) -> None:
+    assert (log_odds > log_odds_floor(threshold)) is expected

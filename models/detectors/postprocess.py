@@ -1,0 +1,45 @@
+"""From the few anchors that can pass the score threshold to detections, as torchvision does it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import batched_nms
+
+from models.detections import Detections
+from models.detectors.spec import DetectorSpec
+
+
+def highest_of_each(scores: Tensor, groups: Tensor, limit: int) -> Tensor:
+    """
+    Indices of the `limit` highest scores of each group; all of them where a group has fewer.
+
+    `scores` are float [N]; `groups` are int64 [N], 0 and up: a score's class, or its level.
+    """
+    counts = groups.bincount()
+    if len(scores) <= limit or int(counts.max()) <= limit:
+        return torch.arange(len(scores), device=scores.device)
+    order = scores.argsort(descending=True, stable=True)
+    order = order[groups[order].argsort(stable=True)]
+    starts = counts.cumsum(0) - counts
+    rank = torch.arange(len(scores), device=scores.device) - starts[groups[order]]
+    return order[rank < limit]
+
+
+def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, spec: DetectorSpec) -> Detections:
+    """Non-maximum suppression within each class, then the best; highest score first."""
+    keep = batched_nms(boxes, scores, labels, spec.nms_threshold)[: spec.detections_per_image]
+    return Detections(boxes[keep], scores[keep], labels[keep])
+
+
+def rows_of(features: Sequence[Tensor], rows: list[int]) -> list[Tensor]:
+    """These images of a batch; `features` itself where that is all of them."""
+    if len(rows) == len(features[0]):
+        return list(features)
+    return [level[rows].contiguous(memory_format=torch.channels_last) for level in features]
+
+
+def one_of(batch: ImageList) -> ImageList:
+    """What an anchor generator needs to make the anchors of one image: all have the same."""
+    return ImageList(batch.tensors, batch.image_sizes[:1])
