@@ -48,6 +48,10 @@ def mine(
     learning_rate: Annotated[
         float | None, typer.Option(help="[0.0005 from a trained version, else 0.002]")
     ] = None,
+    augmentation: Annotated[
+        Literal["standard", "unmirrored", "none"] | None,
+        typer.Option(help="How training images are changed [standard]."),
+    ] = None,
     promotion: Annotated[
         Literal["auto", "manual", "never"] | None,
         typer.Option(help="Whether a better version serves at once [auto]."),
@@ -102,6 +106,7 @@ def mine(
         "negative_share": negative_share,
         "negative_weight": negative_weight,
         "learning_rate": learning_rate,
+        "augmentation": augmentation,
         "promotion": promotion,
         "ap_margin": ap_margin,
         "seed": seed,

@@ -28,6 +28,14 @@ class Promotion(StrEnum):
     NEVER = "never"
 
 
+class AugmentationChoice(StrEnum):
+    """How training images are changed: lit, cropped, shrunk and mirrored, or less of that."""
+
+    STANDARD = "standard"
+    UNMIRRORED = "unmirrored"
+    NONE = "none"
+
+
 class SamplerIn(BaseModel):
     """Which anchors of an image enter the loss; `docs/samplers.md` says when to use which."""
 
@@ -70,6 +78,10 @@ class Recipe(BaseModel):
     )
     sampler: SamplerIn | None = Field(
         None, description="Null is the detector family's own, which learns from empty images."
+    )
+    augmentation: AugmentationChoice = Field(
+        AugmentationChoice.STANDARD,
+        description="`unmirrored` for what reads from left to right, such as text; or `none`.",
     )
     seed: int = Field(0, ge=0, le=2**31 - 1)
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import torch
 
+from models.augmentation import NO_AUGMENTATION, Augmentation
 from models.checkpoint import save_checkpoint
 from models.datasets import LabelledImage
 from models.detectors import Detector, build
@@ -25,10 +26,16 @@ from service.stats.schemas import finite
 from service.stats.store import boxes_in
 from service.tables import Image, LabelledBox, TrainingRun
 from service.training_runs import store
-from service.training_runs.schemas import RetrainRequest
+from service.training_runs.schemas import AugmentationChoice, RetrainRequest
 
 FINE_TUNING_RATE = 5e-4
 FRESH_RATE = 2e-3
+
+AUGMENTATIONS = {
+    AugmentationChoice.STANDARD: Augmentation(),
+    AugmentationChoice.UNMIRRORED: Augmentation(flip_probability=0),
+    AugmentationChoice.NONE: NO_AUGMENTATION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +218,6 @@ def _config(request: RetrainRequest, *, is_fresh: bool) -> TrainingConfig:
         warmup_steps=request.warmup_steps,
         weight_decay=request.weight_decay,
         patience=request.patience,
+        augmentation=AUGMENTATIONS[request.augmentation],
         seed=request.seed,
     )

@@ -287,6 +287,7 @@ def test_nothing_to_start_from_is_409(client: TestClient) -> None:
         ({"learning_rate": "NaN"}, 422),
         ({"sampler": {"name": "unknown"}}, 422),
         ({"strategy": "hardest"}, 422),
+        ({"augmentation": "mirrored"}, 422),
         ({"more": 1}, 422),
         ({"name": "squares"}, 409),
     ],
@@ -307,6 +308,18 @@ def test_sampler_of_the_request_is_used(serving: TestClient, settings: Settings)
     job = retrain(serving, settings, sampler=sampler, promotion="never")
 
     assert job["status"] == "done", job["failure"]
+
+
+def test_augmentation_of_the_request_is_used(serving: TestClient, settings: Settings) -> None:
+    send_everything(serving)
+    request = {"epochs": 1, "strategy": "none", "promotion": "never"}
+
+    digests = {
+        _digest_of(serving, retrain(serving, settings, augmentation=name, **request))
+        for name in ("standard", "unmirrored", "none")
+    }
+
+    assert len(digests) == 3
 
 
 @pytest.mark.parametrize("path", ["/training-runs/9", "/training-runs/9/images"])
