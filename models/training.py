@@ -50,6 +50,7 @@ from models.training_state import (
 )
 
 STEP_STREAM = 3  # beside the streams of models.batches
+PRETRAINED_TRUNK_RATE = 0.1  # share of the others' rate
 VIEW_MARGIN = 1.5  # cached images over the network's input, so that crops keep their detail
 
 
@@ -128,6 +129,8 @@ class _Run:
             detector,
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
+            trunk=detector.trunk_parameters,
+            trunk_rate_factor=_trunk_rate_factor(detector, config),
         )
         use_amp = config.mixed_precision and detector.device.type == "cuda"
         self._amp_dtype = _amp_dtype() if use_amp else None
@@ -237,7 +240,7 @@ class _Run:
             num_epochs=self._config.epochs,
             step=self._step,
             losses={name: value / self._steps_per_epoch for name, value in self._loss_sums.items()},
-            learning_rate=self._optimizer.param_groups[0]["lr"],
+            learning_rate=max(group["lr"] for group in self._optimizer.param_groups),
             ap50_95=ap50_95,
             ap50=ap50,
             is_best=is_best,
@@ -303,6 +306,12 @@ class _Run:
         del settings["num_workers"]  # changes nothing but speed
         names = [image.name for image in self._images]
         return json.loads(json.dumps({"config": settings, "images": names}))
+
+
+def _trunk_rate_factor(detector: Detector, config: TrainingConfig) -> float:
+    if config.trunk_rate_factor is not None:
+        return config.trunk_rate_factor
+    return PRETRAINED_TRUNK_RATE if detector.spec.freeze_batch_norm else 1.0
 
 
 def _best(history: Sequence[EpochReport]) -> EpochReport | None:

@@ -72,6 +72,7 @@ class Detector(nn.Module, ABC):
         self.network = network.to(memory_format=torch.channels_last)
         self.sampler: AnchorSampler | None = None
         self.negative_weight = 1.0
+        self._trunk_parameters = list(trunk.parameters())
         self._trunk_norms = [m for m in trunk.modules() if isinstance(m, nn.BatchNorm2d)]
         for name in ("image_mean", "image_std"):
             values = torch.tensor(getattr(spec, name), dtype=torch.float32).view(3, 1, 1)
@@ -80,6 +81,11 @@ class Detector(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.image_mean.device
+
+    @property
+    def trunk_parameters(self) -> Sequence[nn.Parameter]:
+        """Of the layers that may come from ImageNet."""
+        return self._trunk_parameters
 
     def train(self, mode: bool = True) -> "Detector":
         super().train(mode)

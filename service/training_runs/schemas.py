@@ -65,6 +65,13 @@ class Recipe(BaseModel):
     learning_rate: float | None = Field(
         None, gt=0, le=10, description="Null: 0.0005 from a trained version, else 0.002."
     )
+    trunk_rate_factor: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the rate at which the trunk learns; null: 0.1 for one that started "
+        "from pretrained weights, else 1.",
+    )
     weight_decay: float = Field(1e-4, ge=0, le=10)
     warmup_steps: int = Field(20, ge=0, le=1_000_000)
     patience: int | None = Field(

@@ -25,7 +25,7 @@ def test_biases_and_normalisation_are_not_decayed(name: OptimizerName) -> None:
 
     optimizer = build_optimizer(name, network, learning_rate=1.0, weight_decay=0.5)
 
-    decayed, plain = optimizer.param_groups
+    _, _, decayed, plain = optimizer.param_groups
     assert (len(decayed["params"]), decayed["weight_decay"]) == (0, 0.5)
     assert (len(plain["params"]), plain["weight_decay"]) == (3, 0.0)
 
@@ -40,3 +40,24 @@ def test_a_step_takes_the_rate_that_was_set() -> None:
     optimizer.step()
 
     torch.testing.assert_close(network.weight.detach(), before - 0.25)
+
+
+def test_the_trunk_learns_at_its_share_of_the_rate() -> None:
+    network = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False))
+    optimizer = build_optimizer(
+        "sgd",
+        network,
+        learning_rate=1.0,
+        weight_decay=0.0,
+        trunk=list(network[0].parameters()),
+        trunk_rate_factor=0.1,
+    )
+    before = [p.detach().clone() for p in network.parameters()]
+
+    set_learning_rate(optimizer, 0.5)
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+
+    for parameter, old, rate in zip(network.parameters(), before, (0.05, 0.5), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.detach(), old - rate * parameter.grad)

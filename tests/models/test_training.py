@@ -60,6 +60,25 @@ def test_a_cancelled_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stop
     ]
 
 
+@pytest.mark.parametrize(
+    ("is_pretrained", "factor", "other"), [(True, 0.1, 1.0), (False, 1.0, 0.1)]
+)
+def test_a_pretrained_trunk_learns_slower(
+    tmp_path: Path, is_pretrained: bool, factor: float, other: float
+) -> None:
+    digests = []
+    for trunk_rate_factor in (None, factor, other):
+        torch.manual_seed(0)
+        detector = build(
+            "ssd_small", ["square"], input_size=(64, 64), freeze_batch_norm=is_pretrained
+        )
+        config = replace(SHORT, epochs=1, trunk_rate_factor=trunk_rate_factor)
+        train(detector, squares(4), [], [], config)
+        digests.append(digest(detector, tmp_path))
+
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_nothing_is_computed_after_a_stop_is_asked_for() -> None:
     steps: list[StepReport] = []
 
