@@ -1,10 +1,21 @@
 """Engine, sessions and the declarative base."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    func,
+    inspect,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -67,6 +78,43 @@ def _begin_on_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once when another has written.
     reads_only = connection.get_execution_options().get("hardneg_read_only", False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def insert_rows(
+    session: Session,
+    table: type[Base],
+    rows: Sequence[dict[str, object]],
+    overwrite: Sequence[str] = (),
+) -> None:
+    """
+    Insert rows that all name the same columns; what is there already keeps all but `overwrite`.
+
+    On Postgres all rows go in one statement, an array for each column: row by row it took four
+    times as long.
+    """
+    if not rows:
+        return
+    columns = {name: table.__table__.c[name] for name in rows[0]}
+    on_postgres = session.get_bind().dialect.name == "postgresql"
+    statement: postgresql.Insert | sqlite.Insert
+    if on_postgres:
+        arrays = [
+            literal([row[name] for row in rows], postgresql.ARRAY(column.type))
+            for name, column in columns.items()
+        ]
+        unnested = select(func.unnest(*arrays).table_valued(*columns).render_derived())
+        statement = postgresql.insert(table).from_select(list(columns), unnested)
+    else:
+        statement = sqlite.insert(table)
+    if overwrite:
+        statement = statement.on_conflict_do_update(
+            index_elements=inspect(table).primary_key,
+            set_={name: statement.excluded[name] for name in overwrite},
+        )
+    else:
+        statement = statement.on_conflict_do_nothing()
+    connection = session.connection()
+    connection.execute(statement, None if on_postgres else rows)
 
 
 def get_session(request: Request) -> Iterator[Session]:

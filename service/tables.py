@@ -50,6 +50,13 @@ class Image(Base):
         CheckConstraint("verdict IN ('negative', 'contains-object', 'unsure')", name="verdict"),
         CheckConstraint("width > 0 AND height > 0 AND size_bytes > 0", name="sizes"),
         Index("ix_images_split", "split", "id"),
+        Index(
+            "ix_images_verdict",
+            "verdict",
+            "id",
+            sqlite_where=text("verdict IS NOT NULL"),
+            postgresql_where=text("verdict IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},  # the id of a deleted image is never given again
     )
 
@@ -121,6 +128,14 @@ class ImageScore(Base):
         CheckConstraint("max_score BETWEEN 0 AND 1", name="max_score_range"),
         CheckConstraint("(ranking_key IS NULL) = (failure IS NOT NULL)", name="failed_or_ranked"),
         Index("ix_image_scores_ranking", "model_version_id", "split", "ranking_key", "image_id"),
+        Index(
+            "ix_image_scores_source_ranking",
+            "model_version_id",
+            "split",
+            "source",
+            "ranking_key",
+            "image_id",
+        ),
     )
 
     image_id: Mapped[int] = mapped_column(
@@ -128,6 +143,7 @@ class ImageScore(Base):
     )
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     split: Mapped[str] = mapped_column(String(20))  # the image's; an image never changes it
+    source: Mapped[str] = mapped_column(server_default="")  # the image's, likewise
     # Minus the log-odds, so that an ascending index holds the worst image first and equal keys
     # in image order; infinity where the detector gave no score, null where scoring failed.
     ranking_key: Mapped[float | None] = mapped_column(Double)
@@ -141,7 +157,18 @@ class Detection(Base):
     """One detection of one model version on one image, above the version's score threshold."""
 
     __tablename__ = "detections"
-    __table_args__ = (CheckConstraint("score BETWEEN 0 AND 1", name="score_range"),)
+    __table_args__ = (
+        CheckConstraint("score BETWEEN 0 AND 1", name="score_range"),
+        Index(
+            "ix_detections_ranking",
+            "model_version_id",
+            "label",
+            "ranking_key",
+            "image_id",
+            sqlite_where=text("ranking_key IS NOT NULL"),
+            postgresql_where=text("ranking_key IS NOT NULL"),
+        ),
+    )
 
     image_id: Mapped[int] = mapped_column(
         ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
@@ -149,6 +176,9 @@ class Detection(Base):
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)  # 0 is the highest score
     label: Mapped[int]
+    # The image's, on its highest detection of each class, where the image is of the pool; else
+    # null. So each class has a ranked list of its own in the index.
+    ranking_key: Mapped[float | None] = mapped_column(Double)
     score: Mapped[float] = mapped_column(Double)
     x1: Mapped[float] = mapped_column(Double)  # pixels of the upright image
     y1: Mapped[float] = mapped_column(Double)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select, tuple_
+from sqlalchemy import CTE, ColumnElement, Select, exists, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from service.hard_negatives.cursor import Cursor
@@ -13,6 +13,8 @@ from service.tables import Detection, Image, ImageScore, TrainingRunImage
 
 # Log-odds are finite between these; all that lies beyond is in the range that is read.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
+
+CONTAINS_OBJECT = VerdictFilter.CONTAINS_OBJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,61 +38,92 @@ class Filters:
 def hardest_images(
     session: Session, version_id: int, filters: Filters, after: Cursor | None, limit: int
 ) -> Sequence[tuple[ImageScore, Image]]:
-    """Worst first; equal keys in image order, so that the ranking is stable."""
+    """
+    Worst first; equal keys in image order, so that the ranking is stable.
+
+    What is read is a range of one index: that of all ranked images, of one source or of one
+    class. The other filters are looked up for each image of the range until the page is full.
+    Only images with one verdict, and those that were trained on, are all read and then sorted:
+    they are few, and may be anywhere in the ranking.
+    """
+    ranked = ImageScore if filters.label is None else Detection
     statement: Select[ImageScore, Image] = (
         select(ImageScore, Image)
         .join(Image, Image.id == ImageScore.image_id)
         .where(
             ImageScore.model_version_id == version_id,
             ImageScore.split == "pool",
-            ImageScore.ranking_key.is_not(None),
-            *_conditions(version_id, filters),
+            ranked.ranking_key.is_not(None),
+            *_range(ranked, filters, after),
+            *_verdict_conditions(filters.verdict),
+            *_trained_conditions(filters.trained, filters.run_ids),
         )
-        .order_by(ImageScore.ranking_key, ImageScore.image_id)
         .limit(limit)
     )
-    if after is not None:
-        statement = statement.where(
-            tuple_(ImageScore.ranking_key, ImageScore.image_id)
-            > tuple_(after.ranking_key, after.image_id)
+    if filters.label is not None:
+        statement = statement.join(Detection, Detection.image_id == ImageScore.image_id).where(
+            Detection.model_version_id == version_id, Detection.label == filters.label
         )
+    if filters.source is not None:
+        statement = statement.where(ImageScore.source == filters.source)
+    few = _few_images(filters)
+    if few is None:
+        statement = statement.order_by(ranked.ranking_key, ranked.image_id)
+    else:
+        statement = statement.join(few, few.c.id == ImageScore.image_id)
+        # a sum is in no index: so none is read through for its order
+        statement = statement.order_by(ranked.ranking_key + 0, ranked.image_id)
     return [(score, image) for score, image in session.execute(statement)]
 
 
-# The exact comparison is on max_score; the key beside it bounds the range of the index.
-def _conditions(version_id: int, filters: Filters) -> list[ColumnElement[bool]]:
+def _few_images(filters: Filters) -> CTE | None:
+    """
+    The images that a filter on what people did leaves; None where it may leave most of them.
+
+    Materialized, because SQLite's planner knows no numbers and would walk the ranking instead.
+    """
+    if filters.verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, CONTAINS_OBJECT):
+        chosen = select(Image.id).where(Image.verdict == filters.verdict)
+    elif filters.trained:
+        chosen = (
+            select(TrainingRunImage.image_id.label("id"))
+            .where(TrainingRunImage.run_id.in_(filters.run_ids))
+            .distinct()
+        )
+    else:
+        return None
+    return chosen.cte("few_images").prefix_with("MATERIALIZED")
+
+
+def _range(
+    ranked: type[ImageScore] | type[Detection], filters: Filters, after: Cursor | None
+) -> list[ColumnElement[bool]]:
+    """The exact comparison is on max_score; the key beside it bounds the range of the index."""
     conditions: list[ColumnElement[bool]] = []
     if filters.min_score is not None:
         conditions.append(ImageScore.max_score >= filters.min_score)
-        conditions.append(ImageScore.ranking_key <= _highest_key(filters.min_score))
+        conditions.append(ranked.ranking_key <= _highest_key(filters.min_score))
     if filters.max_score is not None:
         conditions.append(ImageScore.max_score <= filters.max_score)
-        conditions.append(ImageScore.ranking_key >= _lowest_key(filters.max_score))
-    if filters.source is not None:
-        conditions.append(Image.source == filters.source)
-    if filters.label is not None:
+        conditions.append(ranked.ranking_key >= _lowest_key(filters.max_score))
+    if after is not None:
         conditions.append(
-            exists().where(
-                Detection.image_id == ImageScore.image_id,
-                Detection.model_version_id == version_id,
-                Detection.label == filters.label,
-            )
+            tuple_(ranked.ranking_key, ranked.image_id) > tuple_(after.ranking_key, after.image_id)
         )
-    conditions.extend(_verdict_conditions(filters.verdict))
-    conditions.extend(_trained_conditions(filters.trained, filters.run_ids))
     return conditions
 
 
 def _trained_conditions(trained: bool | None, run_ids: Sequence[int]) -> list[ColumnElement[bool]]:
-    """Few images are trained on: they are found from the frozen lists, the others by the rank."""
-    in_runs = TrainingRunImage.run_id.in_(run_ids)
+    in_runs = exists().where(
+        TrainingRunImage.run_id.in_(run_ids), TrainingRunImage.image_id == ImageScore.image_id
+    )
     match trained:
         case None:
             return []
         case True:
-            return [ImageScore.image_id.in_(select(TrainingRunImage.image_id).where(in_runs))]
+            return [in_runs]
         case False:
-            return [~exists().where(in_runs, TrainingRunImage.image_id == ImageScore.image_id)]
+            return [~in_runs]
 
 
 def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[bool]]:
@@ -100,7 +133,7 @@ def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[boo
         case VerdictFilter.NONE:
             return [Image.verdict.is_(None)]
         case None:
-            return [or_(Image.verdict.is_(None), Image.verdict != "contains-object")]
+            return [or_(Image.verdict.is_(None), Image.verdict != CONTAINS_OBJECT)]
         case _:
             return [Image.verdict == verdict]
 

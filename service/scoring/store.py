@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.inference import Prediction
-from service.db import Base
+from service.db import insert_rows
 from service.tables import Detection, Image, ImageCount, ImageScore, ScoreCount, utc_now
 
 # val too: what a version finds there is kept, so that its AP can be told at any time
@@ -37,62 +36,56 @@ class ScoredImage:
 def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]) -> None:
     """Write or overwrite the scores of images; one that was deleted meanwhile is passed over."""
     by_id = {item.image_id: item for item in scored}
-    rows = session.execute(
-        select(Image.id, Image.split)
+    images = session.execute(
+        select(Image.id, Image.split, Image.source)
         .where(Image.id.in_(by_id))
         .order_by(Image.id)
         .with_for_update(read=True, key_share=True)  # they stay until the scores are in
-    )
-    splits = dict(rows.all())
-    if not splits:
+    ).all()
+    if not images:
         return
     session.execute(
         delete(Detection).where(
-            Detection.model_version_id == version_id, Detection.image_id.in_(splits)
+            Detection.model_version_id == version_id,
+            Detection.image_id.in_([image_id for image_id, _, _ in images]),
         )
     )
-    _upsert_scores(
-        session, [_score_row(version_id, split, by_id[id_]) for id_, split in splits.items()]
+    now = utc_now()
+    scores, detections = [], []
+    for image_id, split, source in images:
+        item = by_id[image_id]
+        key = _ranking_key(item)
+        scores.append(_score_row(version_id, item, key, split, source, now))
+        detections += _detection_rows(version_id, item, key if split == "pool" else None)
+    insert_rows(
+        session,
+        ImageScore,
+        scores,
+        overwrite=("ranking_key", "max_score", "log_odds", "failure", "scored_at"),
     )
-    detections = [row for id_ in splits for row in _detection_rows(version_id, by_id[id_])]
-    if detections:
-        # another process may save the same image's meanwhile; they are the same detections
-        statement = _insert(session, Detection).on_conflict_do_nothing()
-        session.execute(statement, detections)
+    # another process may save the same image's meanwhile; they are the same detections
+    insert_rows(session, Detection, detections)
 
 
-def _upsert_scores(session: Session, rows: list[dict[str, object]]) -> None:
-    statement = _insert(session, ImageScore)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["image_id", "model_version_id"],
-            set_={
-                name: statement.excluded[name]
-                for name in ("ranking_key", "max_score", "log_odds", "failure", "scored_at")
-            },
-        ),
-        rows,
-    )
-
-
-def _insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
-
-
-def _score_row(version_id: int, split: str, scored: ScoredImage) -> dict[str, object]:
+def _score_row(
+    version_id: int,
+    scored: ScoredImage,
+    ranking_key: float | None,
+    split: str,
+    source: str,
+    scored_at: datetime,
+) -> dict[str, object]:
     prediction = scored.prediction
-    log_odds = prediction.log_odds if prediction else None
     return {
         "image_id": scored.image_id,
         "model_version_id": version_id,
         "split": split,
-        "ranking_key": _ranking_key(scored),
+        "source": source,
+        "ranking_key": ranking_key,
         "max_score": prediction.max_score if prediction else None,
-        "log_odds": log_odds,
+        "log_odds": prediction.log_odds if prediction else None,
         "failure": scored.failure,
-        "scored_at": utc_now(),
+        "scored_at": scored_at,
     }
 
 
@@ -104,17 +97,21 @@ def _ranking_key(scored: ScoredImage) -> float | None:
     return -scored.prediction.log_odds
 
 
-def _detection_rows(version_id: int, scored: ScoredImage) -> list[dict[str, object]]:
-    if scored.prediction is None:
+def _detection_rows(
+    version_id: int, scored: ScoredImage, ranking_key: float | None
+) -> list[dict[str, object]]:
+    if scored.prediction is None or not len(scored.prediction.detections):
         return []
     found = scored.prediction.detections
-    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+    labels = found.labels.tolist()
+    rows = zip(found.boxes.tolist(), found.scores.tolist(), labels, strict=True)
     return [
         {
             "image_id": scored.image_id,
             "model_version_id": version_id,
             "position": position,
             "label": label,
+            "ranking_key": ranking_key if label not in labels[:position] else None,
             "score": score,
             "x1": box[0],
             "y1": box[1],
