@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from models.images import decode
+from models.images import decode, read_header
 from models.matching import GroundTruth
 
 Reader = Callable[[], bytes]
@@ -89,16 +89,29 @@ class ImageCache:
         sample = self._samples.get(index)
         if sample is None:
             labelled = self._images[index]
-            sample = shrink(Sample(decode(labelled.read()), labelled.truth), self._max_side)
+            data, enough = labelled.read(), 2 * self._max_side
+            header = read_header(data)
+            sample = shrink(
+                Sample(decode(data, enough=(enough, enough)), labelled.truth),
+                self._max_side,
+                original_size=(header.height, header.width),
+            )
             if sample.image.nbytes <= self._free_bytes:
                 self._free_bytes -= sample.image.nbytes
                 self._samples[index] = sample
         return sample
 
 
-def shrink(sample: Sample, max_side: int) -> Sample:
-    """Scale the longest side down to `max_side` pixels, boxes with it; smaller images stay."""
-    height, width = sample.image.shape[-2:]
+def shrink(
+    sample: Sample, max_side: int, *, original_size: tuple[int, int] | None = None
+) -> Sample:
+    """
+    Scale the longest side down to `max_side` pixels, boxes with it; smaller images stay.
+
+    `original_size` is the (height, width) that the boxes refer to, where the image is a smaller
+    copy.
+    """
+    height, width = original_size or sample.image.shape[-2:]
     if max(height, width) <= max_side:
         return sample
     scale = max_side / max(height, width)

@@ -10,8 +10,7 @@ from models.detections import Detections
 from models.detectors import Detector, PreparedImage
 from models.false_detections import FalseDetections
 from models.froc import FppiAtRecall, fppi_at_recall, recall_at
-from models.images import decode
-from models.inference import Prediction, predict
+from models.inference import Prediction, predict, prepare
 from models.intervals import Interval
 from models.matching import GroundTruth, MatchTable, match
 
@@ -33,7 +32,7 @@ class EvaluationImages:
         capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
     ) -> None:
         self._images = images
-        self._preprocess = detector.preprocess
+        self._detector = detector
         self._free_bytes = capacity_bytes
         self._prepared: dict[int, PreparedImage] = {}
 
@@ -48,7 +47,7 @@ class EvaluationImages:
         """Raises `UnreadableImageError` for a damaged image."""
         prepared = self._prepared.get(index)
         if prepared is None:
-            prepared = self._preprocess(decode(self._images[index].read()))
+            prepared = prepare(self._detector, self._images[index].read())
             if prepared.pixels.nbytes <= self._free_bytes:
                 self._free_bytes -= prepared.pixels.nbytes
                 self._prepared[index] = prepared

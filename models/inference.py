@@ -9,7 +9,8 @@ import torch
 
 from models.detections import Detections
 from models.detectors import Detector, PreparedImage, ScoredImage
-from models.detectors.detector import box_scale
+from models.detectors.detector import box_scale, enough_for
+from models.images import MAX_PIXELS, decode, read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,19 @@ class Prediction:
     max_score: float | None
     log_odds: float | None
     detections: Detections
+
+
+def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) -> PreparedImage:
+    """
+    From a file's bytes to what the network takes, for scores and for evaluation alike.
+
+    A JPEG much larger than the network's input is decoded at a fraction of its size. Raises as
+    `decode` does.
+    """
+    header = read_header(data)
+    enough = enough_for(detector.network_size(header.height, header.width))
+    pixels = decode(data, max_pixels=max_pixels, enough=enough)
+    return detector.preprocess(pixels, (header.height, header.width))
 
 
 @torch.no_grad()

@@ -26,6 +26,8 @@ class DetectorSpec:
         detections_per_image: at most so many detections are kept.
         antialias: how images are shrunk. True: on uint8 pixels with a filter as wide as the
             scale asks for; False: torchvision's float bilinear, which its weights were trained on.
+            Images of three times the network's sides and more are always shrunk by the filter:
+            points picked that far apart are noise, and no training image was so large.
         freeze_batch_norm: training leaves the statistics of the trunk's BatchNorm layers alone,
             as is right for a pretrained trunk and small batches.
 

@@ -70,7 +70,7 @@ class SceneMaker:
             photographs: package and file name of each.
             even_samples: which half of the handwriting samples to write with.
         """
-        self._photographs = [_read_photograph(*place) for place in photographs]
+        self._photographs = [read_photograph(*place) for place in photographs]
         samples = load_digits()
         half = slice(0 if even_samples else 1, None, 2)
         self._glyphs: NDArray[np.float64] = samples.images[half] / 16
@@ -127,7 +127,7 @@ class SceneMaker:
         return None
 
 
-def _read_photograph(package: str, name: str) -> Image.Image:
+def read_photograph(package: str, name: str) -> Image.Image:
     return Image.open(BytesIO((files(package) / name).read_bytes())).convert("RGB")
 
 

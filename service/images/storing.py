@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from models.detectors import PreparedImage
 from models.images import UnreadableImageError, UnsupportedImageError, decode, read_header
+from models.inference import prepare
 from service.blobs import BlobStore, new_key
 from service.db import Sessions
 from service.images import store
@@ -72,7 +73,11 @@ def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -
         header = read_header(content)
         if header.width * header.height > max_pixels:
             raise TooManyPixels(header.width, header.height, max_pixels)
-        pixels = decode(content, max_pixels=max_pixels)
+        prepared = None
+        if version is None:  # to its end, but at the smallest size: a proof is all that is wanted
+            decode(content, max_pixels=max_pixels, enough=(1, 1))
+        else:
+            prepared = prepare(version.detector, content, max_pixels=max_pixels)
     except UnsupportedImageError as error:
         raise UnsupportedImage(str(error)) from error
     except UnreadableImageError as error:
@@ -83,7 +88,7 @@ def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -
         media_type=header.media_type,
         width=header.width,
         height=header.height,
-        prepared=version.detector.preprocess(pixels) if version else None,
+        prepared=prepared,
     )
 
 

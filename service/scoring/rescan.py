@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from models.detectors import PreparedImage
-from models.images import UnreadableImageError, decode
+from models.images import UnreadableImageError
 from models.inference import Prediction
+from models.inference import prepare as prepare_image
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.scoring import store
@@ -23,9 +24,8 @@ def score_stored(
     """Score images after all that clients wait for, and save; a failure is saved as such."""
 
     def prepare(image: Image) -> PreparedImage:
-        return version.detector.preprocess(
-            decode(blobs.get(image.blob_key), max_pixels=image.width * image.height)
-        )
+        content = blobs.get(image.blob_key)
+        return prepare_image(version.detector, content, max_pixels=image.width * image.height)
 
     results: dict[int, Prediction | store.Failure] = {}
     prepared: dict[int, PreparedImage] = {}

@@ -11,8 +11,12 @@ from models.matching import GroundTruth
 
 
 def png(width: int, height: int) -> bytes:
+    return encoded(width, height, "PNG")
+
+
+def encoded(width: int, height: int, file_format: str) -> bytes:
     content = io.BytesIO()
-    Image.new("RGB", (width, height), (200, 10, 10)).save(content, "PNG")
+    Image.new("RGB", (width, height), (200, 10, 10)).save(content, file_format)
     return content.getvalue()
 
 
@@ -33,6 +37,17 @@ def test_boxes_shrink_with_their_image() -> None:
 
     assert small.image.shape == (3, 25, 50)
     torch.testing.assert_close(small.truth.boxes, torch.tensor([[2.5, 5.0, 25.0, 15.0]]))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_boxes_shrink_with_a_file_however_much_of_it_is_decoded(file_format: str) -> None:
+    truth = GroundTruth(torch.tensor([[100.0, 200.0, 1000.0, 600.0]]), torch.tensor([1]))
+    image = LabelledImage("a", lambda: encoded(2000, 1000, file_format), truth)
+
+    sample = ImageCache([image], max_side=50)[0]
+
+    assert sample.image.shape == (3, 25, 50)
+    torch.testing.assert_close(sample.truth.boxes, torch.tensor([[2.5, 5.0, 25.0, 15.0]]))
 
 
 def test_small_images_are_left_alone() -> None:

@@ -1,10 +1,15 @@
 """What goes into a network: pixels resized in one way, boxes along with them, and no nonsense."""
 
+import io
+
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from models.detectors import Detector, build
+from models.images import decode
+from models.inference import prepare
 from tests.models.conftest import build_small, draw_images
 
 
@@ -42,6 +47,32 @@ def test_shrinking_leaves_no_aliases_in_our_own(small: Detector) -> None:
 
     assert pixels.float().std() < 2
     assert pixels.float().mean() == pytest.approx(127.5, abs=2)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_photograph_is_decoded_smaller_and_looks_the_same(
+    small: Detector, pyramid: Detector, file_format: str, orientation: int
+) -> None:
+    [coarse] = draw_images([(1800, 2400)])
+    noise = torch.randint(-60, 60, coarse.shape, generator=torch.Generator().manual_seed(1))
+    photograph = (coarse.int() + noise).clamp(0, 255).to(torch.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    Image.fromarray(photograph.permute(1, 2, 0).numpy()).save(
+        out, file_format, exif=exif, quality=90
+    )
+    whole = decode(out.getvalue())
+
+    for detector in (small, pyramid):
+        prepared = prepare(detector, out.getvalue())
+
+        assert prepared.original_size == tuple(whole.shape[1:])
+        exact = torch.nn.functional.interpolate(
+            whole[None].float(), prepared.pixels.shape[1:], mode="bilinear", antialias=True
+        )
+        assert (prepared.pixels.float() - exact[0]).abs().mean() <= 1.5
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_every_format_is_read(file_format: str) -> None:
 
     assert read_header(data) == ImageHeader(f"image/{file_format.lower()}", 40, 30)
     assert pixels.dtype == torch.uint8
-    assert pixels.is_contiguous()
+    assert pixels.permute(1, 2, 0).is_contiguous()
     difference = (pixels.int() - _expected(_picture()).int()).abs().float().mean()
     assert difference <= (12 if file_format in LOSSY else 0)
 
@@ -193,6 +193,50 @@ def test_other_bytes_are_refused(read: Callable[[bytes], object], data: bytes, r
 def test_formats_outside_the_list_are_refused() -> None:
     with pytest.raises(UnreadableImageError, match="not a JPEG"):
         read_header(_bytes(_picture(), "PPM"))
+
+
+@pytest.mark.parametrize(
+    ("enough", "expected"),
+    [
+        ((30, 40), (30, 40)),
+        ((16, 21), (30, 40)),
+        ((15, 20), (15, 20)),
+        ((7, 10), (8, 10)),
+        ((1, 1), (4, 5)),
+        ((99, 99), (30, 40)),
+    ],
+)
+def test_a_jpeg_is_decoded_no_larger_than_asked_and_no_smaller(
+    enough: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert decode(_bytes(_picture(), "JPEG"), enough=enough).shape[1:] == expected
+    assert decode(_bytes(_picture(), "PNG"), enough=enough).shape[1:] == (30, 40)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_small_decode_is_upright_too(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _bytes(_picture(320, 160), "JPEG", exif=exif, quality=95)
+    whole = decode(data)
+
+    small = decode(data, enough=(whole.shape[1] // 4, whole.shape[2] // 4))
+
+    assert (whole.shape[1] // 4, whole.shape[2] // 4) == small.shape[1:]
+    averaged = torch.nn.functional.avg_pool2d(whole.float(), 4)
+    assert (small.float() - averaged).abs().mean() < 1.5
+
+
+def test_a_truncated_file_is_refused_at_any_size() -> None:
+    data = _bytes(_picture(640, 480), "JPEG")
+
+    with pytest.raises(UnreadableImageError, match="damaged"):
+        decode(data[: len(data) * 2 // 3], enough=(1, 1))
+
+
+def test_the_whole_size_is_held_to_the_limit() -> None:
+    with pytest.raises(ImageTooLargeError, match="40 x 30"):
+        decode(_bytes(_picture(), "JPEG"), max_pixels=1199, enough=(1, 1))
 
 
 def test_the_size_is_known_and_refused_before_pixels_are_decoded() -> None:

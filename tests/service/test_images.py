@@ -1,5 +1,6 @@
 import io
 import time
+from copy import deepcopy
 from dataclasses import replace
 from hashlib import sha256
 
@@ -170,8 +171,8 @@ def test_a_failure_of_the_machine_does_not_take_an_image_out_of_the_ranking(
     assert isinstance(serving.app, FastAPI)
     scorer = serving.app.state.scorer
     working = scorer.serving
-    broken = replace(working, detector=torch.nn.Identity())  # fails as a device out of memory does
-    broken.detector.preprocess = working.detector.preprocess
+    broken = replace(working, detector=deepcopy(working.detector))
+    broken.detector.network = torch.nn.Identity()  # fails as a device out of memory does
     scorer.swap(broken)
     failed = upload(serving, scene_bytes(1)).json()
     scorer.swap(working)
