@@ -14,7 +14,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from service.errors import MEDIA_TYPE, Problem
 from service.hard_negatives.schemas import HardNegativePage
 from service.images.schemas import ScoredImageOut, UploadItem, UploadResult
-from service.jobs.schemas import JobDetail, JobOut
+from service.jobs.schemas import JobDetail, JobOut, JobPage
 from service.labelled_images.schemas import LabelledUploadResult
 from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
 from service.stats.schemas import Iteration, IterationPage
@@ -185,6 +185,10 @@ class Client:
     def retrain(self, request: Mapping[str, object]) -> JobOut:
         """`request` is the body of `POST /retrain`."""
         return _read(JobOut, self._send(self._http.build_request("POST", "/retrain", json=request)))
+
+    def jobs(self, kind: str) -> list[JobOut]:
+        """The newest first, at most a hundred."""
+        return _read(JobPage, self._get("/jobs", {"kind": kind})).items
 
     def job(self, job_id: int) -> JobDetail:
         return _read(JobDetail, self._get(f"/jobs/{job_id}"))

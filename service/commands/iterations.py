@@ -23,7 +23,8 @@ def print_iterations(rows: Sequence[Iteration]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("version", box=None)
+    table = Table(box=None)
+    table.add_column("version", overflow="fold")
     for heading in ("mined", "AP@[.5:.95]", "AP50", "false ≥ 0.3", "≥ 0.5", "sealed"):
         table.add_column(heading, justify="right")
     table.add_column("verdict")

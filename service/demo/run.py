@@ -13,17 +13,11 @@ from pathlib import Path
 import typer
 
 from service.client import Client, ClientError, server_url
-from service.commands.contact_sheet import save_contact_sheet
-from service.commands.folder_import import import_images
-from service.commands.hard_negatives import print_table
-from service.commands.progress import image_progress
-from service.demo.data import CLASS_NAMES, save_pool
+from service.demo.data import SceneCounts, save_scenes
+from service.demo.loop import LoopOptions, show_loop
 from service.demo.server_process import HOST, free_port, is_free, running_server
-from service.demo.training import ARCHITECTURE, BATCH_SIZE, NUM_TRAIN, train_detector
 
-NUM_SHOWN = 10
 USUAL_PORT = 8000
-NUM_CONNECTIONS = 1  # so that images get their ids in order, each time the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +28,28 @@ class DemoOptions:
     port: int | None
     seed: int
     num_steps: int
+    train_size: int
     pool_size: int
     starts_over: bool
     exits: bool
+
+    @property
+    def counts(self) -> SceneCounts:
+        return SceneCounts(
+            train=self.train_size,
+            val=self.train_size // 8,
+            pool=self.pool_size,
+            sealed=self.pool_size * 2 // 3,
+        )
+
+    @property
+    def loop(self) -> LoopOptions:
+        return LoopOptions(
+            seed=self.seed,
+            num_steps=self.num_steps,
+            num_round_steps=max(1, self.num_steps // 5),
+            num_mined=self.pool_size // 5,
+        )
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -49,13 +62,12 @@ def run_demo(options: DemoOptions) -> None:
         port = _choose_port(options.port)
         if options.starts_over:
             _clear(options.folder)
-        checkpoint = _trained_checkpoint(options)
-        with _step(f"made {options.pool_size} photographs for the pool"):
-            save_pool(_pool(options), options.seed, options.pool_size)
-        data_dir, log = options.folder / "data", options.folder / "server.log"
+        scenes = save_scenes(options.folder / "scenes", options.seed, options.counts)
+        log = options.folder / "server.log"
         try:
-            with running_server(data_dir, port, log, {"LOG_LEVEL": "warning"}) as server:
-                _show_main_job(options, checkpoint, port)
+            with running_server(_data_dir(options), port, log, {"LOG_LEVEL": "warning"}) as server:
+                with Client(server_url(HOST, port)) as client:
+                    show_loop(client, scenes, options.loop, options.folder)
                 typer.echo(f"\nall of it took {time.monotonic() - started:.0f} s")
                 if not options.exits:
                     _stay(server, port, log)
@@ -80,33 +92,20 @@ def _only_demo_in(folder: Path) -> Iterator[None]:
         yield
 
 
+def _data_dir(options: DemoOptions) -> Path:
+    """Other options make other versions."""
+    name = (
+        f"seed-{options.seed}-steps-{options.num_steps}-train-{options.train_size}"
+        f"-pool-{options.pool_size}"
+    )
+    return options.folder / "data" / name
+
+
 def _clear(folder: Path) -> None:
     """Only what a demo makes."""
-    for name in ("data", "pool"):
+    for name in ("data", "scenes"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for path in (*folder.glob("detector-*.safetensors"), folder / "server.log"):
-        path.unlink(missing_ok=True)
-
-
-def _pool(options: DemoOptions) -> Path:
-    return options.folder / "pool" / f"seed-{options.seed}-of-{options.pool_size}"
-
-
-def _trained_checkpoint(options: DemoOptions) -> Path:
-    path = options.folder / f"detector-seed-{options.seed}-steps-{options.num_steps}.safetensors"
-    if path.exists():
-        typer.echo(f"reusing {path} of an earlier run (--fresh starts over)")
-        return path
-    typer.echo(
-        f"training {ARCHITECTURE} from scratch to find handwritten {' and '.join(CLASS_NAMES)} in "
-        f"{NUM_TRAIN} photographs: {options.num_steps} steps of {BATCH_SIZE}"
-    )
-    with _step("trained"), image_progress() as progress:
-        trained = train_detector(
-            path, seed=options.seed, num_steps=options.num_steps, progress=progress
-        )
-    typer.echo(f"  AP50 {trained.ap50:.2f}, AP@[.5:.95] {trained.ap50_95:.2f} on unseen scenes")
-    return path
+    (folder / "server.log").unlink(missing_ok=True)
 
 
 def _choose_port(port: int | None) -> int:
@@ -121,48 +120,14 @@ def _choose_port(port: int | None) -> int:
     return chosen
 
 
-def _show_main_job(options: DemoOptions, checkpoint: Path, port: int) -> None:
-    with Client(server_url(HOST, port)) as client:
-        with _step("added and activated the model version"):
-            version = client.add_checkpoint(checkpoint)
-            client.activate(str(version.id))
-        pool = _pool(options)
-        with _step(f"posted {pool} over HTTP"), image_progress() as progress:
-            report = import_images(
-                client,
-                pool,
-                split="pool",
-                source="demo",
-                num_connections=NUM_CONNECTIONS,
-                progress=progress,
-            )
-        typer.echo(f"  {report.num_new} new, {report.num_known} known already")
-        page = client.hard_negatives({"n": str(NUM_SHOWN), "source": "demo"})
-        typer.echo(
-            f"\nthe {NUM_SHOWN} hardest negatives: no {' and no '.join(CLASS_NAMES)} in any of "
-            "them (the file's name tells what is)"
-        )
-        print_table(page)
-        sheet = options.folder / "hard-negatives.jpg"
-        save_contact_sheet(client, page, sheet)
-        typer.echo(f"with their boxes drawn: {sheet}")
-
-
 def _stay(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     url = server_url(HOST, port)
     typer.echo(
         f"\nThe service runs at {url} until Ctrl-C (its log: {log}). Try, from another shell:\n"
         f"  {url}/docs\n"
         f"  curl '{url}/hard-negatives?n=3'\n"
+        f"  curl '{url}/stats/iterations'\n"
         f"  curl -F file=@photo.jpg {url}/score"
     )
     status = server.wait()
     raise ClientError(f"the server ended with status {status}; {log} tells why")
-
-
-@contextmanager
-def _step(done: str) -> Iterator[None]:
-    """Says what was done, and how long it took."""
-    started = time.monotonic()
-    yield
-    typer.echo(f"{done} in {time.monotonic() - started:.1f} s")

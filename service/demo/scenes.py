@@ -36,6 +36,11 @@ POOL_PHOTOGRAPHS = (
     ("skimage.data", "motorcycle_left.png"),
 )
 
+# Samples of handwriting, so that no digit is drawn by the same hand twice.
+LABELLED_HANDWRITING = slice(0, None, 2)
+POOL_HANDWRITING = slice(1, None, 4)
+SEALED_HANDWRITING = slice(3, None, 4)
+
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
@@ -64,17 +69,16 @@ class Scene:
 class SceneMaker:
     """Draws scenes from some photographs and some people's handwriting; one seed, one scene."""
 
-    def __init__(self, photographs: Sequence[tuple[str, str]], *, even_samples: bool) -> None:
+    def __init__(self, photographs: Sequence[tuple[str, str]], handwriting: slice) -> None:
         """
         Args:
             photographs: package and file name of each.
-            even_samples: which half of the handwriting samples to write with.
+            handwriting: which of the samples to write with.
         """
         self._photographs = [read_photograph(*place) for place in photographs]
         samples = load_digits()
-        half = slice(0 if even_samples else 1, None, 2)
-        self._glyphs: NDArray[np.float64] = samples.images[half] / 16
-        self._targets: NDArray[np.int64] = samples.target[half]
+        self._glyphs: NDArray[np.float64] = samples.images[handwriting] / 16
+        self._targets: NDArray[np.int64] = samples.target[handwriting]
 
     def scene(self, seed: Sequence[int], digits: Sequence[int], max_digits: int) -> Scene:
         """A crop of a photograph with 1 to `max_digits` of these digits, or none at 0."""

@@ -1,13 +1,32 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from service.demo.data import LOOK_ALIKES, OBJECTS, labelled_scenes, save_pool
-from service.demo.scenes import LABELLED_PHOTOGRAPHS, POOL_PHOTOGRAPHS, SCENE_SIDE, SceneMaker
+from models.coco import read_coco_file
+from service.demo.data import (
+    LABELS,
+    LOOK_ALIKES,
+    OBJECTS,
+    SceneCounts,
+    SceneFolders,
+    save_scenes,
+)
+from service.demo.scenes import (
+    LABELLED_HANDWRITING,
+    LABELLED_PHOTOGRAPHS,
+    POOL_HANDWRITING,
+    POOL_PHOTOGRAPHS,
+    SCENE_SIDE,
+    SEALED_HANDWRITING,
+    SceneMaker,
+)
+
+COUNTS = SceneCounts(train=6, val=3, pool=4, sealed=5)
 
 
 def test_a_box_is_around_what_was_drawn() -> None:
-    maker = SceneMaker(LABELLED_PHOTOGRAPHS, even_samples=True)
+    maker = SceneMaker(LABELLED_PHOTOGRAPHS, LABELLED_HANDWRITING)
 
     scene = maker.scene((1, 2, 3), OBJECTS, max_digits=1)
     background = maker.scene((1, 2, 3), OBJECTS, max_digits=0)
@@ -22,7 +41,7 @@ def test_a_box_is_around_what_was_drawn() -> None:
 
 
 def test_digits_of_a_scene_do_not_overlap() -> None:
-    maker = SceneMaker(LABELLED_PHOTOGRAPHS, even_samples=True)
+    maker = SceneMaker(LABELLED_PHOTOGRAPHS, LABELLED_HANDWRITING)
 
     scenes = [maker.scene((0, 0, index), OBJECTS, max_digits=2) for index in range(40)]
 
@@ -37,25 +56,26 @@ def test_digits_of_a_scene_do_not_overlap() -> None:
         )
 
 
-def test_labelled_scenes_are_the_same_each_time_and_have_their_objects() -> None:
-    scenes = labelled_scenes(seed=5, num_train=6, num_val=3)
-    again = labelled_scenes(seed=5, num_train=6, num_val=3)
-    others = labelled_scenes(seed=6, num_train=6, num_val=3)
+def test_labelled_scenes_have_their_objects(tmp_path: Path) -> None:
+    folders = save_scenes(tmp_path, 5, COUNTS)
 
-    assert (len(scenes.train), len(scenes.val)) == (6, 3)
-    assert [image.read() for image in scenes.train] == [image.read() for image in again.train]
-    assert scenes.train[0].read() != others.train[0].read()
-    for image in (*scenes.train, *scenes.val):
-        assert 1 <= len(image.truth) <= 2
-        assert set(image.truth.labels.tolist()) <= {1, 2}
-        assert image.truth.boxes.min() >= 0
-        assert image.truth.boxes.max() <= SCENE_SIDE
+    for folder, count in ((folders.train, 6), (folders.val, 3)):
+        reading = read_coco_file(folder / LABELS)
+        assert reading.problems == ()
+        assert reading.class_names == ("3", "8")
+        assert len(reading.images) == count
+        for image in reading.images:
+            assert 1 <= len(image.truth) <= 2
+            assert image.truth.boxes.max() <= SCENE_SIDE
 
 
-def test_the_pool_has_look_alikes_and_plain_photographs_but_no_object(tmp_path: Path) -> None:
-    save_pool(tmp_path, seed=0, size=30)
+@pytest.mark.parametrize("name", ["pool", "sealed"])
+def test_negatives_are_look_alikes_and_plain_photographs_without_object(
+    tmp_path: Path, name: str
+) -> None:
+    folders = save_scenes(tmp_path, 0, SceneCounts(train=0, val=0, pool=30, sealed=30))
 
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in getattr(folders, name).iterdir())
     shown = [
         int(digit)
         for name in names
@@ -68,16 +88,35 @@ def test_the_pool_has_look_alikes_and_plain_photographs_but_no_object(tmp_path: 
     assert not set(OBJECTS) & set(LOOK_ALIKES)
 
 
-def test_the_pool_is_the_same_each_time(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        save_pool(tmp_path / name, seed=0, size=4)
-
-    first, second = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ("first", "second")
+def test_scenes_are_the_same_each_time_and_differ_by_seed(tmp_path: Path) -> None:
+    first, again, other = (
+        _contents(save_scenes(tmp_path / name, seed, COUNTS))
+        for name, seed in (("first", 5), ("again", 5), ("other", 6))
     )
-    assert first == second
+
+    assert first == again
+    assert not set(first) & set(other)
+    assert len(set(first)) == len(first) == 6 + 3 + 4 + 5  # none is in two splits
 
 
-def test_no_photograph_is_both_trained_on_and_mined() -> None:
+def test_folders_that_are_there_stay(tmp_path: Path) -> None:
+    folders = save_scenes(tmp_path, 0, COUNTS)
+    (folders.pool / "kept.txt").touch()
+
+    assert save_scenes(tmp_path, 0, COUNTS) == folders
+    assert (folders.pool / "kept.txt").exists()
+
+
+def test_nothing_is_shared_by_what_is_trained_on_mined_and_sealed() -> None:
     assert not set(LABELLED_PHOTOGRAPHS) & set(POOL_PHOTOGRAPHS)
+    parts = [
+        set(range(1797)[part])
+        for part in (LABELLED_HANDWRITING, POOL_HANDWRITING, SEALED_HANDWRITING)
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 1797
+
+
+def _contents(folders: SceneFolders) -> list[bytes]:
+    """Of every image."""
+    places = (folders.train, folders.val, folders.pool, folders.sealed)
+    return [path.read_bytes() for place in places for path in sorted(place.glob("*.jpg"))]
