@@ -27,11 +27,18 @@ def send_images(client: Http, split: str, seeds: Sequence[int]) -> list[int]:
     return [item["image"]["id"] for item in response.json()["items"]]
 
 
-def send_labelled(client: Http, split: str, seeds: Sequence[int]) -> list[int]:
-    """Red squares with their boxes; their ids in order."""
+def send_labelled(
+    client: Http,
+    split: str,
+    seeds: Sequence[int],
+    *,
+    label: str = "red",
+    colour: tuple[int, int, int] = RED,
+) -> list[int]:
+    """Squares with their boxes; their ids in order."""
     files, images, annotations = [], [], []
     for number, seed in enumerate(seeds):
-        pixels, box = scene(seed, RED)
+        pixels, box = scene(seed, colour)
         assert box is not None
         name = f"{seed}.png"
         x1, y1, x2, y2 = box
@@ -48,7 +55,7 @@ def send_labelled(client: Http, split: str, seeds: Sequence[int]) -> list[int]:
     coco = {
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": 1, "name": "red"}],
+        "categories": [{"id": 1, "name": label}],
     }
     files.append(("annotations", ("coco.json", json.dumps(coco).encode())))
     response = client.post("/labelled-images", files=files, data={"split": split})
