@@ -1,11 +1,12 @@
 """The only reader of the environment."""
 
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from fastapi import Depends, Request
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -76,6 +77,11 @@ class Settings(BaseSettings):
     embedded_worker: bool = Field(
         True, description="Whether `hardneg serve` starts a worker process of its own."
     )
+    tensorboard_dir: Path | None = Field(
+        None,
+        description="Folder for TensorBoard logs of each training, one per round; needs "
+        "`hardneg[tensorboard]`; empty writes none.",
+    )
     shutdown_timeout_s: int = Field(
         10, ge=1, le=600, description="How long a stop waits for requests under way, in s."
     )
@@ -94,6 +100,13 @@ class Settings(BaseSettings):
                 "or HARDNEG_HOST=127.0.0.1"
             )
         return self
+
+    @field_validator("tensorboard_dir")
+    @classmethod
+    def _needs_tensorboard(cls, folder: Path | None) -> Path | None:
+        if folder is not None and find_spec("tensorboard") is None:
+            raise ValueError("it needs TensorBoard: pip install 'hardneg[tensorboard]'")
+        return folder
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -1,6 +1,7 @@
 """One training of a frozen list, stopped and gone on with as its job is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -60,18 +61,19 @@ def train_run(
     detector = _start_detector(job, run, request)
     sets = _training_sets(job, run, detector.spec.class_names)
     states = _States(job, run, folder)
-    result = train(
-        detector,
-        sets.labelled,
-        sets.negatives,
-        sets.val,
-        _config(request, is_fresh=run.start_version_id is None),
-        on_epoch=partial(_on_epoch, job, run, states),
-        on_step=partial(_on_step, job, run),
-        should_stop=job.should_stop,
-        state_path=states.path,
-        resume_from=states.fetch(),
-    )
+    with _tensorboard(job, run) as write:
+        result = train(
+            detector,
+            sets.labelled,
+            sets.negatives,
+            sets.val,
+            _config(request, is_fresh=run.start_version_id is None),
+            on_epoch=partial(_on_epoch, job, run, states, write),
+            on_step=partial(_on_step, job, run),
+            should_stop=job.should_stop,
+            state_path=states.path,
+            resume_from=states.fetch(),
+        )
     if result.outcome == "cancelled":
         states.keep()
         job.raise_if_stopped()
@@ -120,8 +122,28 @@ def forget_state(job: RunningJob) -> None:
     delete_leftovers(job.blobs, {}, resume)
 
 
-def _on_epoch(job: RunningJob, run: TrainingRun, states: _States, report: EpochReport) -> None:
+@contextmanager
+def _tensorboard(job: RunningJob, run: TrainingRun) -> Iterator[Callable[[EpochReport], None]]:
+    """Logs each epoch where the settings want it."""
+    folder = job.settings.tensorboard_dir
+    if folder is None:
+        yield lambda _: None
+        return
+    from models.tensorboard import tensorboard_log
+
+    with tensorboard_log(folder / f"job-{job.id}-round-{run.iteration}") as write:
+        yield write
+
+
+def _on_epoch(
+    job: RunningJob,
+    run: TrainingRun,
+    states: _States,
+    write: Callable[[EpochReport], None],
+    report: EpochReport,
+) -> None:
     states.keep()
+    write(report)
     data = _epoch(report)
     losses = ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
     ap_text = "" if data["ap50_95"] is None else f", AP@[.5:.95] {report.ap50_95:.3f}"

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,12 @@ def test_a_key_that_does_not_fit_is_not_shown() -> None:
 
     assert "api_key" in str(refused.value)
     assert "short-secret" not in str(refused.value)
+
+
+def test_tensorboard_logs_need_tensorboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert Settings(tensorboard_dir=tmp_path).tensorboard_dir == tmp_path
+
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
+
+    with pytest.raises(ValidationError, match=r"hardneg\[tensorboard\]"):
+        Settings(tensorboard_dir=tmp_path)

@@ -1,8 +1,10 @@
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from service.db import open_engine, open_sessions
 from service.settings import Settings
@@ -308,6 +310,22 @@ def test_augmentation_of_the_request_is_used(serving: TestClient, settings: Sett
     }
 
     assert len(digests) == 3
+
+
+def test_each_round_is_logged_for_tensorboard_where_the_settings_say(
+    serving: TestClient, settings: Settings, tmp_path: Path
+) -> None:
+    send_everything(serving)
+    logged = settings.model_copy(update={"tensorboard_dir": tmp_path / "logs"})
+
+    job = retrain(serving, logged, promotion="never")
+
+    (run,) = runs_of(serving, job)
+    events = EventAccumulator(str(tmp_path / "logs" / f"job-{job['id']}-round-1")).Reload()
+    assert [point.value for point in events.Scalars("val/ap50_95")] == [
+        pytest.approx(epoch["ap50_95"]) for epoch in run["history"]
+    ]
+    assert [point.step for point in events.Scalars("learning_rate")] == [2, 4]
 
 
 @pytest.mark.parametrize("path", ["/training-runs/9", "/training-runs/9/images"])
