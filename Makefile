@@ -80,6 +80,8 @@ up:  ## Start Postgres, API and worker in containers
 
 bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 	$(BIN)/python -m benchmarks.samplers
+	$(BIN)/python -m benchmarks.ranking
+	$(BIN)/python -m benchmarks.http
 
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment

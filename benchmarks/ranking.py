@@ -23,6 +23,7 @@ from service.db import open_sessions, read_only
 from service.hard_negatives import service as hard_negatives
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.schemas import VerdictFilter
+from service.hard_negatives.views import page_json
 from service.scoring import store as score_store
 from service.stats import service as stats
 from service.tables import Detection, ImageScore
@@ -45,7 +46,7 @@ def ranked(cursor: str | None = None, **filters: object) -> Question:
 
     def ask(session: Session) -> object:
         page = hard_negatives.list_hard_negatives(session, n=PAGE, cursor=cursor, **asked)  # type: ignore[arg-type]
-        return page.model_dump_json()
+        return page_json(page)
 
     return ask
 
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--backend", choices=BACKENDS, action="append")
     parser.add_argument("--repeats", type=int, default=51)
-    parser.add_argument("--budget", type=float, default=4.0, help="seconds for one question")
+    parser.add_argument("--budget", type=float, default=2.0, help="seconds for one question")
     options = parser.parse_args(arguments)
     for backend in options.backend or BACKENDS:
         run(backend, options.rows, options.repeats, options.budget)

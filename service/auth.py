@@ -31,7 +31,7 @@ KeyDep = Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_erro
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 
-def describe_key(_bearer: BearerDep, _key: KeyDep) -> None:
+async def describe_key(_bearer: BearerDep, _key: KeyDep) -> None:
     """Puts the two ways to send the key into the OpenAPI document; `KeyGuard` asks for it."""
 
 

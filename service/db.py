@@ -1,7 +1,7 @@
 """Engine, sessions and the declarative base."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from sqlalchemy import (
@@ -20,6 +20,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
+from starlette.concurrency import run_in_threadpool
+
+T = TypeVar("T")
 
 Sessions = sessionmaker[Session]
 
@@ -132,12 +135,12 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 ReadSessionDep = Annotated[Session, Depends(get_read_session, scope="function")]
 
 
-def get_sessions(request: Request) -> Sessions:
+async def get_sessions(request: Request) -> Sessions:
     sessions: Sessions = request.app.state.sessions
     return sessions
 
 
-def get_read_sessions(request: Request) -> Sessions:
+async def get_read_sessions(request: Request) -> Sessions:
     sessions: Sessions = request.app.state.read_sessions
     return sessions
 
@@ -145,3 +148,15 @@ def get_read_sessions(request: Request) -> Sessions:
 # For work in several transactions, none of which may stay open while a model computes.
 SessionsDep = Annotated[Sessions, Depends(get_sessions)]
 ReadSessionsDep = Annotated[Sessions, Depends(get_read_sessions)]
+
+
+async def read_rows(sessions: Sessions, read: Callable[[], T], *, is_quick: bool) -> T:
+    """
+    Run `read`, which opens a session of its own, where it costs least.
+
+    What is quick on SQLite runs on the event loop: there it waits for nobody, and takes less time
+    than the way to a thread and back. Everything else runs in a thread.
+    """
+    if is_quick and sessions.kw["bind"].dialect.name == "sqlite":
+        return read()
+    return await run_in_threadpool(read)

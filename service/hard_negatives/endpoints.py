@@ -3,22 +3,27 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
-from service.db import ReadSessionDep
+from service.db import ReadSessionsDep, read_rows
 from service.errors import problem_responses
 from service.hard_negatives import service
 from service.hard_negatives.schemas import HardNegativePage, VerdictFilter
+from service.hard_negatives.views import page_json
 from service.text import PlainText
+
+QUICK_PAGE = 100  # read and written within a millisecond
 
 router = APIRouter(tags=["hard negatives"])
 
 
 @router.get(
-    "/hard-negatives", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+    "/hard-negatives",
+    response_model=HardNegativePage,
+    responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
-def list_hard_negatives(
-    session: ReadSessionDep,
+async def list_hard_negatives(
+    sessions: ReadSessionsDep,
     n: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 10,
     model_version: Annotated[
         PlainText | None, Query(min_length=1, description="Id or name; the serving one by default.")
@@ -40,17 +45,26 @@ def list_hard_negatives(
     cursor: Annotated[
         str | None, Query(max_length=300, description="`next_cursor` of the page before.")
     ] = None,
-) -> HardNegativePage:
+) -> Response:
     """The pool's images on which a model version errs most surely, worst first."""
-    return service.list_hard_negatives(
-        session,
-        n=n,
-        model_version=model_version,
-        min_score=min_score,
-        max_score=max_score,
-        label=label,
-        source=source,
-        verdict=verdict,
-        trained=trained,
-        cursor=cursor,
-    )
+
+    def answer() -> bytes:
+        with sessions.begin() as session:
+            page = service.list_hard_negatives(
+                session,
+                n=n,
+                model_version=model_version,
+                min_score=min_score,
+                max_score=max_score,
+                label=label,
+                source=source,
+                verdict=verdict,
+                trained=trained,
+                cursor=cursor,
+            )
+        return page_json(page)
+
+    is_narrowed = any(value is not None for value in (label, source, verdict, trained))
+    is_quick = n <= QUICK_PAGE and not is_narrowed
+    content = await read_rows(sessions, answer, is_quick=is_quick)
+    return Response(content, media_type="application/json")

@@ -1,5 +1,6 @@
 """The rules of the ranked list."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from sqlalchemy.orm import Session
@@ -7,17 +8,11 @@ from sqlalchemy.orm import Session
 from service.errors import ServiceError
 from service.hard_negatives import store
 from service.hard_negatives.cursor import Cursor, InvalidCursor
-from service.hard_negatives.schemas import (
-    Coverage,
-    HardNegative,
-    HardNegativePage,
-    VerdictFilter,
-)
-from service.images import views
+from service.hard_negatives.schemas import VerdictFilter
+from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.model_versions import service as version_service
-from service.model_versions import store as version_store
 from service.scoring import store as score_store
-from service.tables import ModelVersion
+from service.scoring.store import Coverage
 from service.training_runs import store as run_store
 
 
@@ -39,6 +34,18 @@ class UnknownLabel(ServiceError):
     title = "Unknown label"
 
 
+@dataclass(frozen=True, slots=True)
+class RankedPage:
+    """One page of the list, as it is in the database."""
+
+    version: RankingVersion
+    coverage: Coverage
+    first_rank: int
+    images: list[RankedImage]
+    boxes: list[FoundBox]
+    next_cursor: Cursor | None
+
+
 def list_hard_negatives(
     session: Session,
     *,
@@ -51,7 +58,7 @@ def list_hard_negatives(
     verdict: VerdictFilter | None,
     trained: bool | None,
     cursor: str | None,
-) -> HardNegativePage:
+) -> RankedPage:
     """
     The pool's worst images, worst first.
 
@@ -72,60 +79,41 @@ def list_hard_negatives(
         trained=trained,
         run_ids=[] if trained is None else run_store.runs_behind(session, version.id),
     )
-    rows = store.hardest_images(session, version.id, filters, after, n + 1)
+    images = store.hardest_images(session, version.id, filters, after, n + 1)
     first_rank = after.rank + 1 if after else 1
-    page = rows[:n]
-    detections = score_store.detections_of(
-        session, version.id, [score.image_id for score, _ in page]
-    )
-    items = []
-    for rank, (score, image) in enumerate(page, first_rank):
-        seen = views.stored_score(version, score, detections[image.id])
-        items.append(
-            HardNegative(
-                rank=rank,
-                max_score=seen.max_score,
-                log_odds=seen.log_odds,
-                detections=seen.detections,
-                image=views.image_out(image),
-            )
-        )
     next_cursor = None
-    if len(rows) > n:
-        last, _ = page[-1]
-        assert last.ranking_key is not None
-        next_cursor = Cursor(
-            version.id, last.ranking_key, last.image_id, first_rank + n - 1
-        ).encode()
-    return HardNegativePage(
-        model_version=version.name,
-        pool=Coverage(
-            images=score_store.count_images(session, "pool"),
-            scored=score_store.count_scored(session, version.id, "pool"),
-        ),
-        items=items,
+    if len(images) > n:
+        images.pop()
+        last = images[-1]
+        next_cursor = Cursor(version.id, last.ranking_key, last.id, first_rank + n - 1)
+    return RankedPage(
+        version=version,
+        coverage=score_store.coverage(session, version.id, "pool"),
+        first_rank=first_rank,
+        images=images,
+        boxes=store.boxes_on(session, version.id, [image.id for image in images]),
         next_cursor=next_cursor,
     )
 
 
-def _version(session: Session, key: str | None, after: Cursor | None) -> ModelVersion:
+def _version(session: Session, key: str | None, after: Cursor | None) -> RankingVersion:
     if key is not None:
-        version = version_service.get_version(session, key)
-        if after is not None and after.version_id != version.id:
+        named = version_service.get_version(session, key)
+        if after is not None and after.version_id != named.id:
             raise InvalidCursor
-        return version
+        return RankingVersion(named.id, named.name, named.class_names)
     if after is not None:
-        pinned = version_store.find_version(session, after.version_id)
+        pinned = store.find_version(session, after.version_id)
         if pinned is None:
             raise InvalidCursor
         return pinned
-    serving = version_store.serving_version(session)
+    serving = store.serving_version(session)
     if serving is None:
         raise NothingRanked
     return serving
 
 
-def _label_index(version: ModelVersion, label: str | None) -> int | None:
+def _label_index(version: RankingVersion, label: str | None) -> int | None:
     if label is None:
         return None
     if label not in version.class_names:

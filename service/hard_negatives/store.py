@@ -3,18 +3,54 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, ColumnElement, Select, exists, or_, select, tuple_
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Double,
+    Select,
+    bindparam,
+    exists,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.schemas import VerdictFilter
-from service.tables import Detection, Image, ImageScore, TrainingRunImage
+from service.tables import (
+    Activation,
+    Detection,
+    Id,
+    Image,
+    ImageScore,
+    ModelVersion,
+    TrainingRunImage,
+)
 
 # Log-odds are finite between these; all that lies beyond is in the range that is read.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
 
 CONTAINS_OBJECT = VerdictFilter.CONTAINS_OBJECT
+
+
+IMAGE_COLUMNS = (
+    Image.id,
+    Image.sha256,
+    Image.split,
+    Image.source,
+    Image.file_name,
+    Image.media_type,
+    Image.size_bytes,
+    Image.width,
+    Image.height,
+    Image.verdict,
+    Image.created_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +71,48 @@ class Filters:
     run_ids: Sequence[int]
 
 
+class RankingVersion(NamedTuple):
+    """The version that ranks; label k is `class_names[k - 1]`."""
+
+    id: int
+    name: str
+    class_names: list[str]
+
+
+class RankedImage(NamedTuple):
+    """One row of the list: an image's score, and the image as clients see it."""
+
+    ranking_key: float
+    max_score: float | None
+    log_odds: float | None
+    id: int
+    sha256: str
+    split: str
+    source: str
+    file_name: str
+    media_type: str
+    size_bytes: int
+    width: int
+    height: int
+    verdict: str | None
+    created_at: datetime
+
+
+class FoundBox(NamedTuple):
+    """One detection on an image of the list."""
+
+    image_id: int
+    label: int
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
 def hardest_images(
     session: Session, version_id: int, filters: Filters, after: Cursor | None, limit: int
-) -> Sequence[tuple[ImageScore, Image]]:
+) -> list[RankedImage]:
     """
     Worst first; equal keys in image order, so that the ranking is stable.
 
@@ -46,84 +121,105 @@ def hardest_images(
     Only images with one verdict, and those that were trained on, are all read and then sorted:
     they are few, and may be anywhere in the ranking.
     """
-    ranked = ImageScore if filters.label is None else Detection
-    statement: Select[ImageScore, Image] = (
-        select(ImageScore, Image)
+    values: dict[str, object] = {"version_id": version_id, "page_size": limit}
+    if filters.min_score is not None:
+        values |= {"min_score": filters.min_score, "high_key": _highest_key(filters.min_score)}
+    if filters.max_score is not None:
+        values |= {"max_score": filters.max_score, "low_key": _lowest_key(filters.max_score)}
+    if filters.label is not None:
+        values["label"] = filters.label
+    if filters.source is not None:
+        values["source"] = filters.source
+    if filters.trained is not None:
+        values["run_ids"] = filters.run_ids
+    if after is not None:
+        values |= {"after_key": after.ranking_key, "after_id": after.image_id}
+    statement = _ranking(frozenset(values), filters.verdict, filters.trained)
+    return [RankedImage(*row) for row in session.connection().execute(statement, values)]
+
+
+# Built once for each set of filters: building takes several times longer than running it.
+@cache
+def _ranking(
+    given: frozenset[str], verdict: VerdictFilter | None, trained: bool | None
+) -> Select[*tuple[Any, ...]]:
+    """The statement for filters of these names; their values come when it runs."""
+    ranked = Detection if "label" in given else ImageScore
+    key: ColumnElement[Any] = ranked.ranking_key.expression
+    statement = (
+        select(ranked.ranking_key, ImageScore.max_score, ImageScore.log_odds, *IMAGE_COLUMNS)
+        .select_from(ImageScore)
         .join(Image, Image.id == ImageScore.image_id)
         .where(
-            ImageScore.model_version_id == version_id,
+            ImageScore.model_version_id == bindparam("version_id"),
             ImageScore.split == "pool",
-            ranked.ranking_key.is_not(None),
-            *_range(ranked, filters, after),
-            *_verdict_conditions(filters.verdict),
-            *_trained_conditions(filters.trained, filters.run_ids),
+            key.is_not(None),
+            *_range(ranked, given),
+            *_verdict_conditions(verdict),
+            *_trained_conditions(trained),
         )
-        .limit(limit)
+        .limit(bindparam("page_size"))
     )
-    if filters.label is not None:
+    if "label" in given:
         statement = statement.join(Detection, Detection.image_id == ImageScore.image_id).where(
-            Detection.model_version_id == version_id, Detection.label == filters.label
+            Detection.model_version_id == bindparam("version_id"),
+            Detection.label == bindparam("label"),
         )
-    if filters.source is not None:
-        statement = statement.where(ImageScore.source == filters.source)
-    few = _few_images(filters)
-    if few is None:
-        statement = statement.order_by(ranked.ranking_key, ranked.image_id)
-    else:
+    if "source" in given:
+        statement = statement.where(ImageScore.source == bindparam("source"))
+    few = _few_images(verdict, trained)
+    if few is not None:
         statement = statement.join(few, few.c.id == ImageScore.image_id)
-        # a sum is in no index: so none is read through for its order
-        statement = statement.order_by(ranked.ranking_key + 0, ranked.image_id)
-    return [(score, image) for score, image in session.execute(statement)]
+        key = key + 0  # a sum is in no index: so none is read through for its order
+    return statement.order_by(key, ranked.image_id)
 
 
-def _few_images(filters: Filters) -> CTE | None:
+def _range(
+    ranked: type[ImageScore] | type[Detection], given: frozenset[str]
+) -> list[ColumnElement[bool]]:
+    """The exact comparison is on max_score; the key beside it bounds the range of the index."""
+    conditions: list[ColumnElement[bool]] = []
+    if "min_score" in given:
+        conditions.append(ImageScore.max_score >= bindparam("min_score"))
+        conditions.append(ranked.ranking_key <= bindparam("high_key"))
+    if "max_score" in given:
+        conditions.append(ImageScore.max_score <= bindparam("max_score"))
+        conditions.append(ranked.ranking_key >= bindparam("low_key"))
+    if "after_key" in given:
+        after = tuple_(bindparam("after_key", type_=Double), bindparam("after_id", type_=Id))
+        conditions.append(tuple_(ranked.ranking_key, ranked.image_id) > after)
+    return conditions
+
+
+def _few_images(verdict: VerdictFilter | None, trained: bool | None) -> CTE | None:
     """
     The images that a filter on what people did leaves; None where it may leave most of them.
 
     Materialized, because SQLite's planner knows no numbers and would walk the ranking instead.
     """
-    if filters.verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, CONTAINS_OBJECT):
-        chosen = select(Image.id).where(Image.verdict == filters.verdict)
-    elif filters.trained:
-        chosen = (
-            select(TrainingRunImage.image_id.label("id"))
-            .where(TrainingRunImage.run_id.in_(filters.run_ids))
-            .distinct()
-        )
+    chosen: Select[int]
+    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, CONTAINS_OBJECT):
+        chosen = select(Image.id).where(Image.verdict == verdict)
+    elif trained:
+        chosen = select(TrainingRunImage.image_id.label("id")).where(_in_runs()).distinct()
     else:
         return None
     return chosen.cte("few_images").prefix_with("MATERIALIZED")
 
 
-def _range(
-    ranked: type[ImageScore] | type[Detection], filters: Filters, after: Cursor | None
-) -> list[ColumnElement[bool]]:
-    """The exact comparison is on max_score; the key beside it bounds the range of the index."""
-    conditions: list[ColumnElement[bool]] = []
-    if filters.min_score is not None:
-        conditions.append(ImageScore.max_score >= filters.min_score)
-        conditions.append(ranked.ranking_key <= _highest_key(filters.min_score))
-    if filters.max_score is not None:
-        conditions.append(ImageScore.max_score <= filters.max_score)
-        conditions.append(ranked.ranking_key >= _lowest_key(filters.max_score))
-    if after is not None:
-        conditions.append(
-            tuple_(ranked.ranking_key, ranked.image_id) > tuple_(after.ranking_key, after.image_id)
-        )
-    return conditions
+def _in_runs() -> ColumnElement[bool]:
+    return TrainingRunImage.run_id.in_(bindparam("run_ids", expanding=True))
 
 
-def _trained_conditions(trained: bool | None, run_ids: Sequence[int]) -> list[ColumnElement[bool]]:
-    in_runs = exists().where(
-        TrainingRunImage.run_id.in_(run_ids), TrainingRunImage.image_id == ImageScore.image_id
-    )
+def _trained_conditions(trained: bool | None) -> list[ColumnElement[bool]]:
+    in_list = exists().where(_in_runs(), TrainingRunImage.image_id == ImageScore.image_id)
     match trained:
         case None:
             return []
         case True:
-            return [in_runs]
+            return [in_list]
         case False:
-            return [~in_runs]
+            return [~in_list]
 
 
 def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[bool]]:
@@ -136,6 +232,51 @@ def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[boo
             return [or_(Image.verdict.is_(None), Image.verdict != CONTAINS_OBJECT)]
         case _:
             return [Image.verdict == verdict]
+
+
+BY_ID = select(ModelVersion.id, ModelVersion.name, ModelVersion.class_names).where(
+    ModelVersion.id == bindparam("version_id")
+)
+SERVING = (
+    select(ModelVersion.id, ModelVersion.name, ModelVersion.class_names)
+    .join(Activation)
+    .order_by(Activation.id.desc())
+    .limit(1)
+)
+
+
+def find_version(session: Session, version_id: int) -> RankingVersion | None:
+    row = session.connection().execute(BY_ID, {"version_id": version_id}).one_or_none()
+    return RankingVersion(*row) if row else None
+
+
+def serving_version(session: Session) -> RankingVersion | None:
+    row = session.connection().execute(SERVING).one_or_none()
+    return RankingVersion(*row) if row else None
+
+
+BOXES = (
+    select(
+        Detection.image_id,
+        Detection.label,
+        Detection.score,
+        Detection.x1,
+        Detection.y1,
+        Detection.x2,
+        Detection.y2,
+    )
+    .where(
+        Detection.model_version_id == bindparam("version_id"),
+        Detection.image_id.in_(bindparam("image_ids", expanding=True)),
+    )
+    .order_by(Detection.image_id, Detection.position)
+)
+
+
+def boxes_on(session: Session, version_id: int, image_ids: Sequence[int]) -> list[FoundBox]:
+    """Of each image, highest score first."""
+    values = {"version_id": version_id, "image_ids": image_ids}
+    return [FoundBox(*row) for row in session.connection().execute(BOXES, values)]
 
 
 def _highest_key(min_score: float) -> float:

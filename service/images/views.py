@@ -18,8 +18,12 @@ from service.tables import Detection, Image, ImageScore, ModelVersion
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
 
 
+def image_path(image_id: int) -> str:
+    return f"/images/{image_id}"
+
+
 def image_links(image_id: int) -> ImageLinks:
-    path = f"/images/{image_id}"
+    path = image_path(image_id)
     return ImageLinks(self=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail")
 
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from models.inference import Prediction
@@ -202,6 +203,32 @@ def _is_unscored(version_id: int) -> ColumnElement[bool]:
 def newest_image_id(session: Session) -> int:
     """0 where there are no images."""
     return session.scalars(select(func.max(Image.id))).one() or 0
+
+
+class Coverage(NamedTuple):
+    """How many images a split has, and how many of them a version has dealt with."""
+
+    images: int
+    scored: int
+
+
+COVERAGE = select(
+    select(func.sum(ImageCount.num_images))
+    .where(ImageCount.split == bindparam("split"))
+    .scalar_subquery(),
+    select(func.sum(ScoreCount.num_scores))
+    .where(
+        ScoreCount.model_version_id == bindparam("version_id"),
+        ScoreCount.split == bindparam("split"),
+    )
+    .scalar_subquery(),
+)
+
+
+def coverage(session: Session, version_id: int, split: str) -> Coverage:
+    values = {"version_id": version_id, "split": split}
+    images, scored = session.connection().execute(COVERAGE, values).one()
+    return Coverage(int(images or 0), int(scored or 0))
 
 
 def count_scored(session: Session, version_id: int, *splits: str) -> int:

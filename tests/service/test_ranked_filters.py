@@ -151,10 +151,8 @@ def pages(session: Session, filters: store.Filters, size: int) -> list[int]:
     found: list[int] = []
     after = None
     while rows := store.hardest_images(session, 1, filters, after, size):
-        found += [image.id for _, image in rows]
-        last = rows[-1][0]
-        assert last.ranking_key is not None
-        after = Cursor(1, last.ranking_key, last.image_id, len(found))
+        found += [row.id for row in rows]
+        after = Cursor(1, rows[-1].ranking_key, rows[-1].id, len(found))
     return found
 
 
