@@ -7,10 +7,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from urllib.request import Request, urlopen
 
+import obstore
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from moto.server import ThreadedMotoServer
+from obstore.store import S3Store
 
 from service.app import create_app
 from service.blobs import BlobStore
@@ -126,6 +130,46 @@ def test_folder_is_imported(client: TestClient, work: Callable[[], bool], pool: 
     assert (result["stored"], result["num_refused"]) == (2, 1)
     assert result["refused"][0]["reason"] == "it is a link that leads out of the folder"
     assert len(client.get("/images", params={"split": "negative-test"}).json()["items"]) == 2
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
+    """An empty bucket of a fake S3, which this process's stores find by their environment."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
+    urlopen(Request(f"http://{host}:{port}/bucket", method="PUT")).close()
+    yield S3Store("bucket")
+    server.stop()
+
+
+def test_bucket_prefix_is_imported(
+    client: TestClient, work: Callable[[], bool], bucket: S3Store
+) -> None:
+    obstore.put(bucket, "pool/day/1.png", picture(1))
+    obstore.put(bucket, "pool/2.png", picture(2))
+    obstore.put(bucket, "pool/notes.txt", b"no image")
+    obstore.put(bucket, "private/3.png", picture(3))
+
+    response = client.post("/imports", json={"uri": "s3://bucket/pool/", "source": "bucket"})
+    work()
+
+    job = client.get(response.headers["Location"]).json()
+    assert job["status"] == "done", job["failure"]
+    assert (job["result"]["stored"], job["result"]["num_refused"]) == (2, 1)
+    assert job["result"]["refused"][0]["file_name"] == "notes.txt"
+    images = client.get("/images", params={"source": "bucket"}).json()["items"]
+    assert sorted(image["file_name"] for image in images) == ["2.png", "day/1.png"]
 
 
 def test_import_goes_on_where_a_dead_worker_left_it(
