@@ -1,14 +1,16 @@
 """
-Does mining hard negatives help, or is it only more training? Four arms on the raccoon pack.
+Does mining hard negatives help, or is it only more training? And which sampler helps most?
 
     python -m benchmarks.experiment --pack ../shared/data/raccoon --results results
+    python -m benchmarks.experiment --pack ../shared/data/raccoon --results results --samplers
     python -m benchmarks.experiment_report --results results --out docs/experiments
 
 Every arm of a seed starts from the same baseline and trains the same number of steps in each of
 two rounds: `hard` on the pool's worst images by its own detector, `random` on as many random ones,
-`control` on no negatives at all. The sealed negatives_test split is only ever measured on.
-It goes on where it stopped: a finished round is a line in results.jsonl, and an unfinished one
-resumes at its last epoch.
+`control` on no negatives at all. With `--samplers`: `hard` again, with each other anchor sampler.
+The sealed negatives_test split is only ever measured on. It goes on where it stopped: a finished
+round is a line in results.jsonl, and an unfinished one resumes at its last epoch. Seeds may run in
+processes of their own.
 """
 
 import dataclasses
@@ -28,7 +30,6 @@ from benchmarks.raccoon import (
     BASELINE,
     DEFAULT_PACK,
     build_detector,
-    freeze_early_trunk,
     read_split,
 )
 from models.checkpoint import load_checkpoint, save_checkpoint
@@ -36,17 +37,20 @@ from models.datasets import LabelledImage, negatives_in
 from models.detectors import Detector
 from models.evaluation import Evaluation, EvaluationImages, evaluate, predict_all
 from models.froc import fppi_at_recall
+from models.sampling import SamplerName, SamplerSpec, build_sampler
 from models.training import train
 from models.training_config import TrainingConfig
 
 ARMS = ("hard", "random", "control")
+SAMPLER_ARMS = tuple(f"hard, {name}" for name in SamplerName if name != SamplerName.RATIO)
 NUM_ROUNDS = 2
-NUM_MINED = 40  # images added to the negatives in each round
+NUM_MINED = 60  # images added to the negatives in each round
+NEGATIVE_WEIGHT = 9.0  # of background anchors in all arms' rounds; the SSDs' own is 3
 ROUND = TrainingConfig(
     epochs=2,
-    steps_per_epoch=40,
-    learning_rate=7e-4,
-    negative_share=0.3,
+    steps_per_epoch=50,
+    learning_rate=1e-3,
+    negative_share=0.4,
     warmup_steps=10,
     augmentation=AUGMENTATION,
 )
@@ -59,7 +63,7 @@ class RoundResult:
     One arm of one seed after one round; round 0 is the baseline that all arms share.
 
     Attributes:
-        arm: `baseline`, or one of `ARMS`.
+        arm: `baseline`, one of `ARMS` or one of `SAMPLER_ARMS`.
         ap50_95, ap50: on val.
         recall_50: share of val's objects found at score 0.5.
         false_detections_30, false_detections_50: on negatives_test at scores 0.3 and 0.5.
@@ -97,17 +101,20 @@ class Images:
 def run(
     results: Annotated[Path, typer.Option(help="Folder that is written to, and resumed from.")],
     pack: Annotated[Path, typer.Option(help="Folder of the pack.")] = DEFAULT_PACK,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this less one.")] = 3,
+    seeds: Annotated[
+        list[int], typer.Option("--seed", min=0, help="May be given again and again.")
+    ] = [0, 1, 2, 3],  # noqa: B006  # typer makes a list of its own
+    samplers: Annotated[bool, typer.Option(help="Compare samplers, not images.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Train and measure every arm of every seed that is not in the results yet."""
     torch.set_num_threads(threads)
     results.mkdir(parents=True, exist_ok=True)
     images = read_pack(pack)
-    for seed in range(seeds):
+    for seed in seeds:
         experiment = Experiment(images, results, seed)
         experiment.run_baseline()
-        for arm in ARMS:
+        for arm in SAMPLER_ARMS if samplers else ARMS:
             for number in range(1, NUM_ROUNDS + 1):
                 experiment.run_round(arm, number)
 
@@ -143,6 +150,9 @@ class Experiment:
             return
         before = ("baseline", 0) if number == 1 else (arm, number - 1)
         detector = load_checkpoint(self._checkpoint(*before))
+        detector.negative_weight = NEGATIVE_WEIGHT
+        if arm in SAMPLER_ARMS:
+            detector.sampler = build_sampler(SamplerSpec(arm.removeprefix("hard, ")))
         stored = self._stored(*before)
         assert stored is not None, "rounds run in order"
         mined = (*stored.mined, *self._choose(arm, number, detector, stored.mined))
@@ -177,7 +187,6 @@ class Experiment:
         """Seconds that it took, since the resume if there was one."""
         state = self._state(arm, number)
         negatives = [image for image in self._images.pool if image.name in set(mined)]
-        freeze_early_trunk(detector)
         started = time.monotonic()
         train(
             detector,
@@ -211,16 +220,16 @@ class Experiment:
             file.write(json.dumps(dataclasses.asdict(result)) + "\n")
         self._state(arm, number).unlink()
         typer.echo(
-            f"seed {self._seed} {arm:<8} round {number}: AP@[.5:.95] {result.ap50_95:.3f}  "
+            f"seed {self._seed} {arm:<27} round {number}: AP@[.5:.95] {result.ap50_95:.3f}  "
             f"AP50 {result.ap50:.3f}  false detections at 0.5 {result.false_detections_50}, "
             f"at 0.3 {result.false_detections_30}  {duration_s:.0f} s"
         )
 
     def _state(self, arm: str, number: int) -> Path:
-        return self._folder / f"{arm}-{self._seed}-{number}.state"
+        return self._folder / f"{_file_name(arm)}-{self._seed}-{number}.state"
 
     def _checkpoint(self, arm: str, number: int) -> Path:
-        return self._folder / f"{arm}-{self._seed}-{number}.safetensors"
+        return self._folder / f"{_file_name(arm)}-{self._seed}-{number}.safetensors"
 
     def _stored(self, arm: str, number: int) -> RoundResult | None:
         key = (arm, self._seed, number)
@@ -259,6 +268,10 @@ def summarise(
         mined=mined,
         duration_s=duration_s,
     )
+
+
+def _file_name(arm: str) -> str:
+    return arm.replace(", ", "-")
 
 
 def results_file(folder: Path) -> Path:

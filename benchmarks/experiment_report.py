@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from benchmarks.experiment import ARMS, RoundResult, read_results
+from benchmarks.experiment import ARMS, NUM_ROUNDS, SAMPLER_ARMS, RoundResult, read_results
 
 # 97.5 % quantiles of Student's t for 1 to 9 degrees of freedom
 STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -32,13 +32,18 @@ def report(
     results: Annotated[Path, typer.Option(help="Folder that the experiment wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the figure.")],
 ) -> None:
-    """Print the tables, and draw hard-negatives.svg."""
+    """Print the tables of both studies, and draw hard-negatives.svg of the first."""
     rows = read_results(results)
     if not rows:
         raise typer.BadParameter(f"there are no results in {results}")
-    typer.echo(f"{markdown_table(rows)}\n\n{seed_table(rows)}")
+    images = [row for row in rows if row.arm not in SAMPLER_ARMS]
+    samplers = [row for row in rows if row.arm in ("hard", *SAMPLER_ARMS)]
+    typer.echo(f"{markdown_table(images)}\n\n{seed_table(images)}")
+    if any(row.arm in SAMPLER_ARMS for row in rows):
+        last = [row for row in samplers if row.round == NUM_ROUNDS]
+        typer.echo(f"\n{markdown_table(last)}\n\n{seed_table(last)}")
     out.mkdir(parents=True, exist_ok=True)
-    draw_figure(rows, out / "hard-negatives.svg")
+    draw_figure(images, out / "hard-negatives.svg")
 
 
 def markdown_table(results: Sequence[RoundResult]) -> str:
@@ -135,7 +140,7 @@ def _draw_recall(axes: Axes, results: Sequence[RoundResult]) -> None:
 
 
 def _rounds(results: Sequence[RoundResult]) -> list[tuple[str, int]]:
-    order = {arm: index for index, arm in enumerate(("baseline", *ARMS))}
+    order = {arm: index for index, arm in enumerate(("baseline", *ARMS, *SAMPLER_ARMS))}
     return sorted({(row.arm, row.round) for row in results}, key=lambda key: (order[key[0]], key))
 
 
