@@ -85,6 +85,7 @@ bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment
+	$(BIN)/python -m benchmarks.experiment --results runs/experiment --samplers
 	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/experiments
 
 clean:  ## Remove the environment and everything that the tools leave behind

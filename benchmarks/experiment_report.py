@@ -117,7 +117,7 @@ def _draw_trade_off(axes: Axes, results: Sequence[RoundResult]) -> None:
             label=f"{arm}, round {number}",
         )
     axes.set(xlabel="false detections at score 0.5", ylabel="AP@[.5:.95] on val", xscale="symlog")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="lower center")
 
 
 def _draw_recall(axes: Axes, results: Sequence[RoundResult]) -> None:
@@ -132,7 +132,7 @@ def _draw_recall(axes: Axes, results: Sequence[RoundResult]) -> None:
         ]
         axes.plot(*zip(*points, strict=True), color=COLORS[arm], marker=".", label=arm)
     axes.set(
-        xlabel="false detections on negatives_test, as the threshold falls from 0.95 to 0.05",
+        xlabel="false detections, as the threshold falls from 0.95 to 0.05",
         ylabel="recall on val",
         xscale="symlog",
     )
