@@ -48,8 +48,8 @@ lint: $(INSTALLED_DEV)  ## Check style, formatting and who imports whom
 types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 	$(BIN)/mypy --strict
 
-test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres
-	$(BIN)/pytest --durations=10
+test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres, in two processes
+	$(BIN)/pytest -n 2 --dist worksteal --durations=10
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
