@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from models.detections import Detections
 from models.detectors import Detector, PreparedImage, ScoredImage
@@ -46,12 +47,15 @@ def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) ->
 
 
 @torch.no_grad()
-def predict(detector: Detector, images: Sequence[PreparedImage]) -> list[Prediction]:
+def predict(
+    detector: Detector, images: Sequence[PreparedImage], *, in_bfloat16: bool = False
+) -> list[Prediction]:
     """
     Score images of any sizes; what an image gets does not depend on the others.
 
     Images that the network takes at one padded size share a forward pass, so that none is padded
-    further than it would be alone.
+    further than it would be alone. `in_bfloat16` computes convolutions and products with 8 bits
+    of precision: faster on processors made for it, and good to about 0.02 in log-odds.
 
     Raises ValueError if the detector is in training mode.
     """
@@ -63,7 +67,8 @@ def predict(detector: Detector, images: Sequence[PreparedImage]) -> list[Predict
     predictions: dict[int, Prediction] = {}
     for indices in groups.values():
         members = [images[index] for index in indices]
-        scored = detector.score(detector.collate(members))
+        with torch.autocast(detector.device.type, torch.bfloat16, enabled=in_bfloat16):
+            scored = detector.score(detector.collate(members))
         for index, image, result in zip(indices, members, scored, strict=True):
             predictions[index] = _prediction(result, image)
     return [predictions[index] for index in range(len(images))]
@@ -86,6 +91,30 @@ def _sigmoid(log_odds: float) -> float:
         return 1 / (1 + math.exp(-log_odds))
     odds = math.exp(log_odds)
     return odds / (1 + odds)
+
+
+def bfloat16_error(detector: Detector) -> float:
+    """
+    Largest error of `predict(in_bfloat16=True)` in log-odds, on pictures of noise.
+
+    Infinity where it cannot be told, or where one way finds a score and the other does not.
+    """
+    generator = torch.Generator().manual_seed(0)
+    height, width = detector.spec.input_size
+    images = []
+    for cells in (4, 8, 16, 32):
+        coarse = torch.randint(0, 256, (1, 3, cells, cells), generator=generator).float()
+        fine = functional.interpolate(coarse, (height, width), mode="bilinear")
+        images.append(detector.preprocess(fine[0].to(torch.uint8)))
+    errors = [
+        abs(quick.log_odds - exact.log_odds)
+        if quick.log_odds is not None and exact.log_odds is not None
+        else math.inf
+        for quick, exact in zip(
+            predict(detector, images, in_bfloat16=True), predict(detector, images), strict=True
+        )
+    ]
+    return math.inf if any(math.isnan(error) for error in errors) else max(errors)
 
 
 def select_device(name: str | None = None) -> torch.device:

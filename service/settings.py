@@ -41,6 +41,12 @@ class Settings(BaseSettings):
         pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$",
         description="`cpu`, `cuda`, `cuda:1`, `mps`; empty picks CUDA, then MPS, then CPU.",
     )
+    backend: Literal["eager", "bfloat16"] = Field(
+        "eager",
+        description="`eager` scores in float32. `bfloat16` screens the pool with half the bits, on "
+        "processors made for it, and scores again in float32 whatever could be among the first "
+        "1,000 of a source.",
+    )
     batch_size: int = Field(16, ge=1, le=1024, description="Images in one forward pass at most.")
     batch_wait_ms: float = Field(
         3.0, ge=0, le=1000, description="How long a batch waits for more images, in ms."

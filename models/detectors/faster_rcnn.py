@@ -173,7 +173,7 @@ class FasterRCNNDetector(Detector):
         return logits.softmax(-1)[:, 1:].amax(-1)
 
     def score(self, batch: ImageList) -> list[ScoredImage]:
-        features = self._features(batch)
+        features = {name: level.float() for name, level in self._features(batch).items()}
         proposals, objectness, _ = self._propose(batch, features)
         logits, offsets = self._classify(features, proposals, batch)
         counts = [len(boxes) for boxes in proposals]

@@ -9,7 +9,7 @@ from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss
 
 from models.detectors.detector import Detector, ScoredImage, no_detections
 from models.detectors.focal import focal_loss_of_all, loss_of_sampled
-from models.detectors.postprocess import one_of
+from models.detectors.postprocess import anchors_of_one
 from models.detectors.retinanet import anchor_levels, detect_in_levels, matched_labels
 from models.detectors.scores import log_odds_floor, sigmoid_product_log_odds
 from models.detectors.spec import DetectorSpec
@@ -81,7 +81,7 @@ class FCOSDetector(Detector):
         rows = [i for i, value in enumerate(log_odds) if value > floor]
         if not rows:
             return scored
-        [anchors] = self.network.anchor_generator(one_of(batch), features)
+        anchors = anchors_of_one(self.network.anchor_generator, batch, features)
         levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
         for row in rows:
             near = (best[row] > floor).nonzero().flatten().to(anchors.device)

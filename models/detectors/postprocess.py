@@ -1,6 +1,6 @@
 """From the few anchors that can pass the score threshold to detections, as torchvision does it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -40,6 +40,10 @@ def rows_of(features: Sequence[Tensor], rows: list[int]) -> list[Tensor]:
     return [level[rows].contiguous(memory_format=torch.channels_last) for level in features]
 
 
-def one_of(batch: ImageList) -> ImageList:
-    """What an anchor generator needs to make the anchors of one image: all have the same."""
-    return ImageList(batch.tensors, batch.image_sizes[:1])
+def anchors_of_one(
+    generate: Callable[..., list[Tensor]], batch: ImageList, features: Sequence[Tensor]
+) -> Tensor:
+    """Float32 [A, 4]: the anchors that every image of the batch has, however rough its features."""
+    maps = [level.new_empty((1, 1, *level.shape[-2:]), dtype=torch.float32) for level in features]
+    [anchors] = generate(ImageList(batch.tensors, batch.image_sizes[:1]), maps)
+    return anchors

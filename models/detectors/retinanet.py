@@ -9,7 +9,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou_lo
 from models.detections import Detections
 from models.detectors.detector import Detector, ScoredImage, no_detections
 from models.detectors.focal import focal_loss_of_all, loss_of_sampled
-from models.detectors.postprocess import highest_of_each, one_of, rows_of, suppress
+from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
 from models.detectors.scores import log_odds_floor
 from models.detectors.spec import DetectorSpec
 
@@ -91,7 +91,7 @@ class RetinaNetDetector(Detector):
         if not rows:
             return scored
         regression = self.network.head.regression_head(rows_of(features, rows)).float()
-        [anchors] = self.network.anchor_generator(one_of(batch), features)
+        anchors = anchors_of_one(self.network.anchor_generator, batch, features)
         levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
         for row, offsets in zip(rows, regression, strict=True):
             near = (best[row] > floor).nonzero().flatten()

@@ -12,7 +12,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 from models.detections import Detections
 from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
 from models.detectors.detector import Detector, ScoredImage, no_detections
-from models.detectors.postprocess import highest_of_each, one_of, rows_of, suppress
+from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
 from models.detectors.scores import highest_softmax_log_odds, log_odds_floor
 from models.detectors.spec import DetectorSpec
 from models.sampling import AnchorSampler, RatioSampler
@@ -115,7 +115,7 @@ class SSDDetector(Detector):
         if not rows:
             return scored
         regression = self.network.head.regression_head(rows_of(features, rows)).float()
-        [anchors] = self.network.anchor_generator(one_of(batch), features)
+        anchors = anchors_of_one(self.network.anchor_generator, batch, features)
         for row, offsets in zip(rows, regression, strict=True):
             near = (bound[row] > floor).nonzero().flatten()
             boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])

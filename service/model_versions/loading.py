@@ -9,6 +9,8 @@ from models.detectors.fused import fuse
 from models.inference import select_device
 from service.blobs import BlobStore
 from service.scoring.engine import LoadedVersion
+from service.scoring.screen import make_screen
+from service.settings import Settings
 from service.tables import ModelVersion
 
 
@@ -20,7 +22,8 @@ def load_detector(blobs: BlobStore, version: ModelVersion, device: str | None) -
         return load_checkpoint(path, device=str(select_device(device)))
 
 
-def load_version(blobs: BlobStore, version: ModelVersion, device: str | None) -> LoadedVersion:
+def load_version(blobs: BlobStore, version: ModelVersion, settings: Settings) -> LoadedVersion:
     """To score with; raises as `load_detector` does."""
-    detector = fuse(load_detector(blobs, version, device))
-    return LoadedVersion(version.id, version.name, detector)
+    detector = fuse(load_detector(blobs, version, settings.device))
+    screen = make_screen(settings.backend, detector, version.name)
+    return LoadedVersion(version.id, version.name, detector, screen)

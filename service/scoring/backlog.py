@@ -22,6 +22,7 @@ from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
 from service.scoring.scorer import Scorer
+from service.settings import Settings
 from service.tables import Image, ModelVersion, utc_now
 
 POLL_S = 1.0
@@ -48,13 +49,13 @@ class Backlog:
         sessions: Sessions,
         blobs: BlobStore,
         scorer: Scorer,
-        device: str | None,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._sessions = sessions
         self._blobs = blobs
         self._scorer = scorer
-        self._device = device
+        self._settings = settings
         self._added: deque[int] = deque()
         self._wake = Event()
         self._stopping = False
@@ -123,7 +124,7 @@ class Backlog:
         serving = self._scorer.serving
         if serving is not None and serving.id == version.id:
             return serving
-        return load_version(self._blobs, version, self._device)
+        return load_version(self._blobs, version, self._settings)
 
     def _score_some(self) -> bool:
         """Score one window of images; whether there were any."""

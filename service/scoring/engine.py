@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from models.detectors import Detector
 from models.detectors.detector import PreparedImage
 from models.inference import Prediction, predict
+from service.scoring.screen import Screen
 
 ONLINE, RESCAN, STOP = 0, 1, 2  # what is taken first
 
@@ -21,11 +22,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """A model version whose detector is in memory, on its device, in evaluation mode."""
+    """
+    A model version whose detector is in memory, on its device, in evaluation mode.
+
+    `screen` is there if the pool may be scored quickly first.
+    """
 
     id: int
     name: str
     detector: Detector
+    screen: Screen | None = None
 
 
 @dataclass(order=True, slots=True)
@@ -35,6 +41,7 @@ class _Work:
     version: LoadedVersion | None = field(compare=False)
     image: PreparedImage | None = field(compare=False)
     result: Future[Prediction] = field(compare=False)
+    in_bfloat16: bool = field(default=False, compare=False)
 
 
 class Engine:
@@ -63,9 +70,14 @@ class Engine:
         self._thread.start()
 
     def submit(
-        self, version: LoadedVersion, image: PreparedImage, *, priority: int
+        self,
+        version: LoadedVersion,
+        image: PreparedImage,
+        *,
+        priority: int,
+        in_bfloat16: bool = False,
     ) -> Future[Prediction]:
-        work = _Work(priority, next(self._numbers), version, image, Future())
+        work = _Work(priority, next(self._numbers), version, image, Future(), in_bfloat16)
         self._queue.put(work)
         return work.result
 
@@ -94,7 +106,7 @@ class Engine:
                 work = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
                 break
-            if work.version is not first.version:
+            if work.version is not first.version or work.in_bfloat16 != first.in_bfloat16:
                 self._queue.put(work)
                 break
             batch.append(work)
@@ -120,4 +132,5 @@ class Engine:
 def _predict(batch: Sequence[_Work]) -> list[Prediction]:
     version = batch[0].version
     assert version is not None
-    return predict(version.detector, [work.image for work in batch if work.image is not None])
+    images = [work.image for work in batch if work.image is not None]
+    return predict(version.detector, images, in_bfloat16=batch[0].in_bfloat16)

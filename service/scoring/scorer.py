@@ -61,11 +61,19 @@ class Scorer:
         return [self._decoders.submit(function, item) for item in items]
 
     def score(
-        self, version: LoadedVersion, images: Sequence[PreparedImage], *, rescan: bool = False
+        self,
+        version: LoadedVersion,
+        images: Sequence[PreparedImage],
+        *,
+        rescan: bool = False,
+        in_bfloat16: bool = False,
     ) -> list[Prediction | Failure]:
         """One prediction for each image, or the reason why it has none."""
         priority = RESCAN if rescan else ONLINE
-        futures = [self._engine.submit(version, image, priority=priority) for image in images]
+        futures = [
+            self._engine.submit(version, image, priority=priority, in_bfloat16=in_bfloat16)
+            for image in images
+        ]
         return [_outcome(future) for future in futures]
 
     def close(self) -> None:

@@ -160,6 +160,23 @@ def detections_of(
     return found
 
 
+def log_odds_at_rank(session: Session, version_id: int, source: str, rank: int) -> float | None:
+    """Of the pool's images from one source, worst first; None if there are fewer."""
+    key = session.scalars(
+        select(ImageScore.ranking_key)
+        .where(
+            ImageScore.model_version_id == version_id,
+            ImageScore.split == "pool",
+            ImageScore.source == source,
+            ImageScore.ranking_key.is_not(None),
+        )
+        .order_by(ImageScore.ranking_key, ImageScore.image_id)
+        .offset(rank - 1)
+        .limit(1)
+    ).one_or_none()
+    return None if key is None else -key
+
+
 def find_images(session: Session, image_ids: Sequence[int]) -> Sequence[Image]:
     return session.scalars(
         select(Image).where(Image.id.in_(image_ids), Image.split.in_(SCORED_SPLITS))

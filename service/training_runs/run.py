@@ -167,7 +167,7 @@ class _Rounds:
             if not images:
                 return
             if loaded is None:
-                loaded = load_version(self._job.blobs, version, self._job.settings.device)
+                loaded = load_version(self._job.blobs, version, self._job.settings)
             score_stored(self._scorer, loaded, self._job.blobs, self._job.fenced, images)
             after_id, num_done = images[-1].id, num_done + len(images)
             self._job.progress(stage, min(num_done, num_total), num_total)

@@ -103,6 +103,20 @@ def _assert_same(found: Detections, expected: Detections) -> None:
         assert (nearest >= 0.05).sum() <= len(nearest) / 30
 
 
+def test_half_the_bits_give_scores_and_boxes_of_all_bits_types(detector: Detector) -> None:
+    images = [detector.preprocess(image) for image in draw_images([(128, 128)] * 2)]
+
+    exact = predict(detector, images)
+    quick = predict(detector, images, in_bfloat16=True)
+
+    for one, other in zip(quick, exact, strict=True):
+        assert one.log_odds is not None
+        assert math.isfinite(one.log_odds)  # how near it is says `bfloat16_error` of trained ones
+        assert one.log_odds != other.log_odds
+        assert len(one.detections) > 0
+        assert one.detections.boxes.dtype == one.detections.scores.dtype == torch.float32
+
+
 def test_every_image_has_a_score_where_no_detection_passes(family: str) -> None:
     torch.manual_seed(0)
     size = None if family.startswith("ssd") else (128, 192)

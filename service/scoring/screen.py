@@ -1,0 +1,93 @@
+"""Quick scores in bfloat16 for the many, exact ones in float32 for all that could be served."""
+
+import math
+from collections.abc import Mapping
+
+import structlog
+import torch
+
+from models.detectors import Detector
+from models.inference import Prediction, bfloat16_error
+from service.scoring.store import Failure
+
+EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and room to strike out
+SAMPLE_SIZE = 64
+MARGIN_FACTOR = 3.0  # the margin over the largest error seen
+MAX_ERROR = 0.5  # in log-odds, on noise, at load
+
+log = structlog.get_logger()
+
+
+class Screen:
+    """
+    Says which images of one version need an exact score after a quick one.
+
+    An image is among the `exact_top` worst of its source only if its exact log-odds reach those of
+    the last of them. Its quick ones may be off by `margin`, which is measured on every image that
+    is scored both ways, at first on `sample_size` or more.
+    """
+
+    def __init__(self, exact_top: int = EXACT_TOP, sample_size: int = SAMPLE_SIZE) -> None:
+        self.exact_top = exact_top
+        self._sample_size = sample_size
+        self._num_seen = 0
+        self._largest_error = 0.0
+
+    @property
+    def margin(self) -> float:
+        """In log-odds; infinity until enough images were scored both ways."""
+        if self._num_seen < self._sample_size:
+            return math.inf
+        return MARGIN_FACTOR * self._largest_error
+
+    def needs_exact(self, quick: Prediction | Failure, last_of_top: float | None) -> bool:
+        """`last_of_top`: log-odds of the last that is served, None while there are fewer."""
+        log_odds = _log_odds(quick)
+        if log_odds is None or last_of_top is None:
+            return True
+        return log_odds >= last_of_top - self.margin
+
+    def learn(
+        self,
+        quick: Mapping[int, Prediction | Failure],
+        exact: Mapping[int, Prediction | Failure],
+    ) -> None:
+        """Measure the error on images that were scored both ways, by image id."""
+        for image_id, sure in exact.items():
+            pair = (_log_odds(quick[image_id]), _log_odds(sure))
+            if pair[0] is not None and pair[1] is not None:
+                self._largest_error = max(self._largest_error, abs(pair[0] - pair[1]))
+                self._num_seen += 1
+
+
+def _log_odds(outcome: Prediction | Failure) -> float | None:
+    return None if isinstance(outcome, Failure) else outcome.log_odds
+
+
+def make_screen(
+    backend: str, detector: Detector, version_name: str, *, max_error: float = MAX_ERROR
+) -> Screen | None:
+    """None where the backend is `eager`, or bfloat16 is slow here or too far off."""
+    if backend == "eager":
+        return None
+    if detector.device.type == "cpu" and not _has_native_bfloat16():
+        log.warning("backend refused: this processor has no bfloat16", backend=backend)
+        return None
+    error = bfloat16_error(detector)
+    if not error <= max_error:
+        log.warning(
+            "backend refused: its scores are too far off",
+            backend=backend,
+            model_version=version_name,
+            error=round(error, 4),
+            allowed=max_error,
+        )
+        return None
+    log.info("backend ready", backend=backend, model_version=version_name, error=round(error, 4))
+    return Screen()
+
+
+def _has_native_bfloat16() -> bool:
+    # the oldest torch that we take may lack it
+    cpu: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16") or cpu.get("bf16"))

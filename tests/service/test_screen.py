@@ -1,0 +1,97 @@
+"""Quick scores decide which images are scored exactly, never how the worst of them rank."""
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from models.checkpoint import load_checkpoint
+from models.detectors import Detector
+from models.detectors.detector import no_detections
+from models.inference import Prediction, predict, prepare
+from service.scoring.screen import Screen, make_screen
+from service.scoring.store import Failure
+from tests.scenes import ORANGE, RED, scene_bytes
+
+
+def _prediction(log_odds: float | None) -> Prediction:
+    return Prediction(0.5, log_odds, no_detections())
+
+
+def _measured(*errors: float) -> Screen:
+    screen = Screen(exact_top=2, sample_size=2)
+    quick = {i: _prediction(1.0 + error) for i, error in enumerate(errors)}
+    screen.learn(quick, {i: _prediction(1.0) for i in quick})
+    return screen
+
+
+def test_everything_is_scored_exactly_until_the_error_is_known() -> None:
+    screen = _measured(0.01)
+
+    assert screen.margin == math.inf
+    assert screen.needs_exact(_prediction(-100.0), 5.0)
+
+
+def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None:
+    screen = _measured(0.01, -0.1)
+
+    assert screen.margin == pytest.approx(0.3)
+    assert screen.needs_exact(_prediction(4.71), 5.0)
+    assert not screen.needs_exact(_prediction(4.69), 5.0)
+    assert screen.needs_exact(_prediction(-100.0), None)  # the top is not full yet
+    assert screen.needs_exact(_prediction(None), 5.0)
+    assert screen.needs_exact(Failure("not finite"), 5.0)
+
+
+def test_the_worst_images_have_the_scores_of_float32(serving: TestClient) -> None:
+    assert isinstance(serving.app, FastAPI)
+    scorer = serving.app.state.scorer
+    version = scorer.serving
+    scorer.swap(replace(version, screen=Screen(exact_top=10, sample_size=8)))
+    contents = [scene_bytes(seed, (RED, ORANGE, None)[seed % 3]) for seed in range(96)]
+    sealed = [scene_bytes(seed, RED) for seed in range(200, 208)]
+
+    sealed_ids = _send(serving, "negative-test", sealed)
+    _send(serving, "pool", contents)
+    _wait_until_scored(serving, len(contents))
+
+    ranked = serving.get("/hard-negatives", params={"n": 96}).json()["items"]
+    exact = dict(enumerate(_exact(version.detector, contents)))
+    names = [int(item["image"]["file_name"]) for item in ranked]
+    assert names[:10] == sorted(exact, key=lambda index: -exact[index])[:10]
+    off = [abs(item["log_odds"] - exact[index]) for item, index in zip(ranked, names, strict=True)]
+    assert max(off[:10]) < 1e-3
+    assert max(off) > 1e-3  # the rest were not scored again
+    found = [serving.get(f"/images/{id_}").json()["log_odds"] for id_ in sealed_ids]
+    assert found == pytest.approx(_exact(version.detector, sealed), abs=1e-3)
+
+
+def _send(client: TestClient, split: str, contents: list[bytes]) -> list[int]:
+    files = [("files", (str(index), data)) for index, data in enumerate(contents)]
+    response = client.post(
+        "/images", files=files, data={"split": split}, headers={"Prefer": "respond-async"}
+    )
+    return [item["image"]["id"] for item in response.json()["items"]]
+
+
+def _exact(detector: Detector, contents: list[bytes]) -> list[float]:
+    found = predict(detector, [prepare(detector, data) for data in contents])
+    return [prediction.log_odds or math.nan for prediction in found]
+
+
+def _wait_until_scored(client: TestClient, num_images: int) -> None:
+    deadline = time.monotonic() + 300
+    while client.get("/hard-negatives").json()["pool"]["scored"] < num_images:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_backend_that_is_too_far_off_is_refused(checkpoint: Path) -> None:
+    detector = load_checkpoint(checkpoint).eval()
+
+    assert make_screen("eager", detector, "v1") is None
+    assert make_screen("bfloat16", detector, "v1", max_error=1e-9) is None
