@@ -1,0 +1,151 @@
+"""
+Images in memory to scores: ours against the loop that notebooks run.
+
+Theirs is torchvision's network in evaluation mode, without gradients, on two images at a time, with
+all of its post-processing; an image's score is that of its best box. The float images that it takes
+are made beforehand. Ours starts from uint8 images: resize, batches, forward pass, scores.
+
+- "scores" finds the best score of every image and no boxes;
+- "scores and boxes" finds what the service stores: also every box above the detector's threshold;
+- "scores in bfloat16" is the screen of `HARDNEG_BACKEND=bfloat16`, without boxes.
+
+The SSDLites are trained here from scratch for 60 steps on coloured squares, and kept in --models;
+the other networks have random weights, scaled so that their scores spread. Both sides have the same
+weights and run in turns; a ratio is the median of the turns' ratios. Scores in float32 that differ
+from torchvision's stop the benchmark.
+
+    python -m benchmarks.scoring
+"""
+
+import argparse
+import dataclasses
+import math
+import platform
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from benchmarks.scenes import calibrated, pool, trained
+from benchmarks.timing import compare
+from models.detectors import Detector
+from models.detectors.fused import fuse
+from models.inference import Prediction, predict
+
+# architecture, object classes, our batch, images of a turn
+NETWORKS = (
+    ("ssdlite320_mobilenet_v3_large", 90, 16, 32),
+    ("ssdlite320_mobilenet_v3_large", 1, 16, 32),
+    ("fasterrcnn_mobilenet_v3_large_320_fpn", 90, 8, 16),
+    ("ssd300_vgg16", 90, 8, 8),
+    ("retinanet_resnet50_fpn_v2", 90, 1, 2),
+)
+REFERENCE_BATCH = 2
+
+
+def reference(detector: Detector) -> nn.Module:
+    """The same network as torchvision builds it, its own transform and post-processing included."""
+    network: nn.Module = torchvision.models.get_model(
+        detector.spec.architecture,
+        weights=None,
+        weights_backbone=None,
+        num_classes=len(detector.spec.class_names) + 1,
+    )
+    network.load_state_dict(detector.network.state_dict())
+    return network.eval()
+
+
+@torch.no_grad()
+def score_as_notebooks_do(network: nn.Module, images: Sequence[Tensor]) -> list[float]:
+    scores: list[float] = []
+    for start in range(0, len(images), REFERENCE_BATCH):
+        batch = list(images[start : start + REFERENCE_BATCH])
+        scores += [max(found["scores"].tolist(), default=0.0) for found in network(batch)]
+    return scores
+
+
+def score(
+    detector: Detector, images: Sequence[Tensor], batch: int, *, in_bfloat16: bool = False
+) -> list[Prediction]:
+    found: list[Prediction] = []
+    for start in range(0, len(images), batch):
+        prepared = [detector.preprocess(image) for image in images[start : start + batch]]
+        found += predict(detector, prepared, in_bfloat16=in_bfloat16)
+    return found
+
+
+def require_same(ours: Sequence[Prediction], theirs: Sequence[float]) -> None:
+    """Raises RuntimeError where both sides do not give an image the same score."""
+    for prediction, expected in zip(ours, theirs, strict=True):
+        found = prediction.max_score
+        if found is None or not math.isclose(found, expected, abs_tol=1e-3):
+            raise RuntimeError(f"the two sides differ: {found} and {expected}")
+
+
+def rows(detector: Detector, images: Sequence[Tensor], batch: int, repeats: int) -> list[str]:
+    """Of the table, one for each way of ours."""
+    network = reference(detector)
+    floats = [image / 255 for image in images]
+    fused = fuse(detector)
+    scores_only = fuse(detector)
+    scores_only.spec = dataclasses.replace(detector.spec, score_threshold=1.0)
+    theirs = partial(score_as_notebooks_do, network, floats)
+    ways = {
+        "scores": partial(score, scores_only, images, batch),
+        "scores and boxes": partial(score, fused, images, batch),
+        "scores in bfloat16": partial(score, scores_only, images, batch, in_bfloat16=True),
+    }
+    exact = ways["scores and boxes"]()
+    require_same(exact, theirs())
+    odds = np.array([prediction.log_odds for prediction in exact], dtype=float)
+    quick = np.array([p.log_odds for p in ways["scores in bfloat16"]()], dtype=float)
+    boxes = np.mean([len(prediction.detections) for prediction in exact])
+    spread = ", ".join(f"{value:.1f}" for value in np.quantile(odds, [0, 0.5, 1]))
+    name = f"{detector.spec.architecture}, {len(detector.spec.class_names) + 1}"
+    cells = []
+    for way, ours in ways.items():
+        timing = compare(ours, theirs, repeats)
+        off = f"{np.abs(quick - odds).max():.3f}" if "bfloat16" in way else "0"
+        cells.append(
+            f"| {name} | {way} | {timing.cells(len(images))} | {spread} | {boxes:.0f} | {off} |"
+        )
+    return cells
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="of each side (default 5)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
+    parser.add_argument("--models", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--only", default="", help="networks whose names start so")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(
+        f"torch {torch.__version__}, {arguments.threads} threads, {platform.machine()}, images of "
+        f"640 × 480 in memory, medians of {arguments.repeats} turns, ms per image\n"
+    )
+    print(
+        "| network, classes with background | way | ours | the notebook's loop | ratio (quartiles) "
+        "| log-odds: least, median, most | boxes of an image | bfloat16 off by |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for architecture, num_classes, batch, num_images in NETWORKS:
+        if not architecture.startswith(arguments.only):
+            continue
+        images = pool(num_images, num_classes)
+        if architecture.startswith("ssdlite"):
+            detector = trained(architecture, num_classes, arguments.models)
+        else:
+            detector = calibrated(architecture, num_classes, images)
+        for row in rows(detector, images, batch, arguments.repeats):
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
