@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from tests.databases import migrate, postgres_database, postgres_server, sqlite_
 # Read when torch is imported, here and in the processes that tests start: as many threads in both,
 # for weights repeat only then. And tensors here are small: more threads only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A run in a shell's background ignores Ctrl-C, and so would the programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

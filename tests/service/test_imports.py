@@ -7,12 +7,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from urllib.request import Request, urlopen
 
 import obstore
 import pytest
 from fastapi.testclient import TestClient
-from httpx2 import Response
+from httpx2 import Client, Response
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
@@ -147,8 +146,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
     }
     for name, text in environment.items():
         monkeypatch.setenv(name, text)
-    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    urlopen(Request(f"http://{host}:{port}/bucket", method="PUT")).close()
+    with Client(base_url=f"http://{host}:{port}") as client:
+        client.post("/moto-api/reset").raise_for_status()
+        client.put("/bucket").raise_for_status()
     yield S3Store("bucket")
     server.stop()
 
