@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from threading import Event, Lock, Thread
@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from models.checkpoint import CheckpointError
 from service.blobs import BlobStore
-from service.db import Sessions
+from service.db import Sessions, open_sessions, read_only
 from service.locks import try_lock
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
@@ -30,8 +30,13 @@ PAUSE_AFTER_FAILURE_S = 5.0
 SWEEP_EVERY_S = 300.0
 LOOK_EVERY_S = 2.0
 SETTLED_AFTER = timedelta(seconds=5)
+PAGE = 256  # images of a sweep that are read from the database at once
 
 log = structlog.get_logger()
+
+
+class _Stopping(Exception):
+    """Gives up what is under way: a sweep finds it again."""
 
 
 class Backlog:
@@ -53,6 +58,7 @@ class Backlog:
     ) -> None:
         self._engine = engine
         self._sessions = sessions
+        self._read_sessions = open_sessions(read_only(engine))
         self._blobs = blobs
         self._scorer = scorer
         self._settings = settings
@@ -97,15 +103,18 @@ class Backlog:
                 if not self._score_some():
                     self._wake.wait(POLL_S)
                     self._wake.clear()
+            except _Stopping:
+                break
             except Exception as error:  # the thread outlives a database that is away
                 log.error("backlog failed, will try again", exc_info=error)
+                self._sweep.go_through_all_soon()
                 self._wake.wait(PAUSE_AFTER_FAILURE_S)
         self._sweep.release()
 
     def _follow_serving_version(self) -> None:
         """Load what another process, or an earlier life of this one, has activated."""
         with self._loading:
-            with self._sessions.begin() as session:
+            with self._read_sessions.begin() as session:
                 version = version_store.serving_version(session)
             if version is None or self._is_loaded(version):
                 return
@@ -127,16 +136,37 @@ class Backlog:
         return load_version(self._blobs, version, self._settings)
 
     def _score_some(self) -> bool:
-        """Score one window of images; whether there were any."""
+        """Score what there is, until it ends or another version serves; whether there was any."""
         version = self._scorer.serving
         if version is None:
             return False
-        images = self._added_images() or self._sweep.next_images(
-            self._engine, self._sessions, version.id, self._scorer.window
+        num_images = score_stored(
+            self._scorer,
+            version,
+            self._blobs,
+            self._sessions,
+            self._read_sessions,
+            self._windows(version),
         )
-        if images:
-            score_stored(self._scorer, version, self._blobs, self._sessions, images)
-        return bool(images)
+        return num_images > 0
+
+    def _windows(self, version: LoadedVersion) -> Iterator[Sequence[Image]]:
+        """Images to score: those that were added, then those of the sweep."""
+        found: list[Image] = []
+        while not self._stopping and self._scorer.serving is version:
+            window = self._added_images()
+            if not window:
+                if not found:
+                    found = list(
+                        self._sweep.next_images(self._engine, self._read_sessions, version.id, PAGE)
+                    )
+                window, found = found[: self._scorer.window], found[self._scorer.window :]
+            if not window:
+                return
+            yield window
+            self._follow_serving_version()
+        if self._stopping:
+            raise _Stopping
 
     def _added_images(self) -> Sequence[Image]:
         ids: list[int] = []
@@ -144,7 +174,7 @@ class Backlog:
             ids.append(self._added.popleft())
         if not ids:
             return []
-        with self._sessions.begin() as session:
+        with self._read_sessions.begin() as session:
             return store.find_images(session, ids)
 
 
@@ -190,6 +220,10 @@ class _Sweep:
         else:
             self._end(now, newest_id)
         return images
+
+    def go_through_all_soon(self) -> None:
+        """Something went wrong: some of the images that were given out may have no score."""
+        self._next_full_at = 0.0
 
     def _end(self, now: float, newest_id: int) -> None:
         if self._takes_all:

@@ -77,6 +77,7 @@ class Engine:
         priority: int,
         in_bfloat16: bool = False,
     ) -> Future[Prediction]:
+        """Not scored at all if it is cancelled before its batch begins."""
         work = _Work(priority, next(self._numbers), version, image, Future(), in_bfloat16)
         self._queue.put(work)
         return work.result
@@ -91,8 +92,10 @@ class Engine:
             batch = self._next_batch()
             if batch is None:
                 return
-            self._batch_sizes.observe(len(batch))
-            self._score(batch)
+            batch = [work for work in batch if work.result.set_running_or_notify_cancel()]
+            if batch:
+                self._batch_sizes.observe(len(batch))
+                self._score(batch)
 
     def _next_batch(self) -> list[_Work] | None:
         """Up to a batch of work of one version, the first at once, the rest within the wait."""

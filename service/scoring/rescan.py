@@ -1,6 +1,11 @@
 """Stored images through a detector, and what it makes of them into the database."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
 
 from models.detectors import PreparedImage
 from models.images import UnreadableImageError
@@ -10,8 +15,14 @@ from service.blobs import BlobStore
 from service.db import Sessions
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer
+from service.scoring.scorer import Scorer, outcome_of
 from service.tables import Image
+
+MAX_UNSAVED = 128  # images whose scores wait for the transaction under way to end
+
+T = TypeVar("T")
+
+Outcome = Prediction | store.Failure
 
 
 def score_stored(
@@ -19,52 +30,201 @@ def score_stored(
     version: LoadedVersion,
     blobs: BlobStore,
     sessions: Sessions,
-    images: Sequence[Image],
-) -> None:
-    """Score images after all that clients wait for, and save; a failure is saved as such."""
+    read_sessions: Sessions,
+    windows: Iterable[Sequence[Image]],
+) -> int:
+    """
+    Score images after all that clients wait for, and save; a failure is saved as such.
 
-    def prepare(image: Image) -> PreparedImage:
-        content = blobs.get(image.blob_key)
-        return prepare_image(version.detector, content, max_pixels=image.width * image.height)
+    While one window is in the network, the next ones are decoded and those before are written.
+    Windows are taken as they are needed: with those of `scorer.window` images, memory holds about
+    four of them. What `windows` raises stops the work: what was scored before is saved.
 
-    results: dict[int, Prediction | store.Failure] = {}
-    prepared: dict[int, PreparedImage] = {}
-    for image, future in zip(images, scorer.map_decode(prepare, images), strict=True):
+    Returns how many images were taken.
+    """
+    num_images = 0
+    with _Writer(sessions, version.id) as writer:
+        rescan = _Rescan(scorer, version, blobs, read_sessions)
         try:
-            prepared[image.id] = future.result()
-        except (UnreadableImageError, FileNotFoundError) as error:
-            results[image.id] = store.Failure(str(error))
-    results.update(_score(scorer, version, sessions, images, prepared))
-    with sessions.begin() as session:
-        store.save_scores(session, version.id, store.scored_images(results))
+            for window in rescan.run(windows):
+                writer.put(window.outcomes)
+                num_images += len(window.images)
+        finally:
+            rescan.cancel()
+    return num_images
 
 
-def _score(
-    scorer: Scorer,
-    version: LoadedVersion,
-    sessions: Sessions,
-    images: Sequence[Image],
-    prepared: Mapping[int, PreparedImage],
-) -> dict[int, Prediction | store.Failure]:
-    """Exact scores, but for images of the pool whose quick ones lie far below its top."""
-    screen = version.screen
-    screened: dict[int, PreparedImage] = {}
-    if screen is not None:
-        pool = {image.id: image.source for image in images if image.split == "pool"}
-        screened = {id_: image for id_, image in prepared.items() if id_ in pool}
-    scores = scorer.score(version, list(screened.values()), rescan=True, in_bfloat16=True)
-    results = dict(zip(screened, scores, strict=True))
-    exact = dict(prepared)
-    if screen is not None:
-        with sessions.begin() as session:
+@dataclass(slots=True)
+class _Window:
+    """Images on their way; what is kept for them, by image id."""
+
+    images: Sequence[Image]
+    decoding: dict[int, Future[PreparedImage]]
+    prepared: dict[int, PreparedImage] = field(default_factory=dict)
+    quick: dict[int, Future[Prediction]] = field(default_factory=dict)
+    exact: dict[int, Future[Prediction]] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def cancel(self) -> None:
+        for futures in (self.decoding, self.quick, self.exact):
+            for future in futures.values():
+                future.cancel()
+
+
+class _Rescan:
+    """
+    Takes windows through the stages in order, each stage some windows behind the one before.
+
+    Exact scores for all images but those of the pool whose quick ones lie far below its top. The
+    scores that the top is read from may be a few windows old: it only rises while a pool is
+    scored, so what is below an old one is below the newest.
+    """
+
+    def __init__(
+        self, scorer: Scorer, version: LoadedVersion, blobs: BlobStore, read_sessions: Sessions
+    ) -> None:
+        self._scorer = scorer
+        self._version = version
+        self._blobs = blobs
+        self._read_sessions = read_sessions
+        self._under_way: deque[_Window] = deque()
+
+    def run(self, windows: Iterable[Sequence[Image]]) -> Iterator[_Window]:
+        """Each window with its outcomes, in order."""
+        decoding = _behind(map(self._start_decoding, windows))
+        submitted = map(self._submit, decoding)
+        if self._version.screen is not None:
+            submitted = map(self._submit_again, _behind(submitted))
+        yield from map(self._finish, _behind(submitted))
+
+    def cancel(self) -> None:
+        """Give up what is under way; for an engine in the middle of a batch, after that batch."""
+        for window in self._under_way:
+            window.cancel()
+
+    def _start_decoding(self, images: Sequence[Image]) -> _Window:
+        futures = self._scorer.map_decode(self._prepare, images, rescan=True)
+        ids = [image.id for image in images]
+        window = _Window(images, dict(zip(ids, futures, strict=True)))
+        self._under_way.append(window)
+        return window
+
+    def _prepare(self, image: Image) -> PreparedImage:
+        content = self._blobs.get(image.blob_key)
+        return prepare_image(self._version.detector, content, max_pixels=image.width * image.height)
+
+    def _submit(self, window: _Window) -> _Window:
+        """To the engine, as soon as all images of the window are decoded, so that batches fill."""
+        for image_id, future in window.decoding.items():
+            try:
+                window.prepared[image_id] = future.result()
+            except (UnreadableImageError, FileNotFoundError) as error:
+                window.outcomes[image_id] = store.Failure(str(error))
+        window.decoding.clear()
+        screened = set()
+        if self._version.screen is not None:
+            screened = {image.id for image in window.images if image.split == "pool"}
+        quick = {id_: image for id_, image in window.prepared.items() if id_ in screened}
+        window.quick = self._score(quick, in_bfloat16=True)
+        exact = {id_: image for id_, image in window.prepared.items() if id_ not in screened}
+        window.exact = self._score(exact)
+        window.prepared = quick
+        return window
+
+    def _submit_again(self, window: _Window) -> _Window:
+        """What the quick scores do not rule out of the top."""
+        screen = self._version.screen
+        assert screen is not None
+        quick = {image_id: outcome_of(future) for image_id, future in window.quick.items()}
+        window.outcomes.update(quick)
+        source_of = {image.id: image.source for image in window.images if image.id in quick}
+        with self._read_sessions.begin() as session:
             last = {
-                source: store.log_odds_at_rank(session, version.id, source, screen.exact_top)
-                for source in set(pool.values())
+                source: store.log_odds_at_rank(session, self._version.id, source, screen.exact_top)
+                for source in set(source_of.values())
             }
-        for id_, quick in results.items():
-            if not screen.needs_exact(quick, last[pool[id_]]):
-                del exact[id_]
-    sure = dict(zip(exact, scorer.score(version, list(exact.values()), rescan=True), strict=True))
-    if screen is not None:
-        screen.learn(results, {id_: score for id_, score in sure.items() if id_ in results})
-    return results | sure
+        again = {
+            image_id: window.prepared[image_id]
+            for image_id, outcome in quick.items()
+            if screen.needs_exact(outcome, last[source_of[image_id]])
+        }
+        window.prepared = {}
+        window.exact |= self._score(again)
+        return window
+
+    def _finish(self, window: _Window) -> _Window:
+        exact = {image_id: outcome_of(future) for image_id, future in window.exact.items()}
+        if self._version.screen is not None:
+            both = {id_: outcome for id_, outcome in exact.items() if id_ in window.quick}
+            self._version.screen.learn(window.outcomes, both)
+        window.outcomes.update(exact)
+        self._under_way.popleft()
+        return window
+
+    def _score(
+        self, images: dict[int, PreparedImage], *, in_bfloat16: bool = False
+    ) -> dict[int, Future[Prediction]]:
+        futures = self._scorer.submit(
+            self._version, list(images.values()), rescan=True, in_bfloat16=in_bfloat16
+        )
+        return dict(zip(images, futures, strict=True))
+
+
+def _behind(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each when the one after it has been taken, too."""
+    waiting: list[T] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
+
+
+class _Writer:
+    """
+    Saves outcomes in transactions that follow each other, in a thread of its own.
+
+    What comes while one is under way goes into the next. An error is raised by the next call.
+    """
+
+    def __init__(self, sessions: Sessions, version_id: int) -> None:
+        self._sessions = sessions
+        self._version_id = version_id
+        self._gathered: dict[int, Outcome] = {}
+        self._saving: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scores")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Saves the rest, after an error elsewhere too."""
+        try:
+            self._start_saving()
+            self._wait()
+        finally:
+            self._thread.shutdown()
+
+    def put(self, outcomes: dict[int, Outcome]) -> None:
+        self._gathered |= outcomes
+        if self._saving is None or self._saving.done() or len(self._gathered) >= MAX_UNSAVED:
+            self._start_saving()
+
+    def _start_saving(self) -> None:
+        self._wait()
+        if self._gathered:
+            self._saving = self._thread.submit(self._save, self._gathered)
+            self._gathered = {}
+
+    def _wait(self) -> None:
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
+
+    def _save(self, outcomes: dict[int, Outcome]) -> None:
+        with self._sessions.begin() as session:
+            store.save_scores(session, self._version_id, store.scored_images(outcomes))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Annotated, TypeVar
 
 import structlog
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from models.detectors.detector import PreparedImage
 from models.inference import Prediction
+from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
 from service.scoring.store import Failure
 from service.settings import Settings
@@ -33,12 +34,12 @@ class Scorer:
         self.serving: LoadedVersion | None = None
         self.loading_failure: str | None = None
         self._engine = Engine(settings.batch_size, settings.batch_wait_ms / 1000, registry)
-        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._decoders = DecodeThreads(settings.decode_threads)
 
     @property
     def window(self) -> int:
-        """How many images are worth having under way at once; bounds memory."""
-        return 2 * self._engine.batch_size
+        """How many images are worth taking up at once: a batch. Bounds memory."""
+        return self._engine.batch_size
 
     def why_not_ready(self) -> str:
         """Why nothing can be scored now, and what to do; empty when it can."""
@@ -56,32 +57,42 @@ class Scorer:
         self.serving = version
         self.loading_failure = None
 
-    def map_decode(self, function: Callable[[T], R], items: Iterable[T]) -> list[Future[R]]:
+    def map_decode(
+        self, function: Callable[[T], R], items: Iterable[T], *, rescan: bool = False
+    ) -> list[Future[R]]:
         """Run a function that decodes images on the decode threads."""
-        return [self._decoders.submit(function, item) for item in items]
+        priority = RESCAN if rescan else ONLINE
+        return [self._decoders.submit(function, item, priority=priority) for item in items]
 
-    def score(
+    def submit(
         self,
         version: LoadedVersion,
         images: Sequence[PreparedImage],
         *,
         rescan: bool = False,
         in_bfloat16: bool = False,
-    ) -> list[Prediction | Failure]:
-        """One prediction for each image, or the reason why it has none."""
+    ) -> list[Future[Prediction]]:
+        """Without waiting; `outcome_of` each is what became of the image."""
         priority = RESCAN if rescan else ONLINE
-        futures = [
+        return [
             self._engine.submit(version, image, priority=priority, in_bfloat16=in_bfloat16)
             for image in images
         ]
-        return [_outcome(future) for future in futures]
+
+    def score(
+        self, version: LoadedVersion, images: Sequence[PreparedImage]
+    ) -> list[Prediction | Failure]:
+        """One prediction for each image that a client waits for, or why it has none."""
+        return [outcome_of(future) for future in self.submit(version, images)]
 
     def close(self) -> None:
-        self._decoders.shutdown()
+        """Return when all that was submitted is done."""
+        self._decoders.close()
         self._engine.close()
 
 
-def _outcome(future: Future[Prediction]) -> Prediction | Failure:
+def outcome_of(future: Future[Prediction]) -> Prediction | Failure:
+    """Waits for it; the reason where there is no prediction."""
     error = future.exception()
     if error is not None:
         log.error("scoring failed", exc_info=error)

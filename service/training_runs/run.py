@@ -1,6 +1,6 @@
 """The retrain job: mine, train, rescore, measure, promote; and again while it helps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from service.scoring.scorer import Scorer
 from service.stats import store as stats_store
 from service.stats.figures import compare_versions, figures_of
 from service.stats.schemas import Figures
-from service.tables import ModelVersion, TrainingRun, utc_now
+from service.tables import Image, ModelVersion, TrainingRun, utc_now
 from service.training_runs import store
 from service.training_runs.promotion import Decision, decide, is_better
 from service.training_runs.schemas import RetrainRequest, Strategy
@@ -153,24 +153,29 @@ class _Rounds:
 
     def _score_all(self, version_id: int, stage: str) -> None:
         """Score what a version has not scored yet, of the pool and of what it is measured on."""
-        version = self._version(version_id)
-        loaded = None
+        with self._job.read_sessions.begin() as session:
+            num_total = score_store.count_unscored(session, version_id)
+        if num_total == 0:
+            return
+        job = self._job
+        loaded = load_version(job.blobs, self._version(version_id), job.settings)
+        windows = self._unscored(version_id, stage, num_total)
+        score_stored(self._scorer, loaded, job.blobs, job.fenced, job.read_sessions, windows)
+
+    def _unscored(self, version_id: int, stage: str, num_total: int) -> Iterator[Sequence[Image]]:
+        """Windows of images. Raises as `raise_if_stopped` does."""
         after_id = num_done = 0
         while True:
             self._job.raise_if_stopped()
+            self._job.progress(stage, min(num_done, num_total), num_total)
             with self._job.read_sessions.begin() as session:
                 images = score_store.unscored_images(
                     session, version_id, after_id=after_id, limit=self._scorer.window
                 )
-                if after_id == 0:
-                    num_total = score_store.count_unscored(session, version_id)
             if not images:
                 return
-            if loaded is None:
-                loaded = load_version(self._job.blobs, version, self._job.settings)
-            score_stored(self._scorer, loaded, self._job.blobs, self._job.fenced, images)
+            yield images
             after_id, num_done = images[-1].id, num_done + len(images)
-            self._job.progress(stage, min(num_done, num_total), num_total)
 
     def _version(self, version_id: int) -> ModelVersion:
         with self._job.read_sessions.begin() as session:

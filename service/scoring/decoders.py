@@ -1,0 +1,64 @@
+"""Threads that decode images: those that a client waits for go first."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+from queue import PriorityQueue
+from threading import Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+STOP = 99  # after all other work
+
+
+@dataclass(order=True, slots=True)
+class _Call:
+    priority: int
+    number: int
+    run: Callable[[], None] | None = field(compare=False)
+
+
+class DecodeThreads:
+    """What is submitted with a lower `priority` is taken first; otherwise in order."""
+
+    def __init__(self, num_threads: int) -> None:
+        self._queue: PriorityQueue[_Call] = PriorityQueue()
+        self._numbers = count()
+        self._threads = [
+            Thread(target=self._run, name=f"decode-{number}", daemon=True)
+            for number in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[[T], R], item: T, *, priority: int) -> Future[R]:
+        """Its result, or the error that it raised; not run at all if cancelled before."""
+        result: Future[R] = Future()
+
+        def run() -> None:
+            if not result.set_running_or_notify_cancel():
+                return
+            try:
+                value = function(item)
+            except BaseException as error:
+                result.set_exception(error)
+            else:
+                result.set_result(value)
+
+        self._queue.put(_Call(priority, next(self._numbers), run))
+        return result
+
+    def close(self) -> None:
+        """Return when all that was submitted is done."""
+        for _ in self._threads:
+            self._queue.put(_Call(STOP, next(self._numbers), None))
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (call := self._queue.get()).run is not None:
+            call.run()
+            del call  # its image is not held while this waits

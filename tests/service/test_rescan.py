@@ -1,0 +1,170 @@
+"""Stored images pass through the scorer window by window: all are scored, whatever goes wrong."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+from sqlalchemy import select
+
+from models.checkpoint import load_checkpoint
+from models.inference import predict, prepare
+from service.blobs import BlobStore
+from service.scoring import store
+from service.scoring.decoders import DecodeThreads
+from service.scoring.engine import ONLINE, RESCAN, LoadedVersion
+from service.scoring.rescan import score_stored
+from service.scoring.scorer import Scorer
+from service.settings import Settings
+from service.tables import Image, ImageScore
+from tests.scenes import ORANGE, scene_bytes
+
+WINDOW = 4
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def scorer(settings: Settings, registry: CollectorRegistry) -> Iterator[Scorer]:
+    scorer = Scorer(settings.model_copy(update={"batch_size": WINDOW}), registry)
+    yield scorer
+    scorer.close()
+
+
+def windows_of(images: Sequence[Image]) -> list[Sequence[Image]]:
+    return [images[start : start + WINDOW] for start in range(0, len(images), WINDOW)]
+
+
+class Pool:
+    """Stored images, and a version that has scored none of them."""
+
+    def __init__(self, client: TestClient, version_id: int, checkpoint: Path) -> None:
+        assert isinstance(client.app, FastAPI)
+        self.state = client.app.state
+        self.blobs: BlobStore = self.state.blobs
+        self.version = LoadedVersion(version_id, "squares", load_checkpoint(checkpoint).eval())
+        files = [("files", (f"{n}.png", scene_bytes(n, ORANGE))) for n in range(10 * WINDOW)]
+        client.post("/images", files=files).raise_for_status()
+        with self.state.read_sessions.begin() as session:
+            self.images = list(session.scalars(select(Image).order_by(Image.id)))
+
+    def score(self, scorer: Scorer, windows: Iterable[Sequence[Image]] | None = None) -> int:
+        state = self.state
+        return score_stored(
+            scorer,
+            self.version,
+            self.blobs,
+            state.sessions,
+            state.read_sessions,
+            windows_of(self.images) if windows is None else windows,
+        )
+
+    def scores(self) -> dict[int, ImageScore]:
+        with self.state.read_sessions.begin() as session:
+            return store.find_scores(session, self.version.id, [image.id for image in self.images])
+
+
+@pytest.fixture
+def pool(client: TestClient, checkpoint: Path, add_version: object) -> Pool:
+    assert callable(add_version)
+    return Pool(client, add_version(checkpoint, "squares"), checkpoint)
+
+
+def test_every_image_gets_its_own_score(pool: Pool, scorer: Scorer) -> None:
+    num_images = pool.score(scorer)
+
+    detector = pool.version.detector
+    expected = [
+        predict(detector, [prepare(detector, pool.blobs.get(image.blob_key))])[0].log_odds
+        for image in pool.images
+    ]
+    scores = pool.scores()
+    found = [scores[image.id].log_odds for image in pool.images]
+    assert num_images == len(pool.images)
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert len(set(found)) == len(found)  # else a mix-up would not show
+
+
+def test_an_image_that_fails_does_not_stop_the_others(pool: Pool, scorer: Scorer) -> None:
+    gone, damaged = pool.images[WINDOW + 1], pool.images[WINDOW + 2]
+    pool.blobs.delete(gone.blob_key)
+    pool.blobs.put(damaged.blob_key, pool.blobs.get(damaged.blob_key)[:2000])
+
+    pool.score(scorer)
+
+    failed = {id_ for id_, score in pool.scores().items() if score.failure is not None}
+    assert failed == {gone.id, damaged.id}
+    assert len(pool.scores()) == len(pool.images)
+
+
+def test_a_stop_gives_up_what_is_under_way_and_a_second_run_finds_it(
+    pool: Pool, scorer: Scorer
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def windows() -> Iterator[Sequence[Image]]:
+        yield from windows_of(pool.images)[:6]
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        pool.score(scorer, windows())
+
+    first = set(pool.scores())
+    assert first == {image.id for image in pool.images[: len(first)]}
+    assert WINDOW <= len(first) <= 5 * WINDOW
+    left = [image for image in pool.images if image.id not in first]
+    pool.score(scorer, windows_of(left))
+    assert set(pool.scores()) == {image.id for image in pool.images}
+
+
+def test_windows_are_taken_as_the_scores_come(
+    pool: Pool, scorer: Scorer, registry: CollectorRegistry
+) -> None:
+    lead: list[float] = []
+
+    def watched() -> Iterator[Sequence[Image]]:
+        for number, window in enumerate(windows_of(pool.images)):
+            scored = registry.get_sample_value("hardneg_scored_images_total", {"result": "scored"})
+            lead.append(number * WINDOW - (scored or 0))
+            yield window
+
+    pool.score(scorer, watched())
+
+    assert max(lead) <= 3 * WINDOW
+
+
+def test_scores_that_cannot_be_saved_are_an_error(pool: Pool, scorer: Scorer) -> None:
+    pool.version = LoadedVersion(10**6, "unknown", pool.version.detector)
+
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        pool.score(scorer)
+
+
+def test_what_a_client_waits_for_is_decoded_first() -> None:
+    threads = DecodeThreads(1)
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def block(_: str) -> None:
+        begun.set()
+        go_on.wait()
+
+    threads.submit(block, "", priority=RESCAN)
+    begun.wait()
+    rescan = [threads.submit(order.append, name, priority=RESCAN) for name in ("a", "b", "c")]
+    threads.submit(order.append, "upload", priority=ONLINE)
+    rescan[1].cancel()
+    go_on.set()
+    threads.close()
+
+    assert order == ["upload", "a", "c"]
+    with pytest.raises(CancelledError):
+        rescan[1].result()
