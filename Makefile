@@ -4,8 +4,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 INPUTS := pyproject.toml constraints.txt
-# Threads that wait for each other sleep: spinning ones stall torch on a machine that is busy.
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types test quick check demo serve worker migrate migration up bench experiment clean

@@ -1,10 +1,10 @@
 """The `hardneg` command. Each command imports what it needs, so that `--help` is quick."""
 
-import os
 from typing import Annotated
 
 import typer
 
+from models.process import tune_process
 from service.commands import demo, hard_negatives, images, mine, model_versions, operation
 
 app = typer.Typer(
@@ -51,7 +51,5 @@ app.command()(demo.demo)
 
 
 def main() -> None:
-    # OpenMP reads it when torch is imported. Its spinning threads stall when cores are shared with
-    # other work: seen to train five times slower than sleeping ones.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tune_process()
     app()

@@ -26,6 +26,9 @@ class SamePadConv2d(nn.Conv2d):
     """Convolution whose output side is ceil(input / stride), padded as TensorFlow's "SAME" does."""
 
     def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.pad(x))
+
+    def pad(self, x: Tensor) -> Tensor:
         pads: list[int] = []
         for size, kernel, stride in zip(
             reversed(x.shape[-2:]),
@@ -35,7 +38,7 @@ class SamePadConv2d(nn.Conv2d):
         ):
             total = max(((size + stride - 1) // stride - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return super().forward(functional.pad(x, pads))
+        return functional.pad(x, pads)
 
 
 def _lite0_conv(

@@ -9,6 +9,7 @@ from threading import Event, Thread
 
 import structlog
 
+from models.process import tune_process
 from service.jobs.worker import run_worker
 from service.settings import Settings
 
@@ -88,6 +89,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def main() -> None:
+    tune_process()
     stopping = Event()
     Thread(target=_stop_with_parent, args=[stopping], daemon=True).start()
     run_worker(Settings(), stopping)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from models.detections import Detections
 from models.detectors import Detector, ScoredImage, build
+from models.detectors.backbones import SamePadConv2d
 from models.detectors.fused import fuse
+from models.detectors.packed import pack_convolutions
 from models.detectors.postprocess import highest_of_each
 from models.detectors.scores import (
     highest_softmax_log_odds,
@@ -112,6 +114,44 @@ def test_folding_batch_norm_changes_nothing(detector: Detector) -> None:
 
     torch.testing.assert_close(found, expected)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+
+
+def test_packed_convolutions_give_the_same_scores(detector: Detector) -> None:
+    images = [detector.preprocess(image) for image in draw_images([(128, 160)] * 2)]
+    fused = fuse(detector)
+    convolutions = [m for m in fused.network.modules() if isinstance(m, nn.Conv2d)]
+
+    for plain, packed in zip(predict(detector, images), predict(fused, images), strict=True):
+        # scores spread by 1 and more; untrained layers blow float32's rounding up to some 1e-3
+        assert packed.log_odds == pytest.approx(plain.log_odds, abs=1e-2)
+    assert convolutions == []
+
+
+def test_padding_dilation_groups_and_activations_survive_packing() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        SamePadConv2d(3, 8, 3, stride=2),
+        nn.ReLU6(),
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8, bias=False),
+        nn.Hardswish(),
+        nn.Conv2d(8, 16, 1),
+        nn.ReLU(),
+        nn.Conv2d(16, 4, 5, stride=2, padding=1),
+        nn.Sigmoid(),
+    ).requires_grad_(False)
+    images = torch.randn(2, 3, 41, 29)
+    for scale in (1, 30):  # some values beyond what ReLU6 lets through
+        packed = copy.deepcopy(plain)
+        pack_convolutions(packed)
+
+        torch.testing.assert_close(packed(scale * images), plain(scale * images))
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(packed(scale * images), plain(scale * images))
+        torch.testing.assert_close(packed(scale * images), plain(scale * images))
+        assert [type(m).__name__ for m in packed] == ["PackedConv2d", "Identity"] * 3 + [
+            "PackedConv2d",
+            "Sigmoid",
+        ]
 
 
 def _outputs(network: Any, pixels: Tensor) -> list[Tensor]:

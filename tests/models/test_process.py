@@ -1,0 +1,61 @@
+"""Settings that hold for a process as a whole, tried in processes of their own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, resource, sys, threading
+if sys.argv[1] == "tuned":
+    from models.process import tune_process
+    tune_process()
+import torch
+
+def use_memory():
+    global faults
+    for _ in range(10):  # until there is room enough; 100 MB, as the activations of a batch
+        torch.ones(25_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(25_000_000)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+thread = threading.Thread(target=use_memory)
+thread.start()
+thread.join()
+print(faults, os.environ.get("GOMP_SPINCOUNT"))
+"""
+
+
+def _run(how: str, **environment: str) -> tuple[int, str]:
+    """Pages that the system had to fill again, and how long OpenMP's threads spin."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MALLOC_", "GOMP_", "OMP_", "GLIBC_"))
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how],
+        env=kept | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    faults, spins = result.stdout.split()
+    return int(faults), spins
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+def test_memory_of_a_batch_is_kept_for_the_next() -> None:
+    assert _run("plain")[0] > 10_000  # of 4 KB, or there would be nothing to tune
+    assert _run("tuned")[0] < 1_000
+
+
+def test_the_environment_comes_first() -> None:
+    faults, spins = _run("tuned", GOMP_SPINCOUNT="5", MALLOC_MMAP_THRESHOLD_="1000000")
+    assert (faults > 10_000, spins) == (True, "5")
+    assert _run("tuned", OMP_WAIT_POLICY="ACTIVE")[1] == "None"
+    assert _run("tuned")[1] == "1000"
