@@ -79,6 +79,7 @@ up:  ## Start Postgres, API and worker in containers
 bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 	$(BIN)/python -m benchmarks.samplers
 	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.rescan --images 64
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.ranking
 	$(BIN)/python -m benchmarks.http

@@ -167,6 +167,7 @@ class Backlog:
             self._follow_serving_version()
         if self._stopping:
             raise _Stopping
+        self._sweep.go_through_all_soon()  # for what was found and not scored
 
     def _added_images(self) -> Sequence[Image]:
         ids: list[int] = []
@@ -192,6 +193,7 @@ class _Sweep:
         self._takes_all = True
         self._next_at = 0.0
         self._next_full_at = 0.0
+        self._is_soon = False
         self._lock = ExitStack()
         self._holds_lock = False
 
@@ -222,13 +224,15 @@ class _Sweep:
         return images
 
     def go_through_all_soon(self) -> None:
-        """Something went wrong: some of the images that were given out may have no score."""
-        self._next_full_at = 0.0
+        """Some of the images that were given out may have no score: once more after this time."""
+        self._is_soon = True
 
     def _end(self, now: float, newest_id: int) -> None:
         if self._takes_all:
             self._after_id, self._takes_all = newest_id, False
             self._next_full_at = now + SWEEP_EVERY_S
+        if self._is_soon:
+            self._next_full_at, self._is_soon = now, False
         self._next_at = now + LOOK_EVERY_S
         self.release()
 

@@ -1,8 +1,10 @@
 """Stored images pass through the scorer window by window: all are scored, whatever goes wrong."""
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from service.scoring.scorer import Scorer
 from service.settings import Settings
 from service.tables import Image, ImageScore
 from tests.scenes import ORANGE, scene_bytes
+from tests.service.conftest import AddVersion
 
 WINDOW = 4
 
@@ -72,8 +75,7 @@ class Pool:
 
 
 @pytest.fixture
-def pool(client: TestClient, checkpoint: Path, add_version: object) -> Pool:
-    assert callable(add_version)
+def pool(client: TestClient, checkpoint: Path, add_version: AddVersion) -> Pool:
     return Pool(client, add_version(checkpoint, "squares"), checkpoint)
 
 
@@ -168,3 +170,25 @@ def test_what_a_client_waits_for_is_decoded_first() -> None:
     assert order == ["upload", "a", "c"]
     with pytest.raises(CancelledError):
         rescan[1].result()
+
+
+def test_a_swap_in_the_middle_of_a_sweep_leaves_no_image_out(
+    client: TestClient, checkpoint: Path, add_version: AddVersion
+) -> None:
+    assert isinstance(client.app, FastAPI)
+    scorer = client.app.state.scorer
+    files = [("files", (f"{n}.png", scene_bytes(n, ORANGE))) for n in range(100)]
+    client.post("/images", files=files).raise_for_status()
+    add_version(checkpoint, "squares")
+    client.post("/model-versions/squares/activate").raise_for_status()
+
+    deadline = time.monotonic() + 60
+    while (scored := _num_scored(client)) < 100:
+        if scored < 80:  # the same version again: a sweep of it goes on
+            scorer.swap(replace(scorer.serving))
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _num_scored(client: TestClient) -> int:
+    return int(client.get("/hard-negatives").json()["pool"]["scored"])
