@@ -3,7 +3,9 @@ Images in memory to scores: ours against the loop that notebooks run.
 
 Theirs is torchvision's network in evaluation mode, without gradients, on two images at a time, with
 all of its post-processing; an image's score is that of its best box. The float images that it takes
-are made beforehand. Ours starts from uint8 images: resize, batches, forward pass, scores.
+are made beforehand. It runs in a process of its own, which nothing of ours has touched: with the C
+library's and OpenMP's own settings. Ours starts from uint8 images: resize, batches, forward pass,
+scores.
 
 - "scores" finds the best score of every image and no boxes;
 - "scores and boxes" finds what the service stores: also every box above the detector's threshold;
@@ -19,22 +21,29 @@ from torchvision's stop the benchmark.
 
 import argparse
 import dataclasses
+import json
 import math
 import platform
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks import NOTEBOOK_ENVIRONMENT
 from benchmarks.scenes import calibrated, pool, trained
 from benchmarks.timing import compare
 from models.detectors import Detector
 from models.detectors.fused import fuse
 from models.inference import Prediction, predict
+
+SCRIPT = str(Path(__file__).with_name("notebook_loop.py"))
 
 # architecture, object classes, our batch, images of a turn
 NETWORKS = (
@@ -44,28 +53,42 @@ NETWORKS = (
     ("ssd300_vgg16", 90, 8, 8),
     ("retinanet_resnet50_fpn_v2", 90, 1, 2),
 )
-REFERENCE_BATCH = 2
 
 
-def reference(detector: Detector) -> nn.Module:
-    """The same network as torchvision builds it, its own transform and post-processing included."""
-    network: nn.Module = torchvision.models.get_model(
-        detector.spec.architecture,
-        weights=None,
-        weights_backbone=None,
-        num_classes=len(detector.spec.class_names) + 1,
-    )
-    network.load_state_dict(detector.network.state_dict())
-    return network.eval()
+class NotebookLoop:
+    """`notebook_loop.py` in a process of its own; each call scores all images once."""
 
+    def __init__(self, detector: Detector, images: Sequence[Tensor], threads: int) -> None:
+        self._folder = TemporaryDirectory(prefix="hardneg-")
+        path = Path(self._folder.name) / "loop.pt"
+        torch.save(
+            {
+                "architecture": detector.spec.architecture,
+                "num_classes": len(detector.spec.class_names) + 1,
+                "state": detector.network.state_dict(),
+                "images": [image / 255 for image in images],
+            },
+            path,
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", SCRIPT, str(path), str(threads)],
+            env=NOTEBOOK_ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-@torch.no_grad()
-def score_as_notebooks_do(network: nn.Module, images: Sequence[Tensor]) -> list[float]:
-    scores: list[float] = []
-    for start in range(0, len(images), REFERENCE_BATCH):
-        batch = list(images[start : start + REFERENCE_BATCH])
-        scores += [max(found["scores"].tolist(), default=0.0) for found in network(batch)]
-    return scores
+    def __call__(self) -> list[float]:
+        """The highest box score of each image, 0 where there is no box."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print("go", file=self._process.stdin, flush=True)
+        scores: list[float] = json.loads(self._process.stdout.readline())
+        return scores
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._folder.cleanup()
 
 
 def score(
@@ -86,14 +109,13 @@ def require_same(ours: Sequence[Prediction], theirs: Sequence[float]) -> None:
             raise RuntimeError(f"the two sides differ: {found} and {expected}")
 
 
-def rows(detector: Detector, images: Sequence[Tensor], batch: int, repeats: int) -> list[str]:
+def rows(
+    detector: Detector, images: Sequence[Tensor], batch: int, repeats: int, theirs: NotebookLoop
+) -> list[str]:
     """Of the table, one for each way of ours."""
-    network = reference(detector)
-    floats = [image / 255 for image in images]
     fused = fuse(detector)
     scores_only = fuse(detector)
     scores_only.spec = dataclasses.replace(detector.spec, score_threshold=1.0)
-    theirs = partial(score_as_notebooks_do, network, floats)
     ways = {
         "scores": partial(score, scores_only, images, batch),
         "scores and boxes": partial(score, fused, images, batch),
@@ -143,8 +165,9 @@ def main() -> None:
             detector = trained(architecture, num_classes, arguments.models)
         else:
             detector = calibrated(architecture, num_classes, images)
-        for row in rows(detector, images, batch, arguments.repeats):
-            print(row, flush=True)
+        with closing(NotebookLoop(detector, images, arguments.threads)) as theirs:
+            for row in rows(detector, images, batch, arguments.repeats, theirs):
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,10 @@ class PackedConv2d(nn.Module):
         )
         return out
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies, which pack their own: packed tensors cannot be copied."""
+        return {**self.__dict__, "_packed": {}}
+
     def _pack(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
             self._weight.to(dtype), *self._geometry
