@@ -46,7 +46,7 @@ def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) ->
     return detector.preprocess(pixels, (header.height, header.width))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def predict(
     detector: Detector, images: Sequence[PreparedImage], *, in_bfloat16: bool = False
 ) -> list[Prediction]:

@@ -156,11 +156,17 @@ class Detector(nn.Module, ABC):
             memory_format=torch.channels_last,
         ).zero_()
         for row, image in zip(batch, images, strict=True):
-            pixels = image.pixels.to(self.device)
+            pixels = self._to_device(image.pixels)
             row[:, : pixels.shape[1], : pixels.shape[2]] = (
                 pixels / 255 - self.image_mean
             ) / self.image_std
         return ImageList(batch, [tuple(image.pixels.shape[-2:]) for image in images])
+
+    def _to_device(self, pixels: Tensor) -> Tensor:
+        """From pinned memory to a GPU, which copies it while the processor goes on."""
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        return pixels.to(self.device, non_blocking=True)
 
     def forward(
         self, images: Sequence[Tensor | PreparedImage], targets: Sequence[dict[str, Tensor]]

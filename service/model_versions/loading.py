@@ -3,10 +3,12 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from models.batch_size import choose_batch_size
 from models.checkpoint import load_checkpoint
 from models.detectors import Detector
 from models.detectors.fused import fuse
 from models.inference import select_device
+from models.streams import settle
 from service.blobs import BlobStore
 from service.scoring.engine import LoadedVersion
 from service.scoring.screen import make_screen
@@ -26,4 +28,6 @@ def load_version(blobs: BlobStore, version: ModelVersion, settings: Settings) ->
     """To score with; raises as `load_detector` does."""
     detector = fuse(load_detector(blobs, version, settings.device))
     screen = make_screen(settings.backend, detector, version.name)
-    return LoadedVersion(version.id, version.name, detector, screen)
+    batch_size = settings.batch_size or choose_batch_size(detector)
+    settle(detector.device)  # it will score in another stream
+    return LoadedVersion(version.id, version.name, detector, screen, batch_size)

@@ -10,9 +10,11 @@ from threading import Thread
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from models.batch_size import CPU_BATCH
 from models.detectors import Detector
 from models.detectors.detector import PreparedImage
 from models.inference import Prediction, predict
+from models.streams import own_stream
 from service.scoring.screen import Screen
 
 ONLINE, RESCAN, STOP = 0, 1, 2  # what is taken first
@@ -25,13 +27,15 @@ class LoadedVersion:
     """
     A model version whose detector is in memory, on its device, in evaluation mode.
 
-    `screen` is there if the pool may be scored quickly first.
+    `screen` is there if the pool may be scored quickly first; `batch_size` is the most images that
+    one forward pass takes.
     """
 
     id: int
     name: str
     detector: Detector
     screen: Screen | None = None
+    batch_size: int = CPU_BATCH
 
 
 @dataclass(order=True, slots=True)
@@ -46,14 +50,17 @@ class _Work:
 
 class Engine:
     """
-    One thread that owns the forward pass.
+    The threads that own the forward pass: one, or two for a GPU.
+
+    On a GPU each works in a stream of its own, so that one's copies run beside the other's passes.
 
     Work names its version when it is submitted, so that all images of a request are scored by
     the version that served when the request came, whatever is swapped in meanwhile.
     """
 
-    def __init__(self, batch_size: int, batch_wait_s: float, registry: CollectorRegistry) -> None:
-        self.batch_size = batch_size
+    def __init__(
+        self, batch_wait_s: float, registry: CollectorRegistry, num_threads: int = 1
+    ) -> None:
         self._batch_wait_s = batch_wait_s
         self._queue: PriorityQueue[_Work] = PriorityQueue()
         self._numbers = iter(range(2**63))
@@ -66,8 +73,12 @@ class Engine:
         self._scored = Counter(
             "hardneg_scored_images", "Images scored, by result", ["result"], registry=registry
         )
-        self._thread = Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._threads = [
+            Thread(target=self._run, name=f"engine-{number}", daemon=True)
+            for number in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(
         self,
@@ -84,8 +95,10 @@ class Engine:
 
     def close(self) -> None:
         """Return when all that was submitted is scored."""
-        self._queue.put(_Work(STOP, next(self._numbers), None, None, Future()))
-        self._thread.join()
+        for _ in self._threads:
+            self._queue.put(_Work(STOP, next(self._numbers), None, None, Future()))
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while True:
@@ -104,7 +117,7 @@ class Engine:
             return None
         batch = [first]
         deadline = time.monotonic() + self._batch_wait_s
-        while len(batch) < self.batch_size:
+        while len(batch) < first.version.batch_size:
             try:
                 work = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
@@ -136,4 +149,5 @@ def _predict(batch: Sequence[_Work]) -> list[Prediction]:
     version = batch[0].version
     assert version is not None
     images = [work.image for work in batch if work.image is not None]
-    return predict(version.detector, images, in_bfloat16=batch[0].in_bfloat16)
+    with own_stream(version.detector.device):
+        return predict(version.detector, images, in_bfloat16=batch[0].in_bfloat16)

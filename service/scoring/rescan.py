@@ -63,6 +63,7 @@ class _Window:
     prepared: dict[int, PreparedImage] = field(default_factory=dict)
     quick: dict[int, Future[Prediction]] = field(default_factory=dict)
     exact: dict[int, Future[Prediction]] = field(default_factory=dict)
+    last_of_top: dict[int, float | None] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     def cancel(self) -> None:
@@ -77,7 +78,8 @@ class _Rescan:
 
     Exact scores for all images but those of the pool whose quick ones lie far below its top. The
     scores that the top is read from may be a few windows old: it only rises while a pool is
-    scored, so what is below an old one is below the newest.
+    scored, so what is below an old one is below the newest. While a source has too few images to
+    fill its top, all of them are scored exactly and only so.
     """
 
     def __init__(
@@ -121,15 +123,30 @@ class _Rescan:
             except (UnreadableImageError, FileNotFoundError) as error:
                 window.outcomes[image_id] = store.Failure(str(error))
         window.decoding.clear()
-        screened = set()
-        if self._version.screen is not None:
-            screened = {image.id for image in window.images if image.split == "pool"}
-        quick = {id_: image for id_, image in window.prepared.items() if id_ in screened}
+        quick = self._worth_screening(window)
         window.quick = self._score(quick, in_bfloat16=True)
-        exact = {id_: image for id_, image in window.prepared.items() if id_ not in screened}
+        exact = {id_: image for id_, image in window.prepared.items() if id_ not in quick}
         window.exact = self._score(exact)
         window.prepared = quick
         return window
+
+    def _worth_screening(self, window: _Window) -> dict[int, PreparedImage]:
+        """Images of the pool whose quick scores may spare them exact ones, or measure the error."""
+        screen = self._version.screen
+        if screen is None:
+            return {}
+        source_of = {image.id: image.source for image in window.images if image.split == "pool"}
+        with self._read_sessions.begin() as session:
+            last = {
+                source: store.log_odds_at_rank(session, self._version.id, source, screen.exact_top)
+                for source in set(source_of.values())
+            }
+        window.last_of_top = {image_id: last[source] for image_id, source in source_of.items()}
+        return {
+            image_id: image
+            for image_id, image in window.prepared.items()
+            if image_id in source_of and screen.is_useful(window.last_of_top[image_id])
+        }
 
     def _submit_again(self, window: _Window) -> _Window:
         """What the quick scores do not rule out of the top."""
@@ -137,16 +154,10 @@ class _Rescan:
         assert screen is not None
         quick = {image_id: outcome_of(future) for image_id, future in window.quick.items()}
         window.outcomes.update(quick)
-        source_of = {image.id: image.source for image in window.images if image.id in quick}
-        with self._read_sessions.begin() as session:
-            last = {
-                source: store.log_odds_at_rank(session, self._version.id, source, screen.exact_top)
-                for source in set(source_of.values())
-            }
         again = {
             image_id: window.prepared[image_id]
             for image_id, outcome in quick.items()
-            if screen.needs_exact(outcome, last[source_of[image_id]])
+            if screen.needs_exact(outcome, window.last_of_top[image_id])
         }
         window.prepared = {}
         window.exact |= self._score(again)

@@ -9,8 +9,9 @@ import structlog
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from models.batch_size import CPU_BATCH
 from models.detectors.detector import PreparedImage
-from models.inference import Prediction
+from models.inference import Prediction, select_device
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
 from service.scoring.store import Failure
@@ -33,13 +34,15 @@ class Scorer:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.serving: LoadedVersion | None = None
         self.loading_failure: str | None = None
-        self._engine = Engine(settings.batch_size, settings.batch_wait_ms / 1000, registry)
+        num_threads = 1 if select_device(settings.device).type == "cpu" else 2
+        self._engine = Engine(settings.batch_wait_ms / 1000, registry, num_threads)
         self._decoders = DecodeThreads(settings.decode_threads)
 
     @property
     def window(self) -> int:
         """How many images are worth taking up at once: a batch. Bounds memory."""
-        return self._engine.batch_size
+        serving = self.serving
+        return CPU_BATCH if serving is None else serving.batch_size
 
     def why_not_ready(self) -> str:
         """Why nothing can be scored now, and what to do; empty when it can."""

@@ -40,6 +40,10 @@ class Screen:
             return math.inf
         return MARGIN_FACTOR * self._largest_error
 
+    def is_useful(self, last_of_top: float | None) -> bool:
+        """Whether a quick score can spare an exact one, or is wanted to measure the margin."""
+        return last_of_top is not None or math.isinf(self.margin)
+
     def needs_exact(self, quick: Prediction | Failure, last_of_top: float | None) -> bool:
         """`last_of_top`: log-odds of the last that is served, None while there are fewer."""
         log_odds = _log_odds(quick)
@@ -71,11 +75,11 @@ def make_screen(
     if backend == "eager":
         return None
     if detector.device.type == "cpu" and not _has_native_bfloat16():
-        log.warning("backend refused: this processor has no bfloat16", backend=backend)
+        log.info("backend refused: this processor has no bfloat16", backend=backend)
         return None
     error = bfloat16_error(detector)
     if not error <= max_error:
-        log.warning(
+        log.info(
             "backend refused: its scores are too far off",
             backend=backend,
             model_version=version_name,

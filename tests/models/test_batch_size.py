@@ -1,0 +1,62 @@
+"""The batch is as large as it still helps, and fits."""
+
+import itertools
+
+import pytest
+import torch
+from torchvision.models.detection.image_list import ImageList
+
+from models.batch_size import choose_batch_size, fastest_batch_size
+from models.detectors import Detector, ScoredImage
+from models.detectors.detector import no_detections
+from models.detectors.spec import DetectorSpec
+from tests.models.conftest import build_small
+
+
+class _Measured(Detector):
+    """A device's detector that takes `seconds` for a batch, and has memory for `memory` images."""
+
+    class_layers = ""
+
+    def __init__(self, spec: DetectorSpec, memory: int) -> None:
+        super().__init__(spec, torch.nn.Identity(), torch.nn.Identity())
+        self.memory = memory
+        self.sizes: list[int] = []
+
+    def losses(
+        self, batch: ImageList, targets: list[dict[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
+
+    def score(self, batch: ImageList) -> list[ScoredImage]:
+        size = len(batch.image_sizes)
+        self.sizes.append(size)
+        if size > self.memory:
+            raise torch.OutOfMemoryError
+        return [ScoredImage(0.0, no_detections())] * size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "memory", "largest", "expected"),
+    [
+        ({1: 1.0, 2: 1.0, 4: 1.2, 8: 2.4, 16: 4.8}, 99, 99, 4),  # no faster beyond 4
+        ({1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0}, 4, 99, 4),  # 8 do not fit
+        ({1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0}, 99, 4, 4),
+        ({1: 1.0, 2: 2.0}, 99, 99, 1),
+    ],
+)
+def test_the_batch_grows_while_it_helps_and_fits(
+    seconds: dict[int, float], memory: int, largest: int, expected: int
+) -> None:
+    detector = _Measured(build_small("ssd_small").spec, memory).eval()
+    times = itertools.chain.from_iterable((0.0, taken) for taken in seconds.values())
+
+    assert fastest_batch_size(detector, largest, clock=lambda: next(times)) == expected
+    assert max(detector.sizes) <= 2 * expected
+
+
+def test_a_real_detector_is_measured() -> None:
+    detector = build_small("ssd_small").eval()
+
+    assert fastest_batch_size(detector, largest=4) in (1, 2, 4)
+    assert choose_batch_size(detector) == 16
