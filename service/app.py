@@ -17,6 +17,7 @@ from service.auth import KeyGuard, describe_key
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions, read_only
 from service.errors import add_error_handlers, problem_responses
+from service.group_commit import GroupCommit
 from service.hard_negatives import endpoints as hard_negatives
 from service.images import endpoints as images
 from service.imports import endpoints as imports
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         migrate.upgrade(engine)
         app.state.sessions = open_sessions(engine)
         app.state.read_sessions = open_sessions(read_only(engine))
+        app.state.group_commit = GroupCommit(app.state.sessions)
         app.state.blobs = BlobStore(settings.blob_store_url)
         app.state.scorer = Scorer(settings, registry)
         app.state.backlog = Backlog(

@@ -1,7 +1,7 @@
 """Bytes by key, durable: images and checkpoints."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,9 @@ class BlobStore:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._synced_folders: set[Path] = (
+            set()
+        )  # whose own names are durable: they are never deleted
         self._store: ObjectStore = (
             LocalStore(self._folder, mkdir=True) if self._folder else from_url(url)
         )
@@ -29,7 +32,28 @@ class BlobStore:
     def put(self, key: str, content: bytes | BinaryIO) -> None:
         obstore.put(self._store, key, content)
         if self._folder:
-            _sync(self._folder / key, up_to=self._folder)
+            self._sync([self._folder / key])
+
+    def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """As `put`, by key."""
+        for key, content in contents.items():
+            obstore.put(self._store, key, content)
+        if self._folder:
+            self._sync([self._folder / key for key in contents])
+
+    def _sync(self, paths: Sequence[Path]) -> None:
+        """Flush files, the folders that name them, and those that name these, up to the root."""
+        assert self._folder is not None
+        folders = {path.parent for path in paths}
+        for path in paths:
+            _sync(path)
+        for folder in folders:
+            _sync(folder)
+        for folder in folders - self._synced_folders:
+            while folder != self._folder:
+                folder = folder.parent
+                _sync(folder)
+        self._synced_folders |= folders
 
     def get(self, key: str) -> bytes:
         """Raises FileNotFoundError."""
@@ -74,16 +98,13 @@ def file_sha256(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _sync(path: Path, *, up_to: Path) -> None:
-    """Flush a file and the folders that name it, from its own up to the store's root."""
-    for name in (path, *path.parents):
-        descriptor = os.open(name, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if name == up_to:
-            break
+def _sync(path: Path) -> None:
+    """Flush a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def get_blobs(request: Request) -> BlobStore:

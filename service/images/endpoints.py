@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from service.blobs import BlobsDep
 from service.db import ReadSessionDep, ReadSessionsDep, SessionDep, SessionsDep
 from service.errors import problem_of, problem_responses
+from service.group_commit import GroupCommitDep
 from service.images import service, views
 from service.images.ingest import Ingest, Outcome, Upload
 from service.images.schemas import (
@@ -57,7 +58,8 @@ UNKNOWN_IMAGE = problem_responses(HTTPStatus.NOT_FOUND)
     },
 )
 def upload_images(
-    sessions: SessionsDep,
+    group_commit: GroupCommitDep,
+    read_sessions: ReadSessionsDep,
     blobs: BlobsDep,
     scorer: ScorerDep,
     backlog: BacklogDep,
@@ -75,7 +77,15 @@ def upload_images(
     """
     is_async = "respond-async" in (token.strip().lower() for token in prefer.split(","))
     purpose = Purpose(split, source, settings.seal_fraction)
-    ingest = Ingest(sessions, blobs, scorer, settings.max_pixels, purpose, scores_now=not is_async)
+    ingest = Ingest(
+        group_commit,
+        read_sessions,
+        blobs,
+        scorer,
+        settings.max_pixels,
+        purpose,
+        scores_now=not is_async,
+    )
     uploads = [Upload(plain_file_name(file.filename), file.file) for file in files]
     outcomes = list(ingest.run(uploads))
     backlog.add([o.image.id for o in outcomes if o.image and o.score is None])

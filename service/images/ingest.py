@@ -1,22 +1,26 @@
-"""Uploads: bytes made durable, then rows, then scores."""
+"""Uploads: bytes made durable, then rows and scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import BinaryIO
 
-from models.detectors.detector import PreparedImage
-from service.blobs import BlobStore
+from sqlalchemy.orm import Session
+
+from models.inference import Prediction
+from service.blobs import BlobStore, new_key
 from service.db import Sessions
 from service.errors import ServiceError
-from service.images import views
+from service.group_commit import GroupCommit
+from service.images import store, views
 from service.images.schemas import ScoreOut
-from service.images.storing import Purpose, ReadImage, read_image, store_image
+from service.images.storing import Purpose, ReadImage, image_row, read_image
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer
+from service.scoring.scorer import Scorer, outcome_of
+from service.scoring.stages import behind
 from service.tables import Image
 
 
@@ -39,11 +43,33 @@ class Outcome:
     error: ServiceError | None = None
 
 
+@dataclass(slots=True)
+class _File:
+    """A file on its way."""
+
+    upload: Upload
+    reading: Future[ReadImage]
+    read: ReadImage | None = None
+    error: ServiceError | None = None
+
+
+@dataclass(slots=True)
+class _Window:
+    """Files on their way together; each mapping is by digest."""
+
+    files: Sequence[_File]
+    known: Mapping[str, Image]
+    scores: Mapping[str, ScoreOut]  # of known images
+    scoring: Mapping[str, Future[Prediction]]  # of all others, where a version serves
+    rows: Mapping[str, dict[str, object]]  # of new images, whose bytes are durable
+
+
 @dataclass(frozen=True, slots=True)
 class Ingest:
     """Takes uploads in; the purpose holds for all of them."""
 
-    sessions: Sessions
+    group_commit: GroupCommit
+    read_sessions: Sessions
     blobs: BlobStore
     scorer: Scorer
     max_pixels: int
@@ -51,67 +77,122 @@ class Ingest:
     scores_now: bool
 
     def run(self, uploads: Sequence[Upload]) -> Iterator[Outcome]:
-        """One outcome for each upload, in order; memory is bounded by the scorer's window."""
+        """
+        One outcome for each upload, in order.
+
+        A window's files are decoded while those of the window before are scored and saved. Memory
+        is bounded by a few windows of the scorer.
+        """
         version = self.scorer.serving if self.scores_now else None
-        for start in range(0, len(uploads), self.scorer.window):
-            yield from self._run_window(uploads[start : start + self.scorer.window], version)
+        size = self.scorer.window
+        windows = (uploads[start : start + size] for start in range(0, len(uploads), size))
+        reading = (self._start_reading(window, version) for window in windows)
+        taken_in = (self._take_in(files, version) for files in behind(reading))
+        for window in behind(taken_in):
+            yield from self._save(window, version)
 
-    def _run_window(
+    def _start_reading(
         self, uploads: Sequence[Upload], version: LoadedVersion | None
-    ) -> list[Outcome]:
-        read = self.scorer.map_decode(lambda upload: self._read(upload, version), uploads)
-        outcomes = [
-            self._store(upload, future) for upload, future in zip(uploads, read, strict=True)
-        ]
-        if version is None:
-            return outcomes
-        return self._score(version, outcomes, read)
+    ) -> list[_File]:
+        def read(upload: Upload) -> ReadImage:
+            return read_image(upload.file.read(), self.max_pixels, version)
 
-    def _read(self, upload: Upload, version: LoadedVersion | None) -> ReadImage:
-        return read_image(upload.file.read(), self.max_pixels, version)
+        futures = self.scorer.map_decode(read, uploads)
+        return [_File(*pair) for pair in zip(uploads, futures, strict=True)]
 
-    def _store(self, upload: Upload, read: Future[ReadImage]) -> Outcome:
-        try:
-            image, is_new = store_image(
-                self.sessions,
-                self.blobs,
-                read.result(),
-                file_name=upload.file_name,
-                purpose=self.purpose,
-            )
-        except ServiceError as error:
-            return Outcome(upload.file_name, error.status, error=error)
-        if not is_new:
+    def _take_in(self, files: Sequence[_File], version: LoadedVersion | None) -> _Window:
+        """Hand over to the engine what has no score, and make the new bytes durable meanwhile."""
+        reads: dict[str, ReadImage] = {}
+        for file in files:
+            try:
+                file.read = file.reading.result()
+                reads.setdefault(file.read.sha256, file.read)
+            except ServiceError as error:
+                file.error = error
+        with self.read_sessions.begin() as session:
+            known = store.find_by_digests(session, list(reads))
+        scores = {}
+        if version is not None and known:
+            ids = [image.id for image in known.values()]
+            stored = stored_scores(self.read_sessions, version.id, ids)
+            scores = {d: stored[image.id] for d, image in known.items() if image.id in stored}
+        scoring = {}
+        if version is not None:
+            images = {
+                digest: read.prepared
+                for digest, read in reads.items()
+                if read.prepared is not None and digest not in scores
+                if digest not in known or self.purpose.takes(known[digest])
+            }
+            futures = self.scorer.submit(version, list(images.values()))
+            scoring = dict(zip(images, futures, strict=True))
+        return _Window(files, known, scores, scoring, self._put(files, known))
+
+    def _put(
+        self, files: Sequence[_File], known: Mapping[str, Image]
+    ) -> dict[str, dict[str, object]]:
+        """The rows to be, by digest, of images that are not known."""
+        rows: dict[str, dict[str, object]] = {}
+        contents: dict[str, bytes] = {}
+        for file in files:
+            read = file.read
+            if read is not None and read.sha256 not in known and read.sha256 not in rows:
+                key = new_key("images", read.sha256)
+                rows[read.sha256] = image_row(read, file.upload.file_name, self.purpose, key)
+                contents[key] = read.content
+        self.blobs.put_all(contents)
+        return rows
+
+    def _save(self, window: _Window, version: LoadedVersion | None) -> Iterable[Outcome]:
+        fresh = {digest: outcome_of(future) for digest, future in window.scoring.items()}
+
+        def write(session: Session) -> dict[str, Image]:
+            images = {**window.known, **store.add_or_find_images(session, window.rows)}
+            if version is not None:
+                by_id = {
+                    images[digest].id: outcome
+                    for digest, outcome in fresh.items()
+                    if self.purpose.takes(images[digest])
+                }
+                score_store.save_scores(session, version.id, score_store.scored_images(by_id))
+            return images
+
+        images = self.group_commit.run(write) if window.rows or fresh else window.known
+        is_new = {
+            digest
+            for digest, row in window.rows.items()
+            if images[digest].blob_key == row["blob_key"]
+        }
+        for digest in window.rows.keys() - is_new:  # stored by another request meanwhile
+            self.blobs.delete(str(window.rows[digest]["blob_key"]))
+        scores = dict(window.scores)
+        if version is not None:
+            scores |= {d: views.fresh_score(version, outcome) for d, outcome in fresh.items()}
+        for file in window.files:
+            yield self._outcome(file, images, scores, is_new)
+
+    def _outcome(
+        self,
+        file: _File,
+        images: Mapping[str, Image],
+        scores: Mapping[str, ScoreOut],
+        is_new: set[str],
+    ) -> Outcome:
+        name = file.upload.file_name
+        if file.read is None:
+            assert file.error is not None
+            return Outcome(name, file.error.status, error=file.error)
+        digest = file.read.sha256
+        image = images[digest]
+        if digest in is_new:
+            is_new.discard(digest)  # the same bytes again are known
+            status = HTTPStatus.CREATED if self.scores_now else HTTPStatus.ACCEPTED
+        elif self.purpose.takes(image):
             status = HTTPStatus.OK
         else:
-            status = HTTPStatus.CREATED if self.scores_now else HTTPStatus.ACCEPTED
-        return Outcome(upload.file_name, status, image)
-
-    def _score(
-        self,
-        version: LoadedVersion,
-        outcomes: Sequence[Outcome],
-        read: Sequence[Future[ReadImage]],
-    ) -> list[Outcome]:
-        """Outcomes with scores: stored ones where this version knows the image, else new ones."""
-        images = {outcome.image.id: outcome.image for outcome in outcomes if outcome.image}
-        scores = stored_scores(self.sessions, version.id, list(images))
-        prepared: dict[int, PreparedImage] = {}
-        for outcome, future in zip(outcomes, read, strict=True):
-            if outcome.image and outcome.image.id not in scores:
-                image = future.result().prepared
-                assert image is not None
-                prepared[outcome.image.id] = image
-        results = self.scorer.score(version, list(prepared.values()))
-        fresh = dict(zip(prepared, results, strict=True))
-        with self.sessions.begin() as session:
-            score_store.save_scores(session, version.id, score_store.scored_images(fresh))
-        for image_id, result in fresh.items():
-            scores[image_id] = views.fresh_score(version, result)
-        return [
-            replace(outcome, score=scores[outcome.image.id]) if outcome.image else outcome
-            for outcome in outcomes
-        ]
+            error = self.purpose.conflict(image)
+            return Outcome(name, error.status, error=error)
+        return Outcome(name, status, image, scores.get(digest))
 
 
 def stored_scores(

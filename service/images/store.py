@@ -1,6 +1,6 @@
 """SQL for images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,6 +19,28 @@ def add_image(session: Session, values: dict[str, object]) -> Image | None:
         .returning(Image)
     )
     return session.scalars(statement).one_or_none()
+
+
+def add_or_find_images(session: Session, rows: Mapping[str, dict[str, object]]) -> dict[str, Image]:
+    """The images of these rows, which are by digest: new, or those that are there already."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = (
+        dialect.insert(Image).on_conflict_do_nothing(index_elements=["sha256"]).returning(Image)
+    )
+    images: dict[str, Image] = {}
+    while missing := [row for digest, row in rows.items() if digest not in images]:
+        added = session.scalars(statement, missing).all()
+        images |= {image.sha256: image for image in added}
+        images |= find_by_digests(session, [digest for digest in rows if digest not in images])
+    return images
+
+
+def find_by_digests(session: Session, digests: Sequence[str]) -> dict[str, Image]:
+    """Those that are there, by digest."""
+    if not digests:
+        return {}
+    found = session.scalars(select(Image).where(Image.sha256.in_(digests)))
+    return {image.sha256: image for image in found}
 
 
 def find_image(session: Session, image_id: int, *, lock: bool = False) -> Image | None:

@@ -58,6 +58,10 @@ class Purpose:
         sealed_before = self.seal_fraction > 0 and image.split == "negative-test"
         return image.split == self.split or (self.split == "pool" and sealed_before)
 
+    def conflict(self, image: Image) -> SplitConflict:
+        """Why it does not take an image."""
+        return SplitConflict(image.id, image.split, self.split)
+
 
 def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -> ReadImage:
     """
@@ -114,7 +118,7 @@ def store_image(
     key = new_key("images", read.sha256)
     blobs.put(key, read.content)
     with sessions.begin() as session:
-        added = store.add_image(session, _row(read, file_name, purpose, key))
+        added = store.add_image(session, image_row(read, file_name, purpose, key))
         if added is not None and describe is not None:
             describe(session, added)
     if added is not None:
@@ -132,13 +136,14 @@ def _known(
     describe: Callable[[Session, Image], None] | None,
 ) -> Image:
     if not purpose.takes(image):
-        raise SplitConflict(image.id, image.split, purpose.split)
+        raise purpose.conflict(image)
     if describe is not None:
         describe(session, image)
     return image
 
 
-def _row(read: ReadImage, file_name: str, purpose: Purpose, key: str) -> dict[str, object]:
+def image_row(read: ReadImage, file_name: str, purpose: Purpose, key: str) -> dict[str, object]:
+    """The columns of an image whose bytes are stored under `key`."""
     return {
         "sha256": read.sha256,
         "blob_key": key,

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from prometheus_client import CollectorRegistry
 
+from service.group_commit import GroupCommit
 from service.images.ingest import Ingest, Outcome, Upload
 from service.images.storing import Purpose
 from service.imports.archives import open_archive
@@ -20,6 +21,8 @@ from service.jobs.kinds import JobResult
 from service.jobs.running import RunningJob
 from service.scoring.scorer import Scorer
 from service.text import plain_file_name
+
+WINDOWS = 2  # of files that are read before their place is kept: the scorer works on both at once
 
 
 def run_import(job: RunningJob) -> JobResult:
@@ -45,10 +48,16 @@ def _store_all(
 ) -> None:
     purpose = Purpose(params.split, params.source, job.settings.seal_fraction)
     ingest = Ingest(
-        job.sessions, job.blobs, scorer, job.settings.max_pixels, purpose, scores_now=False
+        GroupCommit(job.sessions),
+        job.read_sessions,
+        job.blobs,
+        scorer,
+        job.settings.max_pixels,
+        purpose,
+        scores_now=False,
     )
     entries = islice(source.entries, tally.seen, None)
-    while window := _read_window(entries, scorer.window, tally):
+    while window := _read_window(entries, WINDOWS * scorer.window, tally):
         job.raise_if_stopped()
         for outcome in ingest.run([upload for upload in window if upload is not None]):
             _count(tally, outcome)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from models.detectors import PreparedImage
 from models.images import UnreadableImageError
@@ -16,11 +16,10 @@ from service.db import Sessions
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer, outcome_of
+from service.scoring.stages import behind
 from service.tables import Image
 
 MAX_UNSAVED = 128  # images whose scores wait for the transaction under way to end
-
-T = TypeVar("T")
 
 Outcome = Prediction | store.Failure
 
@@ -93,11 +92,11 @@ class _Rescan:
 
     def run(self, windows: Iterable[Sequence[Image]]) -> Iterator[_Window]:
         """Each window with its outcomes, in order."""
-        decoding = _behind(map(self._start_decoding, windows))
+        decoding = behind(map(self._start_decoding, windows))
         submitted = map(self._submit, decoding)
         if self._version.screen is not None:
-            submitted = map(self._submit_again, _behind(submitted))
-        yield from map(self._finish, _behind(submitted))
+            submitted = map(self._submit_again, behind(submitted))
+        yield from map(self._finish, behind(submitted))
 
     def cancel(self) -> None:
         """Give up what is under way; for an engine in the middle of a batch, after that batch."""
@@ -179,15 +178,6 @@ class _Rescan:
             self._version, list(images.values()), rescan=True, in_bfloat16=in_bfloat16
         )
         return dict(zip(images, futures, strict=True))
-
-
-def _behind(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each when the one after it has been taken, too."""
-    waiting: list[T] = []
-    for item in items:
-        yield from waiting
-        waiting = [item]
-    yield from waiting
 
 
 class _Writer:

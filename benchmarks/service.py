@@ -1,0 +1,161 @@
+"""
+The whole service over HTTP, against LitServe and against its own engine.
+
+16 clients send JPEGs of 640 × 480 to `POST /images`, one after another: one file a request, and
+16. Every image is new: it is made durable, stored, scored and its score saved before the answer.
+LitServe gets the same JPEGs, one a request, batches up to 16 and answers with the detections of
+torchvision's network as notebooks run it; it stores nothing. "Engine" is our engine alone, in a
+process of its own, on images decoded in memory. All have the same weights and take turns; ratios
+are medians of the turns' ratios.
+
+LitServe comes with `pip install 'hardneg[bench]'`.
+
+    python -m benchmarks.service
+"""
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import torch
+from prometheus_client import CollectorRegistry
+
+from benchmarks.pictures import jpegs
+from benchmarks.scenes import trained
+from benchmarks.service_process import free_port, hardneg_server, wait_until
+from benchmarks.timing import seconds
+from benchmarks.upload_load import upload
+from models.checkpoint import save_checkpoint
+from models.detectors import Detector
+from models.detectors.fused import fuse
+from models.inference import prepare
+from service.logs import set_up_logs
+from service.scoring.engine import LoadedVersion
+from service.scoring.scorer import Scorer
+from service.settings import Settings
+
+NETWORK = "ssdlite320_mobilenet_v3_large"
+ENGINE_IMAGES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Images a second of each side; NaN where it is not there."""
+
+    litserve: float
+    one: float
+    sixteen: float
+    engine: float
+
+
+@contextmanager
+def litserve_server(checkpoint: Path) -> Iterator[int | None]:
+    """Yields its port; None where LitServe is not installed."""
+    if find_spec("litserve") is None:
+        yield None
+        return
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.litserve_server", str(port), str(checkpoint)]
+    server = subprocess.Popen(command, start_new_session=True)
+    try:
+        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, server)
+        yield port
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)  # its processes outlive their parent
+        server.wait()
+
+
+def numbered(images: Sequence[bytes]) -> Iterator[bytes]:
+    """The images over and over, never the same bytes twice."""
+    number = 0
+    while True:
+        for image in images:
+            number += 1
+            yield image[:2] + b"\xff\xfe\x00\x0a" + number.to_bytes(8, "big") + image[2:]
+
+
+def measure(
+    num_classes: int, detector: Detector, arguments: argparse.Namespace, folder: Path
+) -> list[Turn]:
+    checkpoint = folder / f"{num_classes}.safetensors"
+    save_checkpoint(detector, checkpoint)
+    images = numbered(jpegs(64, num_classes))
+    loaded = LoadedVersion(1, "engine", fuse(detector))
+    prepared = [prepare(loaded.detector, next(images)) for _ in range(ENGINE_IMAGES)]
+    turns = []
+    with ExitStack() as stack:
+        scorer = Scorer(Settings(), CollectorRegistry())
+        stack.callback(scorer.close)
+        theirs = stack.enter_context(litserve_server(checkpoint))
+        ours, _ = stack.enter_context(hardneg_server(checkpoint))
+        for _ in range(arguments.turns + 1):
+            litserve = float("nan")
+            if theirs is not None:
+                load = upload(
+                    theirs, images, path="/predict", field="file", seconds=arguments.seconds
+                )
+                litserve = load.rate
+            one = upload(ours.port, images, seconds=arguments.seconds).rate
+            sixteen = upload(ours.port, images, files=16, seconds=arguments.seconds).rate
+            engine = ENGINE_IMAGES / seconds(lambda: scorer.score(loaded, prepared))
+            turns.append(Turn(litserve, one, sixteen, engine))
+    return turns[1:]  # the first one warms up
+
+
+def row(num_classes: int, turns: Sequence[Turn]) -> str:
+    rates = (
+        statistics.median(getattr(turn, side) for turn in turns)
+        for side in ("litserve", "one", "sixteen", "engine")
+    )
+    ratios = (
+        [turn.one / turn.litserve for turn in turns],
+        [turn.sixteen / turn.litserve for turn in turns],
+        [turn.one / turn.engine for turn in turns],
+        [turn.sixteen / turn.engine for turn in turns],
+    )
+    cells = [f"{rate:.1f}" for rate in rates]
+    cells += [f"{statistics.median(r):.2f} ({min(r):.2f}-{max(r):.2f})" for r in ratios]
+    return f"| {num_classes + 1} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=5, help="of each side (default 5)")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of a turn (default 2.5)")
+    parser.add_argument("--classes", type=int, nargs="+", default=[90, 1], help="object classes")
+    parser.add_argument("--models", type=Path, default=Path("runs/benchmarks"))
+    arguments = parser.parse_args()
+    set_up_logs("warning", "json")
+    if find_spec("litserve") is None:
+        print("LitServe is missing (pip install 'hardneg[bench]'): its columns are nan\n")
+    print(
+        f"{NETWORK}, 16 clients, JPEGs of 640 × 480, SQLite, {torch.get_num_threads()} threads of "
+        f"torch; images/s, medians of {arguments.turns} turns of {arguments.seconds} s "
+        "(least-most)\n"
+    )
+    print(
+        "| classes with background | LitServe | 1 file | 16 files | engine | 1 file/LitServe | "
+        "16 files/LitServe | 1 file/engine | 16 files/engine |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    with TemporaryDirectory(prefix="hardneg-bench-") as folder:
+        for num_classes in arguments.classes:
+            detector = trained(NETWORK, num_classes, arguments.models)
+            turns = measure(num_classes, detector, arguments, Path(folder))
+            print(row(num_classes, turns), flush=True)
+
+
+if __name__ == "__main__":
+    main()

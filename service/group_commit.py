@@ -1,0 +1,81 @@
+"""Many small writes of many threads in few transactions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from service.db import Sessions
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Write(Generic[T]):
+    work: Callable[[Session], T]
+    is_done: bool = False
+    results: list[T] = field(default_factory=list)
+    error: Exception | None = None
+
+
+class GroupCommit:
+    """
+    Runs what several threads want to write, one transaction after another.
+
+    What comes while a transaction is under way shares the next: one flush to the disk for all of
+    them, and on SQLite no thread that sleeps until the database happens to be free.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._waiting: list[_Write[object]] = []
+        self._guard = Lock()
+        self._writing = Lock()
+
+    @property
+    def num_waiting(self) -> int:
+        """Writes that no transaction has taken along yet."""
+        return len(self._waiting)
+
+    def run(self, work: Callable[[Session], T]) -> T:
+        """
+        What `work` returns, when its transaction is committed. Raises what it raises.
+
+        It may run twice: where one of a group fails, all are undone, and each runs alone.
+        """
+        write: _Write[T] = _Write(work)
+        with self._guard:
+            self._waiting.append(write)  # type: ignore[arg-type]  # results of many types
+        with self._writing:
+            if not write.is_done:  # nobody has taken it along
+                with self._guard:
+                    group, self._waiting = self._waiting, []
+                self._commit(group)
+        if write.error is not None:
+            raise write.error
+        return write.results[0]
+
+    def _commit(self, group: Sequence[_Write[object]]) -> None:
+        try:
+            with self._sessions.begin() as session:
+                results = [write.work(session) for write in group]
+        except Exception as error:
+            if len(group) == 1:
+                group[0].error, group[0].is_done = error, True
+                return
+            for write in group:
+                self._commit([write])
+            return
+        for write, result in zip(group, results, strict=True):
+            write.results, write.is_done = [result], True
+
+
+def get_group_commit(request: Request) -> GroupCommit:
+    group_commit: GroupCommit = request.app.state.group_commit
+    return group_commit
+
+
+GroupCommitDep = Annotated[GroupCommit, Depends(get_group_commit)]

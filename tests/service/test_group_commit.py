@@ -1,0 +1,112 @@
+"""Writes that share a transaction: each gets its own result, or its own error."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+from service.db import open_engine, open_sessions
+from service.group_commit import GroupCommit
+from service.images import store
+from service.settings import Settings
+from service.tables import Image
+
+
+def _add(name: str) -> Callable[[Session], str]:
+    def write(session: Session) -> str:
+        row: dict[str, object] = {
+            "sha256": name.rjust(64, "0"),
+            "blob_key": name,
+            "split": "pool",
+            "source": "",
+            "file_name": name,
+            "media_type": "image/png",
+            "size_bytes": 1,
+            "width": 1,
+            "height": 1,
+        }
+        (image,) = store.add_or_find_images(session, {str(row["sha256"]): row}).values()
+        return image.blob_key
+
+    return write
+
+
+class Refused(Exception):
+    pass
+
+
+def _refuse(session: Session) -> str:
+    _add("refused")(session)
+    raise Refused
+
+
+@pytest.fixture
+def group(client: TestClient, settings: Settings) -> Iterator["Group"]:
+    assert isinstance(client.app, FastAPI)  # it has made the tables
+    group = Group(settings)
+    yield group
+    group.engine.dispose()
+
+
+class Group:
+    """Counts commits; holds the first write until all the others wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = open_engine(settings.sqlalchemy_url)
+        self.num_commits = 0
+        event.listen(self.engine, "commit", self._count)
+        self.sessions = open_sessions(self.engine)
+        self.commit = GroupCommit(self.sessions)
+
+    def _count(self, _: object) -> None:
+        self.num_commits += 1
+
+    def run_together(self, works: list[Callable[[Session], str]]) -> list[str | None]:
+        begun, go_on = Event(), Event()
+
+        def hold(_: Session) -> str:
+            begun.set()
+            go_on.wait()
+            return "held"
+
+        def run(work: Callable[[Session], str]) -> str | None:
+            try:
+                return self.commit.run(work)
+            except Refused:
+                return None
+
+        with ThreadPoolExecutor(1 + len(works)) as pool:
+            pool.submit(self.commit.run, hold)
+            begun.wait()
+            results = [pool.submit(run, work) for work in works]
+            while self.commit.num_waiting < len(works):
+                time.sleep(0.001)
+            go_on.set()
+            return [result.result() for result in results]
+
+    def names(self) -> set[str]:
+        with self.sessions.begin() as session:
+            return set(session.scalars(select(Image.file_name)))
+
+
+def test_writes_that_wait_share_one_transaction(group: Group) -> None:
+    names = [f"image-{number}" for number in range(5)]
+
+    results = group.run_together([_add(name) for name in names])
+
+    assert results == names
+    assert group.names() == set(names)
+    assert group.num_commits == 2  # the one that was under way, and theirs
+
+
+def test_one_that_fails_takes_no_other_with_it(group: Group) -> None:
+    results = group.run_together([_add("before"), _refuse, _add("after")])
+
+    assert results == ["before", None, "after"]
+    assert group.names() == {"before", "after"}
