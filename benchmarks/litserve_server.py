@@ -1,7 +1,10 @@
 """
 The usual way to put a detector behind HTTP: LitServe with batching around torchvision's network.
 
-    python -m benchmarks.litserve_server PORT CHECKPOINT
+It is run as a file, so that nothing of ours is in its processes. NETWORK is a torchvision network
+written by `torch.save`.
+
+    python -P benchmarks/litserve_server.py PORT NETWORK
 """
 
 import argparse
@@ -16,9 +19,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from benchmarks.scoring import reference
-from models.checkpoint import load_checkpoint
-
 MAX_BATCH = 16
 BATCH_TIMEOUT_S = 0.01
 
@@ -26,12 +26,12 @@ BATCH_TIMEOUT_S = 0.01
 class DetectorAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve may be missing where mypy runs
     """JPEGs as multipart uploads in, the detections out; decoding and network as notebooks do."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(max_batch_size=MAX_BATCH, batch_timeout=BATCH_TIMEOUT_S)
-        self._checkpoint = checkpoint
+        self._path = path
 
     def setup(self, device: str) -> None:
-        self._network: nn.Module = reference(load_checkpoint(self._checkpoint))
+        self._network: nn.Module = torch.load(self._path, weights_only=False)
 
     def decode_request(self, request: Request) -> Tensor:
         picture = Image.open(io.BytesIO(request["file"].file.read())).convert("RGB")
@@ -62,10 +62,10 @@ class DetectorAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve may be mis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("network", type=Path)
     arguments = parser.parse_args()
     server = litserve.LitServer(
-        DetectorAPI(arguments.checkpoint), accelerator="cpu", workers_per_device=1, timeout=120
+        DetectorAPI(arguments.network), accelerator="cpu", workers_per_device=1, timeout=120
     )
     server.run(
         host="127.0.0.1", port=arguments.port, log_level="warning", generate_client_file=False

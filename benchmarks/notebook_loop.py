@@ -6,30 +6,21 @@ scores all images and prints their scores as JSON.
 
     python -P benchmarks/notebook_loop.py FILE THREADS
 
-FILE, written by `torch.save`: `architecture`, `num_classes` (with background), `state` (of the
-network) and `images`, float [3, H, W] in [0, 1].
+FILE, written by `torch.save`: `network`, and `images`, float [3, H, W] in [0, 1].
 """
 
 import json
 import sys
 
 import torch
-import torchvision
 
 BATCH = 2
 
 
 def main() -> None:
     torch.set_num_threads(int(sys.argv[2]))
-    given = torch.load(sys.argv[1], weights_only=True)
-    network = torchvision.models.get_model(
-        given["architecture"],
-        weights=None,
-        weights_backbone=None,
-        num_classes=given["num_classes"],
-    )
-    network.load_state_dict(given["state"])
-    network.eval()
+    given = torch.load(sys.argv[1], weights_only=False)
+    network = given["network"]
     images = given["images"]
     for _ in sys.stdin:
         scores: list[float] = []

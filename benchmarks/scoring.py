@@ -37,6 +37,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import NOTEBOOK_ENVIRONMENT
+from benchmarks.reference import reference
 from benchmarks.scenes import calibrated, pool, trained
 from benchmarks.timing import compare
 from models.detectors import Detector
@@ -62,13 +63,7 @@ class NotebookLoop:
         self._folder = TemporaryDirectory(prefix="hardneg-")
         path = Path(self._folder.name) / "loop.pt"
         torch.save(
-            {
-                "architecture": detector.spec.architecture,
-                "num_classes": len(detector.spec.class_names) + 1,
-                "state": detector.network.state_dict(),
-                "images": [image / 255 for image in images],
-            },
-            path,
+            {"network": reference(detector), "images": [image / 255 for image in images]}, path
         )
         self._process = subprocess.Popen(
             [sys.executable, "-P", SCRIPT, str(path), str(threads)],

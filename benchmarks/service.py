@@ -30,7 +30,9 @@ import httpx
 import torch
 from prometheus_client import CollectorRegistry
 
+from benchmarks import NOTEBOOK_ENVIRONMENT
 from benchmarks.pictures import jpegs
+from benchmarks.reference import reference
 from benchmarks.scenes import trained
 from benchmarks.service_process import free_port, hardneg_server, wait_until
 from benchmarks.timing import seconds
@@ -59,14 +61,18 @@ class Turn:
 
 
 @contextmanager
-def litserve_server(checkpoint: Path) -> Iterator[int | None]:
+def litserve_server(network: Path) -> Iterator[int | None]:
     """Yields its port; None where LitServe is not installed."""
     if find_spec("litserve") is None:
         yield None
         return
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.litserve_server", str(port), str(checkpoint)]
-    server = subprocess.Popen(command, start_new_session=True)
+    script = str(Path(__file__).with_name("litserve_server.py"))
+    server = subprocess.Popen(
+        [sys.executable, "-P", script, str(port), str(network)],
+        env=NOTEBOOK_ENVIRONMENT,
+        start_new_session=True,
+    )
     try:
         wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, server)
         yield port
@@ -89,14 +95,17 @@ def measure(
 ) -> list[Turn]:
     checkpoint = folder / f"{num_classes}.safetensors"
     save_checkpoint(detector, checkpoint)
+    network = folder / f"{num_classes}.pt"
+    torch.save(reference(detector), network)
     images = numbered(jpegs(64, num_classes))
     loaded = LoadedVersion(1, "engine", fuse(detector))
     prepared = [prepare(loaded.detector, next(images)) for _ in range(ENGINE_IMAGES)]
+    splits = ["pool"] * ENGINE_IMAGES
     turns = []
     with ExitStack() as stack:
         scorer = Scorer(Settings(), CollectorRegistry())
         stack.callback(scorer.close)
-        theirs = stack.enter_context(litserve_server(checkpoint))
+        theirs = stack.enter_context(litserve_server(network))
         ours, _ = stack.enter_context(hardneg_server(checkpoint))
         for _ in range(arguments.turns + 1):
             litserve = float("nan")
@@ -107,7 +116,7 @@ def measure(
                 litserve = load.rate
             one = upload(ours.port, images, seconds=arguments.seconds).rate
             sixteen = upload(ours.port, images, files=16, seconds=arguments.seconds).rate
-            engine = ENGINE_IMAGES / seconds(lambda: scorer.score(loaded, prepared))
+            engine = ENGINE_IMAGES / seconds(lambda: scorer.score(loaded, prepared, splits))
             turns.append(Turn(litserve, one, sixteen, engine))
     return turns[1:]  # the first one warms up
 

@@ -48,14 +48,19 @@ def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) ->
 
 @torch.inference_mode()
 def predict(
-    detector: Detector, images: Sequence[PreparedImage], *, in_bfloat16: bool = False
+    detector: Detector,
+    images: Sequence[PreparedImage],
+    *,
+    in_bfloat16: bool = False,
+    min_score: float = 0.0,
 ) -> list[Prediction]:
     """
     Score images of any sizes; what an image gets does not depend on the others.
 
     Images that the network takes at one padded size share a forward pass, so that none is padded
     further than it would be alone. `in_bfloat16` computes convolutions and products with 8 bits
-    of precision: faster on processors made for it, and good to about 0.02 in log-odds.
+    of precision: faster on processors made for it, and good to about 0.02 in log-odds. Detections
+    at or below `min_score` are left out, and their boxes not worked out.
 
     Raises ValueError if the detector is in training mode.
     """
@@ -68,7 +73,7 @@ def predict(
     for indices in groups.values():
         members = [images[index] for index in indices]
         with torch.autocast(detector.device.type, torch.bfloat16, enabled=in_bfloat16):
-            scored = detector.score(detector.collate(members))
+            scored = detector.score(detector.collate(members), min_score)
         for index, image, result in zip(indices, members, scored, strict=True):
             predictions[index] = _prediction(result, image)
     return [predictions[index] for index in range(len(images))]

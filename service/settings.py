@@ -55,6 +55,13 @@ class Settings(BaseSettings):
         description="Images in one forward pass at most; empty takes 16 on the CPU, and the "
         "fastest on a GPU, measured when a version is loaded.",
     )
+    detection_floor: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Lowest score of a detection that is kept for an image of the pool; what "
+        "measures a detector, negative-test and val, keeps all above the detector's threshold.",
+    )
     batch_wait_ms: float = Field(
         3.0, ge=0, le=1000, description="How long a batch waits for more images, in ms."
     )

@@ -227,8 +227,13 @@ class Detector(nn.Module, ABC):
         """Losses of a collated batch; boxes in pixels of the network's input."""
 
     @abstractmethod
-    def score(self, batch: ImageList) -> list[ScoredImage]:
-        """Log-odds before any threshold, and thresholded detections, of a collated batch."""
+    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
+        """
+        Log-odds before any threshold, and detections, of a collated batch.
+
+        Detections are those above the spec's `score_threshold`, and above `min_score` if that is
+        higher: the fewer they are, the less is worked out.
+        """
 
 
 def no_detections() -> Detections:

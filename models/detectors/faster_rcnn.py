@@ -172,7 +172,7 @@ class FasterRCNNDetector(Detector):
         head.train(was_training)
         return logits.softmax(-1)[:, 1:].amax(-1)
 
-    def score(self, batch: ImageList) -> list[ScoredImage]:
+    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
         features = {name: level.float() for name, level in self._features(batch).items()}
         proposals, objectness, _ = self._propose(batch, features)
         logits, offsets = self._classify(features, proposals, batch)
@@ -188,10 +188,11 @@ class FasterRCNNDetector(Detector):
             _is_finite(features),
             strict=True,
         )
-        return [self._score_image(*row) for row in rows]
+        return [self._score_image(min_score, *row) for row in rows]
 
     def _score_image(
         self,
+        min_score: float,
         proposals: Tensor,
         objectness: Tensor,
         logits: Tensor,
@@ -204,13 +205,14 @@ class FasterRCNNDetector(Detector):
             return ScoredImage(math.nan, no_detections())
         best = log_odds.max().item() if len(log_odds) else None
         keep = objectness >= self.proposal_threshold
-        floor = log_odds_floor(self.spec.score_threshold)
+        floor = log_odds_floor(max(min_score, self.spec.score_threshold))
         if best is None or not best > floor or not keep.any():  # NaN is not above it either
             return ScoredImage(best, no_detections())
         boxes, scores, labels = self.network.roi_heads.postprocess_detections(
             logits[keep], offsets[keep], [proposals[keep]], [image_size]
         )
-        return ScoredImage(best, Detections(boxes[0], scores[0], labels[0]))
+        kept = scores[0] > min_score  # what is below suppresses nothing above
+        return ScoredImage(best, Detections(boxes[0][kept], scores[0][kept], labels[0][kept]))
 
 
 def _is_finite(features: dict[str, Tensor]) -> list[bool]:

@@ -70,13 +70,14 @@ class FCOSDetector(Detector):
         positive, negative = self.sample(self.sampler, list(labels), foreground_prob)
         return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
 
-    def score(self, batch: ImageList) -> list[ScoredImage]:
+    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
         features = list(self.network.backbone(batch.tensors).values())
         outputs = {name: out.float() for name, out in self.network.head(features).items()}
         logits, centerness_logits = outputs["cls_logits"][..., 1:], outputs["bbox_ctrness"]
         best = sigmoid_product_log_odds(logits.amax(-1), centerness_logits.squeeze(-1))
         log_odds = best.amax(-1).tolist()
-        floor = log_odds_floor(self.spec.score_threshold)
+        threshold = max(min_score, self.spec.score_threshold)
+        floor = log_odds_floor(threshold)
         scored = [ScoredImage(value, no_detections()) for value in log_odds]
         rows = [i for i, value in enumerate(log_odds) if value > floor]
         if not rows:
@@ -89,7 +90,9 @@ class FCOSDetector(Detector):
             boxes = self.network.box_coder.decode(offsets, anchors[near])
             boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
             scores = logits[row, near].sigmoid() * centerness_logits[row, near].sigmoid()
-            found = detect_in_levels(self.spec, limit, scores.sqrt(), boxes, levels[near])
+            found = detect_in_levels(
+                self.spec, threshold, limit, scores.sqrt(), boxes, levels[near]
+            )
             scored[row] = ScoredImage(log_odds[row], found)
         return scored
 

@@ -80,12 +80,13 @@ class RetinaNetDetector(Detector):
             )
         return total / max(1, int((matched >= 0).sum()))
 
-    def score(self, batch: ImageList) -> list[ScoredImage]:
+    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
         features = list(self.network.backbone(batch.tensors).values())
         logits = self.network.head.classification_head(features).float()[..., 1:]
         best = logits.amax(-1)
         log_odds = best.amax(-1).tolist()
-        floor = log_odds_floor(self.spec.score_threshold)
+        threshold = max(min_score, self.spec.score_threshold)
+        floor = log_odds_floor(threshold)
         scored = [ScoredImage(value, no_detections()) for value in log_odds]
         rows = [i for i, value in enumerate(log_odds) if value > floor]
         if not rows:
@@ -98,7 +99,7 @@ class RetinaNetDetector(Detector):
             boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])
             boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
             scores = logits[row, near].sigmoid()
-            found = detect_in_levels(self.spec, limit, scores, boxes, levels[near])
+            found = detect_in_levels(self.spec, threshold, limit, scores, boxes, levels[near])
             scored[row] = ScoredImage(log_odds[row], found)
         return scored
 
@@ -121,14 +122,19 @@ def anchor_levels(features: list[Tensor], num_anchors: int) -> Tensor:
 
 
 def detect_in_levels(
-    spec: DetectorSpec, limit: int, scores: Tensor, boxes: Tensor, levels: Tensor
+    spec: DetectorSpec,
+    threshold: float,
+    limit: int,
+    scores: Tensor,
+    boxes: Tensor,
+    levels: Tensor,
 ) -> Detections:
     """
-    Of the anchors that can pass the threshold: scores [N, K], boxes [N, 4], levels [N].
+    Of the anchors that can pass `threshold`: scores [N, K], boxes [N, 4], levels [N].
 
     At most `limit` scores of each level enter the non-maximum suppression.
     """
-    anchor, column = (scores > spec.score_threshold).nonzero(as_tuple=True)
+    anchor, column = (scores > threshold).nonzero(as_tuple=True)
     scores = scores[anchor, column]
     chosen = highest_of_each(scores, levels[anchor], limit)
     return suppress(boxes[anchor[chosen]], scores[chosen], column[chosen] + 1, spec)

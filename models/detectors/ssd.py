@@ -105,11 +105,12 @@ class SSDDetector(Detector):
             total = total + functional.smooth_l1_loss(offsets[on], wanted, reduction="sum")
         return total / max(1, num_positive)
 
-    def score(self, batch: ImageList) -> list[ScoredImage]:
+    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
         features = list(self.network.backbone(batch.tensors).values())
         logits = self.network.head.classification_head(features).float()
         log_odds, bound = highest_softmax_log_odds(logits)
-        floor = log_odds_floor(self.spec.score_threshold)
+        threshold = max(min_score, self.spec.score_threshold)
+        floor = log_odds_floor(threshold)
         scored = [ScoredImage(value, no_detections()) for value in log_odds]
         rows = [i for i, value in enumerate(log_odds) if value > floor]
         if not rows:
@@ -120,13 +121,14 @@ class SSDDetector(Detector):
             near = (bound[row] > floor).nonzero().flatten()
             boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])
             boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
-            scored[row] = ScoredImage(log_odds[row], self._detections(logits[row, near], boxes))
+            found = self._detections(logits[row, near], boxes, threshold)
+            scored[row] = ScoredImage(log_odds[row], found)
         return scored
 
-    def _detections(self, logits: Tensor, boxes: Tensor) -> Detections:
+    def _detections(self, logits: Tensor, boxes: Tensor, threshold: float) -> Detections:
         """Of the anchors that can pass the threshold: logits [N, 1 + K], boxes [N, 4]."""
         scores = logits.softmax(-1)[:, 1:]
-        anchor, column = (scores > self.spec.score_threshold).nonzero(as_tuple=True)
+        anchor, column = (scores > threshold).nonzero(as_tuple=True)
         scores = scores[anchor, column]
         chosen = highest_of_each(scores, column, self.network.topk_candidates)
         return suppress(boxes[anchor[chosen]], scores[chosen], column[chosen] + 1, self.spec)

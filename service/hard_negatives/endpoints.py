@@ -31,7 +31,8 @@ async def list_hard_negatives(
     min_score: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
     max_score: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
     label: Annotated[
-        PlainText | None, Query(description="Only images with a detection of this class.")
+        PlainText | None,
+        Query(description="Only images with a detection of this class, from the floor up."),
     ] = None,
     source: Annotated[PlainText | None, Query(description="Only images from there.")] = None,
     verdict: Annotated[

@@ -124,7 +124,11 @@ class Ingest:
                 if read.prepared is not None and digest not in scores
                 if digest not in known or self.purpose.takes(known[digest])
             }
-            futures = self.scorer.submit(version, list(images.values()))
+            splits = [
+                known[digest].split if digest in known else self.purpose.split_of(digest)
+                for digest in images
+            ]
+            futures = self.scorer.submit(version, list(images.values()), splits=splits)
             scoring = dict(zip(images, futures, strict=True))
         return _Window(files, known, scores, scoring, self._put(files, known))
 

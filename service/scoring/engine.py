@@ -38,14 +38,32 @@ class LoadedVersion:
     batch_size: int = CPU_BATCH
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What all images of a batch have in common."""
+
+    version: LoadedVersion
+    in_bfloat16: bool
+    min_score: float
+
+    def predict(self, images: Sequence[PreparedImage]) -> list[Prediction]:
+        detector = self.version.detector
+        with own_stream(detector.device):
+            return predict(detector, images, in_bfloat16=self.in_bfloat16, min_score=self.min_score)
+
+
+@dataclass(slots=True)
+class _Job:
+    kind: _Kind
+    image: PreparedImage
+    result: Future[Prediction]
+
+
 @dataclass(order=True, slots=True)
-class _Work:
+class _Entry:
     priority: int
     number: int
-    version: LoadedVersion | None = field(compare=False)
-    image: PreparedImage | None = field(compare=False)
-    result: Future[Prediction] = field(compare=False)
-    in_bfloat16: bool = field(default=False, compare=False)
+    job: _Job | None = field(compare=False)  # None stops the thread that takes it
 
 
 class Engine:
@@ -62,7 +80,7 @@ class Engine:
         self, batch_wait_s: float, registry: CollectorRegistry, num_threads: int = 1
     ) -> None:
         self._batch_wait_s = batch_wait_s
-        self._queue: PriorityQueue[_Work] = PriorityQueue()
+        self._queue: PriorityQueue[_Entry] = PriorityQueue()
         self._numbers = iter(range(2**63))
         self._batch_sizes = Histogram(
             "hardneg_batch_images",
@@ -87,16 +105,17 @@ class Engine:
         *,
         priority: int,
         in_bfloat16: bool = False,
+        min_score: float = 0.0,
     ) -> Future[Prediction]:
-        """Not scored at all if it is cancelled before its batch begins."""
-        work = _Work(priority, next(self._numbers), version, image, Future(), in_bfloat16)
-        self._queue.put(work)
-        return work.result
+        """Not scored at all if it is cancelled before its batch begins; see `predict`."""
+        job = _Job(_Kind(version, in_bfloat16, min_score), image, Future())
+        self._queue.put(_Entry(priority, next(self._numbers), job))
+        return job.result
 
     def close(self) -> None:
         """Return when all that was submitted is scored."""
         for _ in self._threads:
-            self._queue.put(_Work(STOP, next(self._numbers), None, None, Future()))
+            self._queue.put(_Entry(STOP, next(self._numbers), None))
         for thread in self._threads:
             thread.join()
 
@@ -105,49 +124,41 @@ class Engine:
             batch = self._next_batch()
             if batch is None:
                 return
-            batch = [work for work in batch if work.result.set_running_or_notify_cancel()]
+            batch = [job for job in batch if job.result.set_running_or_notify_cancel()]
             if batch:
                 self._batch_sizes.observe(len(batch))
                 self._score(batch)
 
-    def _next_batch(self) -> list[_Work] | None:
-        """Up to a batch of work of one version, the first at once, the rest within the wait."""
-        first = self._queue.get()
-        if first.version is None:
+    def _next_batch(self) -> list[_Job] | None:
+        """Up to a batch of jobs of one kind, the first at once, the rest within the wait."""
+        first = self._queue.get().job
+        if first is None:
             return None
         batch = [first]
         deadline = time.monotonic() + self._batch_wait_s
-        while len(batch) < first.version.batch_size:
+        while len(batch) < first.kind.version.batch_size:
             try:
-                work = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
                 break
-            if work.version is not first.version or work.in_bfloat16 != first.in_bfloat16:
-                self._queue.put(work)
+            if entry.job is None or entry.job.kind != first.kind:
+                self._queue.put(entry)
                 break
-            batch.append(work)
+            batch.append(entry.job)
         return batch
 
-    def _score(self, batch: Sequence[_Work]) -> None:
+    def _score(self, batch: Sequence[_Job]) -> None:
         try:
-            predictions = _predict(batch)
+            predictions = batch[0].kind.predict([job.image for job in batch])
         except Exception as error:
             if len(batch) > 1:  # one image, or the batch's size, is at fault: find out which
                 log.warning("batch failed, scoring its images one by one", error=repr(error))
-                for work in batch:
-                    self._score([work])
+                for job in batch:
+                    self._score([job])
             else:
                 self._scored.labels("failed").inc()
                 batch[0].result.set_exception(error)
             return
         self._scored.labels("scored").inc(len(batch))
-        for work, prediction in zip(batch, predictions, strict=True):
-            work.result.set_result(prediction)
-
-
-def _predict(batch: Sequence[_Work]) -> list[Prediction]:
-    version = batch[0].version
-    assert version is not None
-    images = [work.image for work in batch if work.image is not None]
-    with own_stream(version.detector.device):
-        return predict(version.detector, images, in_bfloat16=batch[0].in_bfloat16)
+        for job, prediction in zip(batch, predictions, strict=True):
+            job.result.set_result(prediction)

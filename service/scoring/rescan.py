@@ -123,9 +123,9 @@ class _Rescan:
                 window.outcomes[image_id] = store.Failure(str(error))
         window.decoding.clear()
         quick = self._worth_screening(window)
-        window.quick = self._score(quick, in_bfloat16=True)
+        window.quick = self._score(window, quick, in_bfloat16=True)
         exact = {id_: image for id_, image in window.prepared.items() if id_ not in quick}
-        window.exact = self._score(exact)
+        window.exact = self._score(window, exact)
         window.prepared = quick
         return window
 
@@ -159,7 +159,7 @@ class _Rescan:
             if screen.needs_exact(outcome, window.last_of_top[image_id])
         }
         window.prepared = {}
-        window.exact |= self._score(again)
+        window.exact |= self._score(window, again)
         return window
 
     def _finish(self, window: _Window) -> _Window:
@@ -172,10 +172,15 @@ class _Rescan:
         return window
 
     def _score(
-        self, images: dict[int, PreparedImage], *, in_bfloat16: bool = False
+        self, window: _Window, images: dict[int, PreparedImage], *, in_bfloat16: bool = False
     ) -> dict[int, Future[Prediction]]:
+        split_of = {image.id: image.split for image in window.images}
         futures = self._scorer.submit(
-            self._version, list(images.values()), rescan=True, in_bfloat16=in_bfloat16
+            self._version,
+            list(images.values()),
+            splits=[split_of[image_id] for image_id in images],
+            rescan=True,
+            in_bfloat16=in_bfloat16,
         )
         return dict(zip(images, futures, strict=True))
 

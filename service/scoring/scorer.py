@@ -36,6 +36,7 @@ class Scorer:
         self.loading_failure: str | None = None
         num_threads = 1 if select_device(settings.device).type == "cpu" else 2
         self._engine = Engine(settings.batch_wait_ms / 1000, registry, num_threads)
+        self._detection_floor = settings.detection_floor
         self._decoders = DecodeThreads(settings.decode_threads)
 
     @property
@@ -72,21 +73,37 @@ class Scorer:
         version: LoadedVersion,
         images: Sequence[PreparedImage],
         *,
+        splits: Sequence[str] | None = None,
         rescan: bool = False,
         in_bfloat16: bool = False,
     ) -> list[Future[Prediction]]:
-        """Without waiting; `outcome_of` each is what became of the image."""
+        """
+        Without waiting; `outcome_of` each is what became of the image.
+
+        Images whose split is `pool` get the detections above the floor of the settings, all others
+        those above the detector's threshold.
+        """
         priority = RESCAN if rescan else ONLINE
+        floor_of = {"pool": self._detection_floor}
         return [
-            self._engine.submit(version, image, priority=priority, in_bfloat16=in_bfloat16)
-            for image in images
+            self._engine.submit(
+                version,
+                image,
+                priority=priority,
+                in_bfloat16=in_bfloat16,
+                min_score=floor_of.get(split, 0.0),
+            )
+            for image, split in zip(images, splits or [""] * len(images), strict=True)
         ]
 
     def score(
-        self, version: LoadedVersion, images: Sequence[PreparedImage]
+        self,
+        version: LoadedVersion,
+        images: Sequence[PreparedImage],
+        splits: Sequence[str] | None = None,
     ) -> list[Prediction | Failure]:
         """One prediction for each image that a client waits for, or why it has none."""
-        return [outcome_of(future) for future in self.submit(version, images)]
+        return [outcome_of(future) for future in self.submit(version, images, splits=splits)]
 
     def close(self) -> None:
         """Return when all that was submitted is done."""

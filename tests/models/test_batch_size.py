@@ -28,7 +28,7 @@ class _Measured(Detector):
     ) -> dict[str, torch.Tensor]:
         raise NotImplementedError
 
-    def score(self, batch: ImageList) -> list[ScoredImage]:
+    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
         size = len(batch.image_sizes)
         self.sizes.append(size)
         if size > self.memory:

@@ -103,6 +103,23 @@ def test_images_below_the_threshold_keep_their_score_in_a_batch_with_others() ->
         assert ((prediction.max_score or 0) > 0.5) is has_boxes
 
 
+def test_a_higher_least_score_leaves_out_boxes_and_nothing_else(detector: Detector) -> None:
+    images = [detector.preprocess(image) for image in draw_images([(128, 160)] * 2)]
+    every = predict(detector, images)
+    scores = sorted({score for p in every for score in p.detections.scores.tolist()})
+    least = sum(scores[len(scores) // 2 :][:2]) / 2  # between two
+
+    few = predict(detector, images, min_score=least)
+
+    assert 0 < sum(len(p.detections) for p in few) < sum(len(p.detections) for p in every)
+    for full, short in zip(every, few, strict=True):
+        assert short.log_odds == full.log_odds
+        kept = full.detections.scores > least
+        for name in ("scores", "labels", "boxes"):  # sorted, for equal scores have no order
+            found, expected = getattr(short.detections, name), getattr(full.detections, name)[kept]
+            torch.testing.assert_close(found.sort(0).values, expected.sort(0).values)
+
+
 def test_folding_batch_norm_changes_nothing(detector: Detector) -> None:
     plain = copy.deepcopy(detector).double()  # untrained layers blow float32's rounding up to 1e-3
     fused = fuse(plain)

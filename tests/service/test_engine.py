@@ -1,11 +1,17 @@
 """Batches of several versions, from one thread or from two as for a GPU."""
 
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry
 
-from models.inference import predict
+from models.checkpoint import load_checkpoint
+from models.inference import Prediction, predict, prepare
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
+from service.scoring.scorer import Scorer
+from service.settings import Settings
 from tests.models.conftest import build_small, draw_images, spread_scores
+from tests.scenes import RED, scene_bytes
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
@@ -32,3 +38,21 @@ def test_every_image_gets_what_it_would_get_alone(num_threads: int) -> None:
     assert registry.get_sample_value("hardneg_batch_images_bucket", {"le": "8.0"}) == (
         registry.get_sample_value("hardneg_batch_images_count")
     )
+
+
+def test_images_of_the_pool_get_the_detections_above_the_floor(checkpoint: Path) -> None:
+    detector = load_checkpoint(checkpoint).eval()
+    image = prepare(detector, scene_bytes(1, RED))
+    (every,) = predict(detector, [image])
+    lowest, highest = every.detections.scores.min().item(), every.detections.scores.max().item()
+    floor = (lowest + highest) / 2
+    scorer = Scorer(Settings(detection_floor=floor, device="cpu"), CollectorRegistry())
+
+    splits = ["pool", "negative-test", "val", "pool"]
+    scored = scorer.score(LoadedVersion(1, "v1", detector), [image] * 4, splits)
+    scorer.close()
+
+    counts = [len(found.detections) for found in scored if isinstance(found, Prediction)]
+    num_above = int((every.detections.scores > floor).sum())
+    assert 0 < num_above < len(every.detections)
+    assert counts == [num_above, len(every.detections), len(every.detections), num_above]
