@@ -19,10 +19,14 @@ STOP_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A server's port, and the id of its process."""
+    """A server's port and process."""
 
     port: int
-    id: int
+    popen: "subprocess.Popen[bytes]"
+
+    @property
+    def id(self) -> int:
+        return self.popen.pid
 
 
 def free_port() -> int:
@@ -34,17 +38,20 @@ def free_port() -> int:
 
 @contextmanager
 def hardneg_server(
-    checkpoint: Path | None = None, settings: Mapping[str, str] | None = None
+    checkpoint: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    data_dir: Path | None = None,
 ) -> Iterator[tuple[Process, httpx.Client]]:
     """
-    Yields a service over an empty SQLite database, and a client of it.
+    Yields a service over an empty SQLite database, or that of `data_dir`, and a client of it.
 
     With a checkpoint, it serves when this yields. `settings` are environment variables.
     """
     with TemporaryDirectory(prefix="hardneg-bench-") as folder:
         port = free_port()
         environment = os.environ | {
-            "HARDNEG_DATA_DIR": folder,
+            "HARDNEG_DATA_DIR": str(data_dir or folder),
             "HARDNEG_PORT": str(port),
             "HARDNEG_EMBEDDED_WORKER": "false",
             "HARDNEG_DEVICE": "cpu",
@@ -58,7 +65,7 @@ def hardneg_server(
                 wait_until(lambda: client.get("/healthz").is_success, server)
                 if checkpoint is not None:
                     activate(client, checkpoint, "first")
-                yield Process(port, server.pid), client
+                yield Process(port, server), client
         finally:
             server.terminate()
             server.wait(STOP_S)

@@ -52,7 +52,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.blobs = BlobStore(settings.blob_store_url)
         app.state.scorer = Scorer(settings, registry)
         app.state.backlog = Backlog(
-            engine, app.state.sessions, app.state.blobs, app.state.scorer, settings
+            engine,
+            app.state.sessions,
+            app.state.group_commit,
+            app.state.blobs,
+            app.state.scorer,
+            settings,
         )
         app.state.backlog.start()
         yield

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from models.checkpoint import CheckpointError
 from service.blobs import BlobStore
 from service.db import Sessions, open_sessions, read_only
+from service.group_commit import GroupCommit
 from service.locks import try_lock
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
@@ -52,12 +53,14 @@ class Backlog:
         self,
         engine: Engine,
         sessions: Sessions,
+        group_commit: GroupCommit,
         blobs: BlobStore,
         scorer: Scorer,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._sessions = sessions
+        self._group_commit = group_commit
         self._read_sessions = open_sessions(read_only(engine))
         self._blobs = blobs
         self._scorer = scorer
@@ -144,7 +147,7 @@ class Backlog:
             self._scorer,
             version,
             self._blobs,
-            self._sessions,
+            self._group_commit,
             self._read_sessions,
             self._windows(version),
         )

@@ -19,6 +19,11 @@ from service.scoring.screen import Screen
 
 ONLINE, RESCAN, STOP = 0, 1, 2  # what is taken first
 
+# While a client has asked for a score within so many seconds, rescans go in small batches: the
+# next client waits for a part of a batch at most.
+RECENT_S = 1.0
+SMALL_BATCHES = 4  # to a full one
+
 log = structlog.get_logger()
 
 
@@ -40,9 +45,14 @@ class LoadedVersion:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What all images of a batch have in common."""
+    """
+    What all images of a batch have in common.
+
+    The priority, too: a batch that a client waits for is not filled up by a rescan.
+    """
 
     version: LoadedVersion
+    priority: int
     in_bfloat16: bool
     min_score: float
 
@@ -82,6 +92,7 @@ class Engine:
         self._batch_wait_s = batch_wait_s
         self._queue: PriorityQueue[_Entry] = PriorityQueue()
         self._numbers = iter(range(2**63))
+        self._online_at = -RECENT_S
         self._batch_sizes = Histogram(
             "hardneg_batch_images",
             "Images in one forward pass",
@@ -108,7 +119,9 @@ class Engine:
         min_score: float = 0.0,
     ) -> Future[Prediction]:
         """Not scored at all if it is cancelled before its batch begins; see `predict`."""
-        job = _Job(_Kind(version, in_bfloat16, min_score), image, Future())
+        if priority == ONLINE:
+            self._online_at = time.monotonic()
+        job = _Job(_Kind(version, priority, in_bfloat16, min_score), image, Future())
         self._queue.put(_Entry(priority, next(self._numbers), job))
         return job.result
 
@@ -135,8 +148,12 @@ class Engine:
         if first is None:
             return None
         batch = [first]
-        deadline = time.monotonic() + self._batch_wait_s
-        while len(batch) < first.kind.version.batch_size:
+        now = time.monotonic()
+        deadline = now + self._batch_wait_s
+        size = first.kind.version.batch_size
+        if first.kind.priority == RESCAN and now - self._online_at < RECENT_S:
+            size = max(1, size // SMALL_BATCHES)
+        while len(batch) < size:
             try:
                 entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:

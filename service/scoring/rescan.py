@@ -13,13 +13,14 @@ from models.inference import Prediction
 from models.inference import prepare as prepare_image
 from service.blobs import BlobStore
 from service.db import Sessions
+from service.group_commit import GroupCommit
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer, outcome_of
 from service.scoring.stages import behind
 from service.tables import Image
 
-MAX_UNSAVED = 128  # images whose scores wait for the transaction under way to end
+MAX_UNSAVED = 32  # images whose scores wait: few, for an upload waits for their transaction
 
 Outcome = Prediction | store.Failure
 
@@ -28,7 +29,7 @@ def score_stored(
     scorer: Scorer,
     version: LoadedVersion,
     blobs: BlobStore,
-    sessions: Sessions,
+    group_commit: GroupCommit,
     read_sessions: Sessions,
     windows: Iterable[Sequence[Image]],
 ) -> int:
@@ -42,7 +43,7 @@ def score_stored(
     Returns how many images were taken.
     """
     num_images = 0
-    with _Writer(sessions, version.id) as writer:
+    with _Writer(group_commit, version.id) as writer:
         rescan = _Rescan(scorer, version, blobs, read_sessions)
         try:
             for window in rescan.run(windows):
@@ -192,8 +193,8 @@ class _Writer:
     What comes while one is under way goes into the next. An error is raised by the next call.
     """
 
-    def __init__(self, sessions: Sessions, version_id: int) -> None:
-        self._sessions = sessions
+    def __init__(self, group_commit: GroupCommit, version_id: int) -> None:
+        self._group_commit = group_commit
         self._version_id = version_id
         self._gathered: dict[int, Outcome] = {}
         self._saving: Future[None] | None = None
@@ -232,5 +233,5 @@ class _Writer:
             saving.result()
 
     def _save(self, outcomes: dict[int, Outcome]) -> None:
-        with self._sessions.begin() as session:
-            store.save_scores(session, self._version_id, store.scored_images(outcomes))
+        scored = store.scored_images(outcomes)
+        self._group_commit.run(lambda session: store.save_scores(session, self._version_id, scored))

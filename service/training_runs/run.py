@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
+from service.group_commit import GroupCommit
 from service.jobs.kinds import JobResult
 from service.jobs.running import RunningJob
 from service.model_versions import store as version_store
@@ -160,7 +161,8 @@ class _Rounds:
         job = self._job
         loaded = load_version(job.blobs, self._version(version_id), job.settings)
         windows = self._unscored(version_id, stage, num_total)
-        score_stored(self._scorer, loaded, job.blobs, job.fenced, job.read_sessions, windows)
+        saving = GroupCommit(job.fenced)
+        score_stored(self._scorer, loaded, job.blobs, saving, job.read_sessions, windows)
 
     def _unscored(self, version_id: int, stage: str, num_total: int) -> Iterator[Sequence[Image]]:
         """Windows of images. Raises as `raise_if_stopped` does."""

@@ -56,3 +56,21 @@ def test_images_of_the_pool_get_the_detections_above_the_floor(checkpoint: Path)
     num_above = int((every.detections.scores > floor).sum())
     assert 0 < num_above < len(every.detections)
     assert counts == [num_above, len(every.detections), len(every.detections), num_above]
+
+
+def test_a_batch_that_a_client_waits_for_is_not_filled_up_by_a_rescan() -> None:
+    detector = build_small("ssd_small")
+    spread_scores(detector)
+    registry = CollectorRegistry()
+    engine = Engine(1.0, registry)  # so long would the first batch wait for more
+    version = LoadedVersion(1, "v1", detector.eval(), batch_size=8)
+    image = detector.preprocess(draw_images([(60, 70)])[0])
+
+    futures = [
+        engine.submit(version, image, priority=priority) for priority in (ONLINE, *[RESCAN] * 8)
+    ]
+    engine.close()
+
+    assert all(future.result(0).log_odds is not None for future in futures)
+    assert registry.get_sample_value("hardneg_batch_images_bucket", {"le": "1.0"}) == 1
+    assert registry.get_sample_value("hardneg_batch_images_sum") == 9

@@ -64,7 +64,7 @@ class Pool:
             scorer,
             self.version,
             self.blobs,
-            state.sessions,
+            state.group_commit,
             state.read_sessions,
             windows_of(self.images) if windows is None else windows,
         )
