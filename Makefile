@@ -82,6 +82,8 @@ bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 	$(BIN)/python -m benchmarks.rescan --images 64
 	$(BIN)/python -m benchmarks.service --turns 3
 	$(BIN)/python -m benchmarks.uploads_during_rescan
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.ranking
 	$(BIN)/python -m benchmarks.http
