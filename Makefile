@@ -85,6 +85,7 @@ bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.folder_import --repeats 3
 	$(BIN)/python -m benchmarks.ranking
 	$(BIN)/python -m benchmarks.http
 
