@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import AddConstraint, DropConstraint
 
 from service.db import Base, open_engine
 from service.tables import Activation, Job, ModelVersion, TrainingRun
@@ -111,14 +112,19 @@ def _empty_database(backend: str) -> Iterator[URL]:
 
 
 def _fill(engine: Engine, num_scores: int) -> None:
-    """Indexes are made at the end: filling them row by row takes several times longer."""
+    """Indexes and foreign keys at the end: row by row they take several times longer."""
     tables = [Base.metadata.tables[name] for name in ("images", "image_scores", "detections")]
     indexes = [index for table in tables for index in table.indexes]
+    keys = [key for table in tables for key in table.foreign_key_constraints]
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA cache_size = -1000000")
         for index in indexes:
             index.drop(connection)
+        if engine.dialect.name == "postgresql":  # SQLite cannot add them again
+            connection.exec_driver_sql("SET maintenance_work_mem = '1GB'")
+            for key in keys:
+                connection.execute(DropConstraint(key))
         run_id = _add_version(connection)
         connection.commit()
         for first in range(1, num_scores + 1, CHUNK):
@@ -126,6 +132,9 @@ def _fill(engine: Engine, num_scores: int) -> None:
             connection.commit()
         for index in indexes:
             index.create(connection)
+        if engine.dialect.name == "postgresql":
+            for key in keys:
+                connection.execute(AddConstraint(key))
         connection.commit()
         _run(connection, BOXES)
         _run(connection, VERDICTS, judged=NUM_JUDGED)

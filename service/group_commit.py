@@ -8,7 +8,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from service.db import Sessions
+from service.db import Sessions, commit_unflushed
 
 T = TypeVar("T")
 
@@ -16,6 +16,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Write(Generic[T]):
     work: Callable[[Session], T]
+    may_be_lost: bool
     is_done: bool = False
     results: list[T] = field(default_factory=list)
     error: Exception | None = None
@@ -40,13 +41,14 @@ class GroupCommit:
         """Writes that no transaction has taken along yet."""
         return len(self._waiting)
 
-    def run(self, work: Callable[[Session], T]) -> T:
+    def run(self, work: Callable[[Session], T], *, may_be_lost: bool = False) -> T:
         """
         What `work` returns, when its transaction is committed. Raises what it raises.
 
-        It may run twice: where one of a group fails, all are undone, and each runs alone.
+        It may run twice: where one of a group fails, all are undone, and each runs alone. Where
+        all of a group `may_be_lost` to a power cut, they do not wait for the disk.
         """
-        write: _Write[T] = _Write(work)
+        write: _Write[T] = _Write(work, may_be_lost)
         with self._guard:
             self._waiting.append(write)  # type: ignore[arg-type]  # results of many types
         with self._writing:
@@ -61,6 +63,8 @@ class GroupCommit:
     def _commit(self, group: Sequence[_Write[object]]) -> None:
         try:
             with self._sessions.begin() as session:
+                if all(write.may_be_lost for write in group):
+                    commit_unflushed(session)
                 results = [write.work(session) for write in group]
         except Exception as error:
             if len(group) == 1:

@@ -234,4 +234,7 @@ class _Writer:
 
     def _save(self, outcomes: dict[int, Outcome]) -> None:
         scored = store.scored_images(outcomes)
-        self._group_commit.run(lambda session: store.save_scores(session, self._version_id, scored))
+        # what a power cut takes is found by the next sweep
+        self._group_commit.run(
+            lambda session: store.save_scores(session, self._version_id, scored), may_be_lost=True
+        )

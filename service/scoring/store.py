@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, sel
 from sqlalchemy.orm import Session
 
 from models.inference import Prediction
-from service.db import insert_rows
+from service.db import insert_rows, is_one_of
 from service.tables import Detection, Image, ImageCount, ImageScore, ScoreCount, utc_now
 
 # val too: what a version finds there is kept, so that its AP can be told at any time
@@ -39,7 +39,7 @@ def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]
     by_id = {item.image_id: item for item in scored}
     images = session.execute(
         select(Image.id, Image.split, Image.source)
-        .where(Image.id.in_(by_id))
+        .where(is_one_of(session, Image.id, by_id))
         .order_by(Image.id)
         .with_for_update(read=True, key_share=True)  # they stay until the scores are in
     ).all()
@@ -48,7 +48,7 @@ def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]
     session.execute(
         delete(Detection).where(
             Detection.model_version_id == version_id,
-            Detection.image_id.in_([image_id for image_id, _, _ in images]),
+            is_one_of(session, Detection.image_id, [image_id for image_id, _, _ in images]),
         )
     )
     now = utc_now()
@@ -101,10 +101,12 @@ def _ranking_key(scored: ScoredImage) -> float | None:
 def _detection_rows(
     version_id: int, scored: ScoredImage, ranking_key: float | None
 ) -> list[dict[str, object]]:
-    if scored.prediction is None or not len(scored.prediction.detections):
+    if scored.prediction is None:
         return []
     found = scored.prediction.detections
     labels = found.labels.tolist()
+    if not labels:
+        return []
     rows = zip(found.boxes.tolist(), found.scores.tolist(), labels, strict=True)
     return [
         {

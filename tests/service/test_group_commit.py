@@ -1,14 +1,14 @@
 """Writes that share a transaction: each gets its own result, or its own error."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from service.db import open_engine, open_sessions
@@ -67,7 +67,9 @@ class Group:
     def _count(self, _: object) -> None:
         self.num_commits += 1
 
-    def run_together(self, works: list[Callable[[Session], str]]) -> list[str | None]:
+    def run_together(
+        self, works: list[Callable[[Session], str]], may_be_lost: Collection[int] = ()
+    ) -> list[str | None]:
         begun, go_on = Event(), Event()
 
         def hold(_: Session) -> str:
@@ -75,16 +77,16 @@ class Group:
             go_on.wait()
             return "held"
 
-        def run(work: Callable[[Session], str]) -> str | None:
+        def run(number: int, work: Callable[[Session], str]) -> str | None:
             try:
-                return self.commit.run(work)
+                return self.commit.run(work, may_be_lost=number in may_be_lost)
             except Refused:
                 return None
 
         with ThreadPoolExecutor(1 + len(works)) as pool:
             pool.submit(self.commit.run, hold)
             begun.wait()
-            results = [pool.submit(run, work) for work in works]
+            results = [pool.submit(run, number, work) for number, work in enumerate(works)]
             while self.commit.num_waiting < len(works):
                 time.sleep(0.001)
             go_on.set()
@@ -110,3 +112,15 @@ def test_one_that_fails_takes_no_other_with_it(group: Group) -> None:
 
     assert results == ["before", None, "after"]
     assert group.names() == {"before", "after"}
+
+
+def test_what_may_be_lost_waits_for_the_disk_only_in_company(group: Group) -> None:
+    if group.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite waits for the disk at every commit")
+
+    def waits(session: Session) -> str:
+        return str(session.execute(text("SHOW synchronous_commit")).scalar_one())
+
+    assert group.run_together([waits, waits], may_be_lost=(0, 1)) == ["off", "off"]
+    assert group.run_together([waits, waits], may_be_lost=(0,)) == ["on", "on"]
+    assert group.run_together([waits, waits]) == ["on", "on"]

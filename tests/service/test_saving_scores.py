@@ -1,0 +1,152 @@
+"""What is written of scores, on both databases."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+from sqlalchemy import Engine, delete, insert, select, text
+
+from models.detections import Detections
+from models.inference import Prediction
+from service.db import Sessions, commit_unflushed, open_engine, open_sessions
+from service.scoring import store
+from service.tables import Detection, Image, ImageScore, ModelVersion
+
+SOURCES = ("", "yard, 'north' {\"1\"}", "\\N", "NULL", "höf")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine: Engine) -> Sessions:
+    """One version, and an image from each source."""
+    sessions = open_sessions(engine)
+    with sessions.begin() as session:
+        session.add(
+            ModelVersion(
+                name="v1",
+                architecture="ssd_small",
+                class_names=["red", "blue"],
+                spec={},
+                checkpoint_sha256="v1",
+                checkpoint_key="none",
+                checkpoint_size_bytes=1,
+            )
+        )
+    add_images(sessions, SOURCES)
+    return sessions
+
+
+def add_images(sessions: Sessions, sources: Sequence[str]) -> None:
+    with sessions.begin() as session:
+        session.execute(
+            insert(Image),
+            [
+                {
+                    "sha256": f"{source}-{number}",
+                    "blob_key": "none",
+                    "split": "pool",
+                    "source": source,
+                    "file_name": "a.png",
+                    "media_type": "image/png",
+                    "size_bytes": 1,
+                    "width": 4,
+                    "height": 4,
+                }
+                for number, source in enumerate(sources)
+            ],
+        )
+
+
+def found(*scores: float) -> Detections:
+    boxes = torch.tensor([[0.1, 0.2, 3.3, 4.0]]).expand(len(scores), 4)
+    return Detections(boxes, torch.tensor(scores), torch.ones(len(scores), dtype=torch.int64))
+
+
+def test_values_come_back_exactly(sessions: Sessions) -> None:
+    predictions = [
+        Prediction(0.1 + 0.2, -0.0, found()),
+        Prediction(5e-324, math.log(1e-300), found(0.3, 0.1)),
+        Prediction(1.0, 1 / 3 * 1e17, found(1.0)),
+        Prediction(None, None, found()),
+        None,
+    ]
+    scored = [
+        store.ScoredImage(number, prediction, None if prediction else "its 'bytes' are {gone}")
+        for number, prediction in enumerate(predictions, 1)
+    ]
+
+    with sessions.begin() as session:
+        store.save_scores(session, 1, scored)
+
+    with sessions.begin() as session:
+        rows = session.scalars(select(ImageScore).order_by(ImageScore.image_id)).all()
+        boxes = session.scalars(select(Detection).order_by(Detection.image_id)).all()
+    assert [row.source for row in rows] == list(SOURCES)
+    assert [row.max_score for row in rows] == [p and p.max_score for p in predictions]
+    assert [row.log_odds for row in rows] == [p and p.log_odds for p in predictions]
+    assert [row.failure for row in rows] == [item.failure for item in scored]
+    assert rows[3].ranking_key == math.inf
+    assert rows[4].ranking_key is None
+    assert [(box.image_id, box.score, box.x1) for box in boxes] == [
+        (number, score, prediction.detections.boxes[0, 0].item())
+        for number, prediction in enumerate(predictions, 1)
+        if prediction
+        for score in prediction.detections.scores.tolist()
+    ]
+
+
+def test_many_images_are_saved_at_once(sessions: Sessions) -> None:
+    add_images(sessions, ["crowd"] * 5000)
+    with sessions.begin() as session:
+        session.execute(delete(Image).where(Image.id == 77))
+    scored = [
+        store.ScoredImage(image_id, Prediction(0.5, image_id / 7, found(0.5)), None)
+        for image_id in range(1, 5001)
+    ]
+
+    for _ in range(2):  # the second time overwrites
+        with sessions.begin() as session:
+            store.save_scores(session, 1, scored)
+
+    with sessions.begin() as session:
+        rows = session.execute(select(ImageScore.image_id, ImageScore.log_odds)).all()
+        boxes = session.scalars(select(Detection.image_id)).all()
+    saved = {row.image_id: row.log_odds for row in rows}
+    assert saved == {n: n / 7 for n in range(1, 5001) if n != 77}
+    assert sorted(boxes) == sorted(saved)
+
+
+def test_an_upload_that_is_saved_with_its_scores_waits_for_the_disk(
+    sessions: Sessions, engine: Engine
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite waits for the disk at every commit")
+
+    with sessions.begin() as session:
+        store.save_scores(session, 1, [store.ScoredImage(1, None, "damaged")])
+        waits = session.scalar(text("SHOW synchronous_commit"))
+
+    assert waits == "on"
+
+
+def test_only_the_transaction_that_asks_is_spared_the_wait_for_the_disk(
+    sessions: Sessions, engine: Engine
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite waits for the disk at every commit")
+    seen = []
+
+    for spared in (True, False):
+        with sessions.begin() as session:
+            if spared:
+                commit_unflushed(session)
+            seen.append(session.scalar(text("SHOW synchronous_commit")))
+
+    assert seen == ["off", "on"]
