@@ -33,6 +33,7 @@ PAGE = 10
 DEEP_PAGE = 10_000
 WRITE_BATCH = 2000
 NUM_WRITTEN = 20_000
+SEALED = (1000, 10_000)
 
 Question = Callable[[Session], object]
 
@@ -178,6 +179,15 @@ def _scores(first: int) -> list[score_store.ScoredImage]:
     return scored
 
 
+def compare_sealed(backend: str, repeats: int, budget_s: float) -> Comparison:
+    """The statistics with ten times as many sealed images."""
+    ask = QUESTIONS["GET /stats/false-detections"]
+    few, many = SEALED
+    with score_database(backend, SMALL, few) as one, score_database(backend, 2 * many, many) as two:
+        name = f"the same, {few:,}, {many:,} sealed"
+        return compare(name, (one, ask), (two, ask), repeats, budget_s)
+
+
 def run(backend: str, num_scores: int, repeats: int, budget_s: float) -> None:
     started = time.perf_counter()
     with score_database(backend, SMALL) as small, score_database(backend, num_scores) as large:
@@ -188,6 +198,7 @@ def run(backend: str, num_scores: int, repeats: int, budget_s: float) -> None:
                 compare(name, (small, question), (large, question), repeats, budget_s).line(),
                 flush=True,
             )
+        print(compare_sealed(backend, repeats, budget_s).line(), flush=True)
         page_1, page_deep = QUESTIONS["GET /hard-negatives?n=10"], deep_page(large)
         name = f"page 1, page {DEEP_PAGE:,}"
         print(compare(name, (large, page_1), (large, page_deep), repeats, budget_s).line())

@@ -89,13 +89,17 @@ ORDER BY ranking_key, image_id LIMIT {trained} OFFSET {judged}
 
 
 @contextmanager
-def score_database(backend: str, num_scores: int) -> Iterator[Engine]:
-    """A database of its own with so many scores of the serving version; dropped afterwards."""
+def score_database(backend: str, num_scores: int, num_sealed: int = NUM_SEALED) -> Iterator[Engine]:
+    """
+    A database of its own with so many scores of the serving version; dropped afterwards.
+
+    Of these, `num_sealed` are of negative-test, NUM_VAL of val, and the others of the pool.
+    """
     with _empty_database(backend) as url:
         migrate(url)
         engine = open_engine(url.render_as_string(hide_password=False))
         try:
-            _fill(engine, num_scores)
+            _fill(engine, num_scores, num_sealed)
             yield engine
         finally:
             engine.dispose()
@@ -111,7 +115,7 @@ def _empty_database(backend: str) -> Iterator[URL]:
             yield url
 
 
-def _fill(engine: Engine, num_scores: int) -> None:
+def _fill(engine: Engine, num_scores: int, num_sealed: int) -> None:
     """Indexes and foreign keys at the end: row by row they take several times longer."""
     tables = [Base.metadata.tables[name] for name in ("images", "image_scores", "detections")]
     indexes = [index for table in tables for index in table.indexes]
@@ -128,7 +132,7 @@ def _fill(engine: Engine, num_scores: int) -> None:
         run_id = _add_version(connection)
         connection.commit()
         for first in range(1, num_scores + 1, CHUNK):
-            _add_images(connection, first, min(first + CHUNK - 1, num_scores))
+            _add_images(connection, first, min(first + CHUNK - 1, num_scores), num_sealed)
             connection.commit()
         for index in indexes:
             index.create(connection)
@@ -179,16 +183,17 @@ def _add_version(connection: Connection) -> int:
     return run_id
 
 
-def _add_images(connection: Connection, first: int, last: int) -> None:
+def _add_images(connection: Connection, first: int, last: int, num_sealed: int) -> None:
+    num_labelled = num_sealed + NUM_VAL  # and sealed, before the pool begins
     on_sqlite = connection.dialect.name == "sqlite"
     _run(
         connection,
         IMAGES,
         ids=(SQLITE_IDS if on_sqlite else POSTGRES_IDS).format(first=first, last=last),
         digest="printf('%064d', id)" if on_sqlite else "lpad(id::text, 64, '0')",
-        sealed=NUM_SEALED,
-        labelled=NUM_SEALED + NUM_VAL,
-        rare=NUM_SEALED + NUM_VAL + NUM_RARE,
+        sealed=num_sealed,
+        labelled=num_labelled,
+        rare=num_labelled + NUM_RARE,
     )
     _run(connection, SCORES, uniform=UNIFORM, first=first, last=last)
     for position, divisor in enumerate((1, 2)):
@@ -198,8 +203,8 @@ def _add_images(connection: Connection, first: int, last: int) -> None:
             position=position,
             divisor=divisor,
             lowest=LOWEST_SCORE,
-            labelled=NUM_SEALED + NUM_VAL,
-            rare=NUM_SEALED + NUM_VAL + NUM_RARE,
+            labelled=num_labelled,
+            rare=num_labelled + NUM_RARE,
             first=first,
             last=last,
         )

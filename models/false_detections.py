@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.detections import Detections
-from models.intervals import Interval, bootstrap_mean, percentile_interval, resample_counts, wilson
+from models.intervals import Interval, bootstrap_mean, wilson
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -127,14 +127,8 @@ def false_detection_stats(
 def fppi_curve(
     found: FalseDetections, thresholds: FloatArray, *, seed: int = 0
 ) -> tuple[Interval, ...]:
-    """FPPI with its interval at each of many thresholds, from one set of resamples."""
-    counts = found.counts(thresholds)
-    draws = resample_counts(found.num_images, seed=seed)
-    resampled = draws @ counts.T / found.num_images
-    return tuple(
-        percentile_interval(float(row.mean()), column)
-        for row, column in zip(counts, resampled.T, strict=True)
-    )
+    """FPPI with its interval at each of many thresholds."""
+    return tuple(bootstrap_mean(counts, seed=seed) for counts in found.counts(thresholds))
 
 
 def score_histogram(found: FalseDetections, *, num_bins: int = 20) -> ScoreHistogram:

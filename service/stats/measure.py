@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from sqlalchemy.orm import Session
 
 from models.detections import Detections
 from models.evaluation import Evaluation
+from models.false_detections import FalseDetections
 from models.matching import GroundTruth
 from service.stats import store
 from service.tables import Detection, LabelledBox, ModelVersion
@@ -37,7 +39,8 @@ def images_scored_by(session: Session, version_ids: Sequence[int]) -> MeasuredIm
 def evaluation_of(session: Session, version: ModelVersion, images: MeasuredImages) -> Evaluation:
     """What a version found on val and negative-test, against what is there."""
     boxes = store.boxes_in(session, "val")
-    found = store.detections_in(session, version.id, ("val", "negative-test"))
+    asked = (("val", images.val_ids), ("negative-test", images.negative_ids))
+    found = store.detections_in(session, version.id, [split for split, ids in asked if ids])
     unknown = {box.class_name for rows in boxes.values() for box in rows} - {*version.class_names}
     class_names = [*version.class_names, *sorted(unknown)]
     return Evaluation(
@@ -45,6 +48,26 @@ def evaluation_of(session: Session, version: ModelVersion, images: MeasuredImage
         truths=tuple(_truth(boxes.get(id_, []), class_names) for id_ in images.val_ids),
         labelled=tuple(_detections(found.get(id_, [])) for id_ in images.val_ids),
         negatives=tuple(_detections(found.get(id_, [])) for id_ in images.negative_ids),
+    )
+
+
+def false_detections_of(
+    session: Session, version: ModelVersion, images: MeasuredImages
+) -> FalseDetections:
+    """
+    What a version found on negative-test, without the boxes.
+
+    Raises ValueError if there are no such images.
+    """
+    rows = store.classes_found_in(session, version.id, "negative-test")
+    negative_ids = np.array(images.negative_ids, dtype=np.int64)
+    ids = np.array([row.image_id for row in rows], dtype=np.int64)
+    is_measured = np.isin(ids, negative_ids)
+    return FalseDetections(
+        scores=np.array([row.score for row in rows], dtype=np.float64)[is_measured],
+        labels=np.array([row.label for row in rows], dtype=np.int64)[is_measured],
+        images=np.searchsorted(negative_ids, ids[is_measured]),
+        num_images=len(negative_ids),
     )
 
 

@@ -1,5 +1,6 @@
 """What versions are worth, as clients ask for it."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
 import numpy as np
@@ -14,7 +15,7 @@ from service.model_versions import service as version_service
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.stats import store
-from service.stats.measure import evaluation_of, images_scored_by
+from service.stats.measure import evaluation_of, false_detections_of, images_scored_by
 from service.stats.schemas import (
     ClassFppi,
     FalseDetectionReport,
@@ -65,8 +66,8 @@ def report_false_detections(
     images = images_scored_by(session, [version.id])
     if not images.negative_ids:
         raise NothingMeasured(version.name)
-    evaluation = evaluation_of(session, version, images)
-    found = evaluation.false_detections
+    found = false_detections_of(session, version, images)
+    evaluation = evaluation_of(session, version, replace(images, negative_ids=[]))
     stats = false_detection_stats(found, threshold, evaluation.num_classes)
     by_class = zip(version.class_names, stats.fppi_by_class, strict=False)
     return FalseDetectionReport(
@@ -79,7 +80,7 @@ def report_false_detections(
         share_of_images=IntervalOut.of(stats.share_of_images),
         by_class=[ClassFppi(label=name, fppi=IntervalOut.of(fppi)) for name, fppi in by_class],
         histogram=_histogram(found),
-        froc=_froc(evaluation),
+        froc=_froc(evaluation, found),
     )
 
 
@@ -152,11 +153,11 @@ def _histogram(found: FalseDetections) -> list[HistogramBin]:
     ]
 
 
-def _froc(evaluation: Evaluation) -> list[FrocPoint]:
+def _froc(evaluation: Evaluation, negatives: FalseDetections) -> list[FrocPoint]:
     """At most so many points, evenly spread over the curve, its ends among them."""
     if not sum(len(truth) for truth in evaluation.truths):
         return []
-    curve = froc(evaluation.matches, evaluation.false_detections)
+    curve = froc(evaluation.matches, negatives)
     if not len(curve.thresholds):
         return []
     count = min(FROC_POINTS, len(curve.thresholds))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -62,6 +63,25 @@ def detections_in(
     for row in rows:
         found[row.image_id].append(row)
     return found
+
+
+class FoundClass(NamedTuple):
+    """One detection without its box."""
+
+    image_id: int
+    label: int
+    score: float
+
+
+def classes_found_in(session: Session, version_id: int, split: str) -> list[FoundClass]:
+    """In order of image, highest score first."""
+    rows = session.execute(
+        select(Detection.image_id, Detection.label, Detection.score)
+        .join(Image, Image.id == Detection.image_id)
+        .where(Detection.model_version_id == version_id, Image.split == split)
+        .order_by(Detection.image_id, Detection.position)
+    )
+    return [FoundClass(*row) for row in rows]
 
 
 def save_evaluation(session: Session, version_id: int, figures: Mapping[str, object]) -> None:

@@ -50,3 +50,15 @@ def test_nothing_measurable_has_unknown_bounds() -> None:
 
     assert np.isnan(interval.low)
     assert np.isnan(interval.high)
+
+
+def test_drawing_equal_values_together_gives_the_interval_of_drawing_every_image() -> None:
+    values = np.random.default_rng(2).poisson(0.4, size=300)
+
+    together = bootstrap_mean(values, seed=1, num_resamples=40_000)
+
+    one_by_one = resample_counts(300, seed=2, num_resamples=40_000) @ values / 300
+    expected = percentile_interval(float(values.mean()), one_by_one)
+    assert together.value == expected.value
+    assert together.low == pytest.approx(expected.low, abs=0.004)
+    assert together.high == pytest.approx(expected.high, abs=0.004)
