@@ -25,8 +25,9 @@ from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.schemas import VerdictFilter
 from service.hard_negatives.views import page_json
 from service.scoring import store as score_store
+from service.scoring.backlog import RANGE
 from service.stats import service as stats
-from service.tables import Detection, ImageScore
+from service.tables import Detection, Image, ImageScore
 
 SMALL = 10_000
 PAGE = 10
@@ -34,6 +35,7 @@ DEEP_PAGE = 10_000
 WRITE_BATCH = 2000
 NUM_WRITTEN = 20_000
 SEALED = (1000, 10_000)
+NUM_UNSCORED = 10
 
 Question = Callable[[Session], object]
 
@@ -163,6 +165,25 @@ def write_rate(engine: Engine, last_id: int) -> float:
     return statistics.median(rates)
 
 
+def sweep_seconds(engine: Engine, last_id: int) -> tuple[float, float]:
+    """To find the few unscored images among all, as a sweep does; its longest transaction."""
+    unscored = range(last_id // NUM_UNSCORED // 2, last_id, last_id // NUM_UNSCORED)
+    with open_sessions(engine).begin() as session:
+        for table in (Detection, ImageScore):
+            session.execute(delete(table).where(table.image_id.in_(unscored)))
+    times: list[float] = []
+    found: list[Image] = []
+    for after_id in range(0, last_id, RANGE):
+        with open_sessions(read_only(engine)).begin() as session:
+            begun = time.perf_counter()
+            found += score_store.unscored_images(
+                session, 1, after_id=after_id, until_id=after_id + RANGE, limit=PAGE
+            )
+            times.append(time.perf_counter() - begun)
+    assert [image.id for image in found] == list(unscored)
+    return sum(times), max(times)
+
+
 def _scores(first: int) -> list[score_store.ScoredImage]:
     """Scores anywhere in the ranking; one image in ten has a detection."""
     scored = []
@@ -204,6 +225,12 @@ def run(backend: str, num_scores: int, repeats: int, budget_s: float) -> None:
         print(compare(name, (large, page_1), (large, page_deep), repeats, budget_s).line())
         for engine, size in ((small, SMALL), (large, num_scores)):
             print(f"written rows/s at {size:,}: {write_rate(engine, size):,.0f}", flush=True)
+            total, longest = sweep_seconds(engine, size)
+            print(
+                f"sweep for {NUM_UNSCORED} unscored among {size:,}: {total:.3f} s, "
+                f"its longest transaction {longest:.3f} s",
+                flush=True,
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -31,6 +31,7 @@ PAUSE_AFTER_FAILURE_S = 5.0
 SWEEP_EVERY_S = 300.0
 LOOK_EVERY_S = 2.0
 SETTLED_AFTER = timedelta(seconds=5)
+RANGE = 100_000  # ids that a sweep looks through in one transaction, of about 0.1 s
 PAGE = 256  # images of a sweep that are read from the database at once
 
 log = structlog.get_logger()
@@ -211,20 +212,25 @@ class _Sweep:
             return []
         if not self._takes_all and now >= self._next_full_at:
             self._after_id, self._takes_all = 0, True
-        with sessions.begin() as session:
-            newest_id = store.newest_image_id(session)
-            images = store.unscored_images(
-                session,
-                version_id,
-                after_id=self._after_id,
-                limit=limit,
-                stored_before=None if self._takes_all else utc_now() - SETTLED_AFTER,
-            )
-        if images:
-            self._after_id = images[-1].id
-        else:
-            self._end(now, newest_id)
-        return images
+        while True:
+            with sessions.begin() as session:
+                newest_id = store.newest_image_id(session)
+                until_id = self._after_id + RANGE if self._takes_all else newest_id
+                images = store.unscored_images(
+                    session,
+                    version_id,
+                    after_id=self._after_id,
+                    until_id=until_id,
+                    limit=limit,
+                    stored_before=None if self._takes_all else utc_now() - SETTLED_AFTER,
+                )
+            if images:
+                self._after_id = images[-1].id
+                return images
+            if until_id >= newest_id:
+                self._end(now, newest_id)
+                return []
+            self._after_id = until_id
 
     def go_through_all_soon(self) -> None:
         """Some of the images that were given out may have no score: once more after this time."""

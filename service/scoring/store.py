@@ -191,9 +191,15 @@ def unscored_images(
     *,
     after_id: int,
     limit: int,
+    until_id: int | None = None,
     stored_before: datetime | None = None,
 ) -> Sequence[Image]:
-    """Images without a score by this version, in order of id; no scan where there are none."""
+    """
+    Images without a score by this version, in order of id; no scan where there are none.
+
+    Every image after `after_id` is looked up until enough are found: `until_id`, itself included,
+    bounds how many.
+    """
     if count_unscored(session, version_id) == 0:
         return []
     statement = (
@@ -202,6 +208,8 @@ def unscored_images(
         .order_by(Image.id)
         .limit(limit)
     )
+    if until_id is not None:
+        statement = statement.where(Image.id <= until_id)
     if stored_before is not None:
         statement = statement.where(Image.created_at < stored_before)
     return session.scalars(statement).all()

@@ -150,3 +150,21 @@ def test_only_the_transaction_that_asks_is_spared_the_wait_for_the_disk(
             seen.append(session.scalar(text("SHOW synchronous_commit")))
 
     assert seen == ["off", "on"]
+
+
+def test_unscored_images_are_found_in_ranges_of_ids(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        store.save_scores(session, 1, [store.ScoredImage(3, None, "damaged")])
+
+    with sessions.begin() as session:
+        found = [
+            [
+                image.id
+                for image in store.unscored_images(
+                    session, 1, after_id=after_id, until_id=after_id + 2, limit=10
+                )
+            ]
+            for after_id in (0, 2, 4)
+        ]
+
+    assert found == [[1, 2], [4], [5]]
