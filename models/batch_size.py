@@ -8,14 +8,14 @@ import torch
 from models.detectors import Detector
 from models.inference import predict
 
-CPU_BATCH = 16
+CPU_BATCH = 8
 LARGEST_GPU_BATCH = 256
 MIN_GAIN = 1.05  # a doubled batch must be so many times as fast
 
 
 def choose_batch_size(detector: Detector) -> int:
     """
-    16 on the CPU, where its cores are busy with few images; measured on any other device.
+    8 on the CPU, where its cores are busy with few images; measured on any other device.
 
     Takes some seconds on a GPU.
     """

@@ -8,6 +8,8 @@ from queue import PriorityQueue
 from threading import Thread
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -59,6 +61,7 @@ class DecodeThreads:
             thread.join()
 
     def _run(self) -> None:
+        torch.set_num_threads(1)  # in this thread
         while (call := self._queue.get()).run is not None:
             call.run()
             del call  # its image is not held while this waits

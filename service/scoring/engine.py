@@ -8,6 +8,7 @@ from queue import Empty, PriorityQueue
 from threading import Thread
 
 import structlog
+import torch
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from models.batch_size import CPU_BATCH
@@ -22,7 +23,7 @@ ONLINE, RESCAN, STOP = 0, 1, 2  # what is taken first
 # While a client has asked for a score within so many seconds, rescans go in small batches: the
 # next client waits for a part of a batch at most.
 RECENT_S = 1.0
-SMALL_BATCHES = 4  # to a full one
+SMALL_BATCHES = 8  # to a full one
 
 log = structlog.get_logger()
 
@@ -78,17 +79,25 @@ class _Entry:
 
 class Engine:
     """
-    The threads that own the forward pass: one, or two for a GPU.
+    The threads that own the forward pass, each with batches of its own.
 
-    On a GPU each works in a stream of its own, so that one's copies run beside the other's passes.
+    On the CPU each computes with a part of the cores, so that it does not wait at every layer for a
+    core that decodes an image meanwhile. On a GPU each has a stream of its own, so that one's
+    copies run beside the other's passes.
 
     Work names its version when it is submitted, so that all images of a request are scored by
     the version that served when the request came, whatever is swapped in meanwhile.
     """
 
     def __init__(
-        self, batch_wait_s: float, registry: CollectorRegistry, num_threads: int = 1
+        self,
+        batch_wait_s: float,
+        registry: CollectorRegistry,
+        num_threads: int = 1,
+        cores_of_each: int = 1,
     ) -> None:
+        self.num_threads = num_threads
+        self._cores_of_each = cores_of_each
         self._batch_wait_s = batch_wait_s
         self._queue: PriorityQueue[_Entry] = PriorityQueue()
         self._numbers = iter(range(2**63))
@@ -133,6 +142,7 @@ class Engine:
             thread.join()
 
     def _run(self) -> None:
+        torch.set_num_threads(self._cores_of_each)
         while True:
             batch = self._next_batch()
             if batch is None:

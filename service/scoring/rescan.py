@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.orm import Session
+
 from models.detectors import PreparedImage
 from models.images import UnreadableImageError
 from models.inference import Prediction
@@ -78,8 +80,8 @@ class _Rescan:
 
     Exact scores for all images but those of the pool whose quick ones lie far below its top. The
     scores that the top is read from may be a few windows old: it only rises while a pool is
-    scored, so what is below an old one is below the newest. While a source has too few images to
-    fill its top, all of them are scored exactly and only so.
+    scored, so what is below an old one is below the newest. While a source has few images, all of
+    them are scored exactly and only so.
     """
 
     def __init__(
@@ -131,22 +133,29 @@ class _Rescan:
         return window
 
     def _worth_screening(self, window: _Window) -> dict[int, PreparedImage]:
-        """Images of the pool whose quick scores may spare them exact ones, or measure the error."""
-        screen = self._version.screen
-        if screen is None:
+        """Images of the pool whose quick scores are likely to spare them exact ones."""
+        if self._version.screen is None:
             return {}
         source_of = {image.id: image.source for image in window.images if image.split == "pool"}
         with self._read_sessions.begin() as session:
-            last = {
-                source: store.log_odds_at_rank(session, self._version.id, source, screen.exact_top)
-                for source in set(source_of.values())
-            }
+            last = {s: self._last_of_top(session, s) for s in set(source_of.values())}
         window.last_of_top = {image_id: last[source] for image_id, source in source_of.items()}
         return {
             image_id: image
             for image_id, image in window.prepared.items()
-            if image_id in source_of and screen.is_useful(window.last_of_top[image_id])
+            if window.last_of_top.get(image_id) is not None
         }
+
+    def _last_of_top(self, session: Session, source: str) -> float | None:
+        """Log-odds of the last image of a source's top; None in too small a source."""
+        screen = self._version.screen
+        assert screen is not None
+        last = None
+        for rank in (screen.worth_from, screen.exact_top):
+            last = store.log_odds_at_rank(session, self._version.id, source, rank)
+            if last is None:
+                break
+        return last
 
     def _submit_again(self, window: _Window) -> _Window:
         """What the quick scores do not rule out of the top."""

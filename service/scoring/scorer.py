@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import Annotated, TypeVar
 
 import structlog
+import torch
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +17,8 @@ from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
 from service.scoring.store import Failure
 from service.settings import Settings
+
+CPU_ENGINE_THREADS, GPU_ENGINE_THREADS = 4, 2  # at most, where the settings do not say
 
 log = structlog.get_logger()
 
@@ -34,16 +37,23 @@ class Scorer:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.serving: LoadedVersion | None = None
         self.loading_failure: str | None = None
-        num_threads = 1 if select_device(settings.device).type == "cpu" else 2
-        self._engine = Engine(settings.batch_wait_ms / 1000, registry, num_threads)
+        cores = torch.get_num_threads()  # asked here, this thread keeps them, whatever others set
+        most = min(cores, CPU_ENGINE_THREADS)
+        if select_device(settings.device).type != "cpu":
+            most = GPU_ENGINE_THREADS
+        num_threads = settings.engine_threads or most
+        self._engine = Engine(
+            settings.batch_wait_ms / 1000, registry, num_threads, max(1, cores // num_threads)
+        )
         self._detection_floor = settings.detection_floor
         self._decoders = DecodeThreads(settings.decode_threads)
 
     @property
     def window(self) -> int:
-        """How many images are worth taking up at once: a batch. Bounds memory."""
+        """How many images are worth taking up at once: a batch for each thread. Bounds memory."""
         serving = self.serving
-        return CPU_BATCH if serving is None else serving.batch_size
+        batch_size = CPU_BATCH if serving is None else serving.batch_size
+        return batch_size * self._engine.num_threads
 
     def why_not_ready(self) -> str:
         """Why nothing can be scored now, and what to do; empty when it can."""

@@ -11,6 +11,9 @@ from models.inference import Prediction, bfloat16_error
 from service.scoring.store import Failure
 
 EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and room to strike out
+# An image's chance to be in the top, of k scored so far, is top / k: at a quarter, and with a quick
+# score at 0.6 of an exact one's cost, the screen begins to pay.
+WORTH_FROM_TOPS = 4
 SAMPLE_SIZE = 64
 MARGIN_FACTOR = 3.0  # the margin over the largest error seen
 MAX_ERROR = 0.5  # in log-odds, on noise, at load
@@ -40,9 +43,10 @@ class Screen:
             return math.inf
         return MARGIN_FACTOR * self._largest_error
 
-    def is_useful(self, last_of_top: float | None) -> bool:
-        """Whether a quick score can spare an exact one, or is wanted to measure the margin."""
-        return last_of_top is not None or math.isinf(self.margin)
+    @property
+    def worth_from(self) -> int:
+        """Images of a source from which on a quick score is likely to spare an exact one."""
+        return WORTH_FROM_TOPS * self.exact_top
 
     def needs_exact(self, quick: Prediction | Failure, last_of_top: float | None) -> bool:
         """`last_of_top`: log-odds of the last that is served, None while there are fewer."""

@@ -59,4 +59,4 @@ def test_a_real_detector_is_measured() -> None:
     detector = build_small("ssd_small").eval()
 
     assert fastest_batch_size(detector, largest=4) in (1, 2, 4)
-    assert choose_batch_size(detector) == 16
+    assert choose_batch_size(detector) == 8

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from prometheus_client import CollectorRegistry
 
 from models.checkpoint import load_checkpoint
@@ -63,7 +64,7 @@ def test_a_batch_that_a_client_waits_for_is_not_filled_up_by_a_rescan() -> None:
     spread_scores(detector)
     registry = CollectorRegistry()
     engine = Engine(1.0, registry)  # so long would the first batch wait for more
-    version = LoadedVersion(1, "v1", detector.eval(), batch_size=8)
+    version = LoadedVersion(1, "v1", detector.eval(), batch_size=16)
     image = detector.preprocess(draw_images([(60, 70)])[0])
 
     futures = [
@@ -74,3 +75,20 @@ def test_a_batch_that_a_client_waits_for_is_not_filled_up_by_a_rescan() -> None:
     assert all(future.result(0).log_odds is not None for future in futures)
     assert registry.get_sample_value("hardneg_batch_images_bucket", {"le": "1.0"}) == 1
     assert registry.get_sample_value("hardneg_batch_images_sum") == 9
+
+
+def test_a_scorer_leaves_torch_as_many_threads_as_before(checkpoint: Path) -> None:
+    before = torch.get_num_threads()
+    detector = load_checkpoint(checkpoint).eval()
+    image = prepare(detector, scene_bytes(1, RED))
+    try:
+        torch.set_num_threads(3)
+        scorer = Scorer(Settings(engine_threads=2, device="cpu"), CollectorRegistry())
+        scored = scorer.score(LoadedVersion(1, "v1", detector, batch_size=1), [image] * 4)
+        scorer.close()
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+    assert len(scored) == 4
+    assert after == 3  # a worker trains in the thread that had a scorer before

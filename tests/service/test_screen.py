@@ -34,7 +34,6 @@ def test_everything_is_scored_exactly_until_the_error_is_known() -> None:
 
     assert screen.margin == math.inf
     assert screen.needs_exact(_prediction(-100.0), 5.0)
-    assert screen.is_useful(None)  # to learn from
 
 
 def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None:
@@ -44,8 +43,6 @@ def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None
     assert screen.needs_exact(_prediction(4.71), 5.0)
     assert not screen.needs_exact(_prediction(4.69), 5.0)
     assert screen.needs_exact(_prediction(-100.0), None)  # the top is not full yet
-    assert not screen.is_useful(None)
-    assert screen.is_useful(5.0)
     assert screen.needs_exact(_prediction(None), 5.0)
     assert screen.needs_exact(Failure("not finite"), 5.0)
 
