@@ -76,18 +76,19 @@ migration: $(INSTALLED_DEV)  ## Write the migration that tables.py asks for: mak
 up:  ## Start Postgres, API and worker in containers
 	docker compose up --build
 
-bench: $(INSTALLED_DEV)  ## Run the benchmarks that finish in minutes
-	$(BIN)/python -m benchmarks.samplers
-	$(BIN)/python -m benchmarks.scoring
-	$(BIN)/python -m benchmarks.rescan --images 64
-	$(BIN)/python -m benchmarks.service --turns 3
-	$(BIN)/python -m benchmarks.uploads_during_rescan
-	$(BIN)/python -m benchmarks.memory
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.decode
-	$(BIN)/python -m benchmarks.folder_import --repeats 3
-	$(BIN)/python -m benchmarks.ranking
-	$(BIN)/python -m benchmarks.http
+bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks.scoring --only ssdlite --repeats 3
+	$(BIN)/python -m benchmarks.decode --repeats 3
+	$(BIN)/python -m benchmarks.rescan --images 32
+	$(BIN)/python -m benchmarks.service --turns 1 --classes 90
+	$(BIN)/python -m benchmarks.uploads_during_rescan --turns 1
+	$(BIN)/python -m benchmarks.folder_import --repeats 1
+	$(BIN)/python -m benchmarks.memory --images 2000
+	$(BIN)/python -m benchmarks.startup --turns 3
+	$(BIN)/python -m benchmarks.ranking --rows 100000 --repeats 11
+	$(BIN)/python -m benchmarks.http --rounds 3
+	$(BIN)/python -m benchmarks.samplers --repeats 11 --no-steps
 
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment
