@@ -83,7 +83,7 @@ bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m benchmarks.rescan --images 32
 	$(BIN)/python -m benchmarks.service --turns 1 --classes 90
 	$(BIN)/python -m benchmarks.uploads_during_rescan --turns 1
-	$(BIN)/python -m benchmarks.folder_import --repeats 1
+	$(BIN)/python -m benchmarks.folder_import --images 8 --repeats 2
 	$(BIN)/python -m benchmarks.memory --images 2000
 	$(BIN)/python -m benchmarks.startup --turns 3
 	$(BIN)/python -m benchmarks.ranking --rows 100000 --repeats 11
