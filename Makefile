@@ -86,7 +86,7 @@ bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m benchmarks.folder_import --images 8 --repeats 2
 	$(BIN)/python -m benchmarks.memory --images 2000
 	$(BIN)/python -m benchmarks.startup --turns 3
-	$(BIN)/python -m benchmarks.ranking --rows 100000 --repeats 11
+	$(BIN)/python -m benchmarks.ranking --rows 200000 --repeats 11
 	$(BIN)/python -m benchmarks.http --rounds 3
 	$(BIN)/python -m benchmarks.samplers --repeats 11 --no-steps
 
