@@ -18,7 +18,7 @@ def tune_process() -> None:
     Keep memory between batches, and let waiting threads sleep soon. Call it before torch is loaded.
 
     glibc gives large blocks back to the system when they are freed, and the system fills each new
-    page with zeros: for a batch's activations that takes as long as half of the network. One arena,
+    page with zeros: for a batch's activations that took as long as the network itself. One arena,
     since the others hold no block above 64 MB. The memory of the largest batch stays with the
     process. Where the C library is another one nothing is done.
 

@@ -14,7 +14,7 @@ from tests.models.conftest import build_small
 
 
 class _Measured(Detector):
-    """A device's detector that takes `seconds` for a batch, and has memory for `memory` images."""
+    """On a device with memory for so many images; it finds nothing on them."""
 
     class_layers = ""
 
@@ -26,7 +26,7 @@ class _Measured(Detector):
     def losses(
         self, batch: ImageList, targets: list[dict[str, torch.Tensor]]
     ) -> dict[str, torch.Tensor]:
-        raise NotImplementedError
+        return {}
 
     def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
         size = len(batch.image_sizes)

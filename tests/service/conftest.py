@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine
 
 from service.app import create_app
+from service.db import open_engine
 from service.logs import set_up_logs
 from service.settings import Settings
 from tests.scenes import train_red_square_detector
@@ -29,6 +31,13 @@ def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "other.safetensors"
     train_red_square_detector(path, seed=1, steps=10)
     return path
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

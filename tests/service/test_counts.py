@@ -1,7 +1,7 @@
 """The counts that triggers keep, against a recount of the rows."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import TypeGuard
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from models.detections import Detections
 from models.inference import Prediction
-from service.db import Sessions, open_engine, open_sessions
+from service.db import Sessions, open_sessions
 from service.scoring import store
 from service.tables import Image, ImageScore, ModelVersion
 
@@ -25,13 +25,6 @@ SPLITS = ("pool", "negative-test", "train", "val")
 NOTHING = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
 
 numbers = count()
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What is written of scores, on both databases."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -9,18 +9,11 @@ from sqlalchemy import Engine, delete, insert, select, text
 
 from models.detections import Detections
 from models.inference import Prediction
-from service.db import Sessions, commit_unflushed, open_engine, open_sessions
+from service.db import Sessions, commit_unflushed, open_sessions
 from service.scoring import store
 from service.tables import Detection, Image, ImageScore, ModelVersion
 
 SOURCES = ("", "yard, 'north' {\"1\"}", "\\N", "NULL", "höf")
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
