@@ -118,8 +118,7 @@ def calibrated(architecture: str, num_classes: int, images: Sequence[Tensor]) ->
         for _ in range(3):
             found = predict(detector, [detector.preprocess(image) for image in images[:4]])
             median = float(np.median([prediction.log_odds or 0 for prediction in found]))
-            for layer in layers:
-                _shift(layer, 1 + num_classes, MEDIAN_LOG_ODDS - median)
+            shift_background(detector, median - MEDIAN_LOG_ODDS)
     return detector
 
 
@@ -148,8 +147,10 @@ def _silence_column_zero(layer: nn.Conv2d | nn.Linear, num_columns: int) -> None
     layer.bias.data[::num_columns] = -40
 
 
-def _shift(layer: nn.Conv2d | nn.Linear, num_columns: int, by: float) -> None:
-    """Raise the logits of all classes against background's."""
-    assert layer.bias is not None
-    columns = layer.bias.data.view(-1, num_columns)
-    columns[:, 1:] += by
+@torch.no_grad()
+def shift_background(detector: Detector, by: float) -> None:
+    """Raise the background's logit against those of all classes."""
+    for layer in _class_layers(detector):
+        assert layer.bias is not None
+        columns = layer.bias.data.view(-1, 1 + len(detector.spec.class_names))
+        columns[:, 1:] -= by
