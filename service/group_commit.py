@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Condition
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -33,8 +33,8 @@ class GroupCommit:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._waiting: list[_Write[object]] = []
-        self._guard = Lock()
-        self._writing = Lock()
+        self._changed = Condition()
+        self._is_writing = False
 
     @property
     def num_waiting(self) -> int:
@@ -49,13 +49,21 @@ class GroupCommit:
         all of a group `may_be_lost` to a power cut, they do not wait for the disk.
         """
         write: _Write[T] = _Write(work, may_be_lost)
-        with self._guard:
+        with self._changed:
             self._waiting.append(write)  # type: ignore[arg-type]  # results of many types
-        with self._writing:
+            while self._is_writing and not write.is_done:
+                self._changed.wait()
+            group: list[_Write[object]] = []
             if not write.is_done:  # nobody has taken it along
-                with self._guard:
-                    group, self._waiting = self._waiting, []
+                group, self._waiting = self._waiting, []
+                self._is_writing = True
+        if group:
+            try:
                 self._commit(group)
+            finally:
+                with self._changed:
+                    self._is_writing = False
+                    self._changed.notify_all()
         if write.error is not None:
             raise write.error
         return write.results[0]

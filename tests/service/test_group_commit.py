@@ -1,9 +1,11 @@
 """Writes that share a transaction: each gets its own result, or its own error."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
+from typing import TypeVar
 
 import pytest
 from fastapi import FastAPI
@@ -35,6 +37,9 @@ def _add(name: str) -> Callable[[Session], str]:
         return image.blob_key
 
     return write
+
+
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -70,24 +75,27 @@ class Group:
     def run_together(
         self, works: list[Callable[[Session], str]], may_be_lost: Collection[int] = ()
     ) -> list[str | None]:
-        begun, go_on = Event(), Event()
-
-        def hold(_: Session) -> str:
-            begun.set()
-            go_on.wait()
-            return "held"
-
         def run(number: int, work: Callable[[Session], str]) -> str | None:
             try:
                 return self.commit.run(work, may_be_lost=number in may_be_lost)
             except Refused:
                 return None
 
-        with ThreadPoolExecutor(1 + len(works)) as pool:
+        return self.call_together([partial(run, *numbered) for numbered in enumerate(works)])
+
+    def call_together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Each call writes; what they write first shares a transaction."""
+        begun, go_on = Event(), Event()
+
+        def hold(_: Session) -> None:
+            begun.set()
+            go_on.wait()
+
+        with ThreadPoolExecutor(1 + len(calls)) as pool:
             pool.submit(self.commit.run, hold)
             begun.wait()
-            results = [pool.submit(run, number, work) for number, work in enumerate(works)]
-            while self.commit.num_waiting < len(works):
+            results = [pool.submit(call) for call in calls]
+            while self.commit.num_waiting < len(calls):
                 time.sleep(0.001)
             go_on.set()
             return [result.result() for result in results]
@@ -112,6 +120,26 @@ def test_one_that_fails_takes_no_other_with_it(group: Group) -> None:
 
     assert results == ["before", None, "after"]
     assert group.names() == {"before", "after"}
+
+
+def test_what_is_committed_does_not_wait_for_the_next_transaction(group: Group) -> None:
+    returned: list[int] = []
+
+    def write_twice(number: int) -> int:
+        group.commit.run(_add(f"first-{number}"))
+        returned.append(number)
+        return group.commit.run(count_returned)
+
+    def count_returned(_: Session) -> int:
+        """Of the first writes, which are all committed."""
+        deadline = time.monotonic() + 3
+        while len(returned) < 8 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return len(returned)
+
+    counts = group.call_together([partial(write_twice, number) for number in range(8)])
+
+    assert counts == [8] * 8
 
 
 def test_what_may_be_lost_waits_for_the_disk_only_in_company(group: Group) -> None:
