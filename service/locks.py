@@ -2,11 +2,12 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def try_lock(engine: Engine, name: str) -> Iterator[bool]:
             yield bool(held)
         finally:
             if held:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), parameters)
+                with suppress(OperationalError):  # the connection is gone, and the lock with it
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), parameters)
 
 
 def _lock_file(engine: Engine, name: str) -> Path:

@@ -12,7 +12,6 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from models.checkpoint import CheckpointError
 from service.blobs import BlobStore
 from service.db import Sessions, open_sessions, read_only
 from service.group_commit import GroupCommit
@@ -32,6 +31,7 @@ SWEEP_EVERY_S = 300.0
 LOOK_EVERY_S = 2.0
 SETTLED_AFTER = timedelta(seconds=5)
 RANGE = 100_000  # ids that a sweep looks through in one transaction, of about 0.1 s
+MAX_ADDED = 10_000  # ids of uploads that wait; a sweep finds those before
 PAGE = 256  # images of a sweep that are read from the database at once
 
 log = structlog.get_logger()
@@ -66,9 +66,9 @@ class Backlog:
         self._blobs = blobs
         self._scorer = scorer
         self._settings = settings
-        self._added: deque[int] = deque()
+        self._added: deque[int] = deque(maxlen=MAX_ADDED)
         self._wake = Event()
-        self._stopping = False
+        self._stopping = Event()
         self._loading = Lock()
         self._sweep = _Sweep()
         self._thread = Thread(target=self._run, name="backlog", daemon=True)
@@ -96,12 +96,12 @@ class Backlog:
         self._wake.set()
 
     def close(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
                 self._follow_serving_version()
                 if not self._score_some():
@@ -112,7 +112,8 @@ class Backlog:
             except Exception as error:  # the thread outlives a database that is away
                 log.error("backlog failed, will try again", exc_info=error)
                 self._sweep.go_through_all_soon()
-                self._wake.wait(PAUSE_AFTER_FAILURE_S)
+                self._sweep.release()  # another process may be able to
+                self._stopping.wait(PAUSE_AFTER_FAILURE_S)
         self._sweep.release()
 
     def _follow_serving_version(self) -> None:
@@ -124,7 +125,7 @@ class Backlog:
                 return
             try:
                 self._scorer.swap(self._load(version))
-            except (CheckpointError, FileNotFoundError) as error:
+            except Exception as error:
                 self._scorer.loading_failure = f"version '{version.name}': {error}"
                 raise
             log.info("serving", model_version=version.name)
@@ -157,7 +158,7 @@ class Backlog:
     def _windows(self, version: LoadedVersion) -> Iterator[Sequence[Image]]:
         """Images to score: those that were added, then those of the sweep."""
         found: list[Image] = []
-        while not self._stopping and self._scorer.serving is version:
+        while not self._stopping.is_set() and self._scorer.serving is version:
             window = self._added_images()
             if not window:
                 if not found:
@@ -169,7 +170,7 @@ class Backlog:
                 return
             yield window
             self._follow_serving_version()
-        if self._stopping:
+        if self._stopping.is_set():
             raise _Stopping
         self._sweep.go_through_all_soon()  # for what was found and not scored
 
@@ -246,8 +247,8 @@ class _Sweep:
         self.release()
 
     def release(self) -> None:
-        self._lock.close()
         self._holds_lock = False
+        self._lock.close()
 
     def _take_lock(self, engine: Engine) -> bool:
         if not self._holds_lock:
