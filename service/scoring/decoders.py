@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
 from queue import PriorityQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import TypeVar
 
 import torch
@@ -29,6 +29,8 @@ class DecodeThreads:
     def __init__(self, num_threads: int) -> None:
         self._queue: PriorityQueue[_Call] = PriorityQueue()
         self._numbers = count()
+        self._guard = Lock()
+        self._is_closed = False
         self._threads = [
             Thread(target=self._run, name=f"decode-{number}", daemon=True)
             for number in range(num_threads)
@@ -37,7 +39,11 @@ class DecodeThreads:
             thread.start()
 
     def submit(self, function: Callable[[T], R], item: T, *, priority: int) -> Future[R]:
-        """Its result, or the error that it raised; not run at all if cancelled before."""
+        """
+        Its result, or the error that it raised; not run at all if cancelled before.
+
+        Raises RuntimeError once the threads are closed.
+        """
         result: Future[R] = Future()
 
         def run() -> None:
@@ -50,13 +56,18 @@ class DecodeThreads:
             else:
                 result.set_result(value)
 
-        self._queue.put(_Call(priority, next(self._numbers), run))
+        with self._guard:
+            if self._is_closed:
+                raise RuntimeError("the decode threads are closed")
+            self._queue.put(_Call(priority, next(self._numbers), run))
         return result
 
     def close(self) -> None:
         """Return when all that was submitted is done."""
-        for _ in self._threads:
-            self._queue.put(_Call(STOP, next(self._numbers), None))
+        with self._guard:
+            self._is_closed = True
+            for _ in self._threads:
+                self._queue.put(_Call(STOP, next(self._numbers), None))
         for thread in self._threads:
             thread.join()
 

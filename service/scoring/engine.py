@@ -1,11 +1,12 @@
 """Micro-batches of prepared images through the detector of one model version at a time."""
 
+import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from queue import Empty, PriorityQueue
-from threading import Thread
+from dataclasses import dataclass
+from threading import Condition, Thread
 
 import structlog
 import torch
@@ -18,7 +19,7 @@ from models.inference import Prediction, predict
 from models.streams import own_stream
 from service.scoring.screen import Screen
 
-ONLINE, RESCAN, STOP = 0, 1, 2  # what is taken first
+ONLINE, RESCAN = 0, 1  # what is taken first
 
 # While a client has asked for a score within so many seconds, rescans go in small batches: the
 # next client waits for a part of a batch at most.
@@ -70,13 +71,6 @@ class _Job:
     result: Future[Prediction]
 
 
-@dataclass(order=True, slots=True)
-class _Entry:
-    priority: int
-    number: int
-    job: _Job | None = field(compare=False)  # None stops the thread that takes it
-
-
 class Engine:
     """
     The threads that own the forward pass, each with batches of its own.
@@ -99,9 +93,10 @@ class Engine:
         self.num_threads = num_threads
         self._cores_of_each = cores_of_each
         self._batch_wait_s = batch_wait_s
-        self._queue: PriorityQueue[_Entry] = PriorityQueue()
-        self._numbers = iter(range(2**63))
-        self._online_at = -RECENT_S
+        self._waiting: dict[int, deque[_Job]] = {ONLINE: deque(), RESCAN: deque()}
+        self._changed = Condition()
+        self._is_closed = False
+        self._online_at = -math.inf
         self._batch_sizes = Histogram(
             "hardneg_batch_images",
             "Images in one forward pass",
@@ -127,52 +122,60 @@ class Engine:
         in_bfloat16: bool = False,
         min_score: float = 0.0,
     ) -> Future[Prediction]:
-        """Not scored at all if it is cancelled before its batch begins; see `predict`."""
-        if priority == ONLINE:
-            self._online_at = time.monotonic()
+        """
+        Not scored at all if it is cancelled before its batch begins; see `predict`.
+
+        Raises RuntimeError once the engine is closed.
+        """
         job = _Job(_Kind(version, priority, in_bfloat16, min_score), image, Future())
-        self._queue.put(_Entry(priority, next(self._numbers), job))
+        with self._changed:
+            if self._is_closed:
+                raise RuntimeError("the engine is closed")
+            if priority == ONLINE:
+                self._online_at = time.monotonic()
+            self._waiting[priority].append(job)
+            self._changed.notify_all()
         return job.result
 
     def close(self) -> None:
         """Return when all that was submitted is scored."""
-        for _ in self._threads:
-            self._queue.put(_Entry(STOP, next(self._numbers), None))
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _run(self) -> None:
         torch.set_num_threads(self._cores_of_each)
-        while True:
-            batch = self._next_batch()
-            if batch is None:
-                return
-            batch = [job for job in batch if job.result.set_running_or_notify_cancel()]
+        while taken := self._next_batch():
+            batch = [job for job in taken if job.result.set_running_or_notify_cancel()]
             if batch:
                 self._batch_sizes.observe(len(batch))
                 self._score(batch)
+            del taken, batch  # their images are not held while this waits
 
-    def _next_batch(self) -> list[_Job] | None:
-        """Up to a batch of jobs of one kind, the first at once, the rest within the wait."""
-        first = self._queue.get().job
-        if first is None:
-            return None
-        batch = [first]
-        now = time.monotonic()
-        deadline = now + self._batch_wait_s
-        size = first.kind.version.batch_size
-        if first.kind.priority == RESCAN and now - self._online_at < RECENT_S:
-            size = max(1, size // SMALL_BATCHES)
-        while len(batch) < size:
-            try:
-                entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except Empty:
-                break
-            if entry.job is None or entry.job.kind != first.kind:
-                self._queue.put(entry)
-                break
-            batch.append(entry.job)
-        return batch
+    def _next_batch(self) -> list[_Job]:
+        """
+        Up to a batch of jobs of one kind, the first at once, the rest within the wait.
+
+        It waits only while there is nothing else to do. None when the engine is closed.
+        """
+        with self._changed:
+            while not (waiting := self._waiting[ONLINE] or self._waiting[RESCAN]):
+                if self._is_closed:
+                    return []
+                self._changed.wait()
+            kind, size = waiting[0].kind, waiting[0].kind.version.batch_size
+            now = time.monotonic()
+            if kind.priority == RESCAN and now - self._online_at < RECENT_S:
+                size = max(1, size // SMALL_BATCHES)
+            batch = _take(waiting, kind, size)
+            deadline = now + self._batch_wait_s
+            while len(batch) < size and not any(self._waiting.values()):
+                if not self._changed.wait(deadline - time.monotonic()):
+                    break
+                batch += _take(waiting, kind, size - len(batch))
+            return batch
 
     def _score(self, batch: Sequence[_Job]) -> None:
         try:
@@ -189,3 +192,14 @@ class Engine:
         self._scored.labels("scored").inc(len(batch))
         for job, prediction in zip(batch, predictions, strict=True):
             job.result.set_result(prediction)
+
+
+def _take(waiting: deque[_Job], kind: _Kind, most: int) -> list[_Job]:
+    """The first of a kind, in order; the others stay where they are."""
+    taken: list[_Job] = []
+    others: list[_Job] = []
+    while waiting and len(taken) < most:
+        job = waiting.popleft()
+        (taken if job.kind == kind else others).append(job)
+    waiting.extendleft(reversed(others))
+    return taken

@@ -51,9 +51,11 @@ class Scorer:
     @property
     def window(self) -> int:
         """How many images are worth taking up at once: a batch for each thread. Bounds memory."""
-        serving = self.serving
-        batch_size = CPU_BATCH if serving is None else serving.batch_size
-        return batch_size * self._engine.num_threads
+        return self.window_of(self.serving)
+
+    def window_of(self, version: LoadedVersion | None) -> int:
+        """The same where another version than the serving one scores, as in a worker."""
+        return (version.batch_size if version else CPU_BATCH) * self._engine.num_threads
 
     def why_not_ready(self) -> str:
         """Why nothing can be scored now, and what to do; empty when it can."""

@@ -15,6 +15,7 @@ from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
 from service.model_versions.service import NameTaken, add_checkpoint
 from service.scoring import store as score_store
+from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
 from service.scoring.scorer import Scorer
 from service.stats import store as stats_store
@@ -160,19 +161,22 @@ class _Rounds:
             return
         job = self._job
         loaded = load_version(job.blobs, self._version(version_id), job.settings)
-        windows = self._unscored(version_id, stage, num_total)
+        windows = self._unscored(loaded, stage, num_total)
         saving = GroupCommit(job.fenced)
         score_stored(self._scorer, loaded, job.blobs, saving, job.read_sessions, windows)
 
-    def _unscored(self, version_id: int, stage: str, num_total: int) -> Iterator[Sequence[Image]]:
+    def _unscored(
+        self, version: LoadedVersion, stage: str, num_total: int
+    ) -> Iterator[Sequence[Image]]:
         """Windows of images. Raises as `raise_if_stopped` does."""
+        window = self._scorer.window_of(version)
         after_id = num_done = 0
         while True:
             self._job.raise_if_stopped()
             self._job.progress(stage, min(num_done, num_total), num_total)
             with self._job.read_sessions.begin() as session:
                 images = score_store.unscored_images(
-                    session, version_id, after_id=after_id, limit=self._scorer.window
+                    session, version.id, after_id=after_id, limit=window
                 )
             if not images:
                 return

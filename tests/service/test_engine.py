@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from models.checkpoint import load_checkpoint
 from models.inference import Prediction, predict, prepare
+from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
 from service.scoring.scorer import Scorer
 from service.settings import Settings
@@ -92,3 +93,50 @@ def test_a_scorer_leaves_torch_as_many_threads_as_before(checkpoint: Path) -> No
 
     assert len(scored) == 4
     assert after == 3  # a worker trains in the thread that had a scorer before
+
+
+def test_images_of_two_kinds_in_turn_share_batches() -> None:
+    detector = build_small("ssd_small")
+    spread_scores(detector)
+    registry = CollectorRegistry()
+    engine = Engine(0.003, registry)
+    version = LoadedVersion(1, "v1", detector.eval(), batch_size=8)
+    image = detector.preprocess(draw_images([(60, 70)])[0])
+    scores = predict(detector, [image])[0].detections.scores
+    floor = scores.median().item()
+
+    futures = [
+        engine.submit(version, image, priority=RESCAN, min_score=floor if i % 2 else 0.0)
+        for i in range(32)
+    ]
+    engine.close()
+
+    counts = [len(future.result(0).detections) for future in futures]
+    assert counts == [len(scores), int((scores > floor).sum())] * 16
+    num_batches = registry.get_sample_value("hardneg_batch_images_count")
+    assert num_batches is not None
+    assert num_batches <= 12
+
+
+def test_what_is_closed_takes_no_more_work() -> None:
+    detector = build_small("ssd_small").eval()
+    engine = Engine(0.003, CollectorRegistry())
+    threads = DecodeThreads(1)
+    engine.close()
+    threads.close()
+
+    image = detector.preprocess(draw_images([(60, 70)])[0])
+    with pytest.raises(RuntimeError, match="closed"):  # not a result that never comes
+        engine.submit(LoadedVersion(1, "v1", detector), image, priority=ONLINE)
+    with pytest.raises(RuntimeError, match="closed"):
+        threads.submit(len, "", priority=ONLINE)
+
+
+def test_a_version_that_does_not_serve_has_windows_of_its_own_batches(checkpoint: Path) -> None:
+    scorer = Scorer(Settings(engine_threads=2, device="cpu"), CollectorRegistry())
+    version = LoadedVersion(1, "v1", load_checkpoint(checkpoint).eval(), batch_size=64)
+
+    windows = scorer.window, scorer.window_of(version)
+    scorer.close()
+
+    assert windows == (2 * 8, 2 * 64)
