@@ -1,6 +1,5 @@
 """Stored images through a detector, and what it makes of them into the database."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from service.group_commit import GroupCommit
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer, outcome_of
+from service.scoring.screen import Screen
 from service.scoring.stages import behind
 from service.tables import Image
 
@@ -40,7 +40,7 @@ def score_stored(
 
     While one window is in the network, the next ones are decoded and those before are written.
     Windows are taken as they are needed: with those of `scorer.window` images, memory holds about
-    four of them. What `windows` raises stops the work: what was scored before is saved.
+    five of them. What `windows` raises stops the work: what was scored before is saved.
 
     Returns how many images were taken.
     """
@@ -56,17 +56,24 @@ def score_stored(
     return num_images
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Window:
-    """Images on their way; what is kept for them, by image id."""
+    """Images on their way; all is by image id."""
 
-    images: Sequence[Image]
-    decoding: dict[int, Future[PreparedImage]]
+    images: dict[int, Image] = field(default_factory=dict)
+    decoding: dict[int, Future[PreparedImage]] = field(default_factory=dict)
     prepared: dict[int, PreparedImage] = field(default_factory=dict)
     quick: dict[int, Future[Prediction]] = field(default_factory=dict)
     exact: dict[int, Future[Prediction]] = field(default_factory=dict)
     last_of_top: dict[int, float | None] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def move(self, image_ids: Iterable[int], to: "_Window") -> None:
+        """Give images away that are prepared and have a quick outcome."""
+        for image_id in image_ids:
+            to.images[image_id] = self.images.pop(image_id)
+            to.prepared[image_id] = self.prepared.pop(image_id)
+            to.outcomes[image_id] = self.outcomes.pop(image_id)
 
     def cancel(self) -> None:
         for futures in (self.decoding, self.quick, self.exact):
@@ -91,14 +98,14 @@ class _Rescan:
         self._version = version
         self._blobs = blobs
         self._read_sessions = read_sessions
-        self._under_way: deque[_Window] = deque()
+        self._under_way: set[_Window] = set()
 
     def run(self, windows: Iterable[Sequence[Image]]) -> Iterator[_Window]:
-        """Each window with its outcomes, in order."""
-        decoding = behind(map(self._start_decoding, windows))
-        submitted = map(self._submit, decoding)
-        if self._version.screen is not None:
-            submitted = map(self._submit_again, behind(submitted))
+        """Windows with their outcomes, in order; an image that is scored again comes later."""
+        submitted: Iterator[_Window] = map(self._submit, behind(map(self._start_decoding, windows)))
+        screen = self._version.screen
+        if screen is not None:
+            submitted = self._look_again(screen, behind(submitted))
         yield from map(self._finish, behind(submitted))
 
     def cancel(self) -> None:
@@ -109,8 +116,11 @@ class _Rescan:
     def _start_decoding(self, images: Sequence[Image]) -> _Window:
         futures = self._scorer.map_decode(self._prepare, images, rescan=True)
         ids = [image.id for image in images]
-        window = _Window(images, dict(zip(ids, futures, strict=True)))
-        self._under_way.append(window)
+        window = _Window(
+            images=dict(zip(ids, images, strict=True)),
+            decoding=dict(zip(ids, futures, strict=True)),
+        )
+        self._under_way.add(window)
         return window
 
     def _prepare(self, image: Image) -> PreparedImage:
@@ -134,11 +144,16 @@ class _Rescan:
 
     def _worth_screening(self, window: _Window) -> dict[int, PreparedImage]:
         """Images of the pool whose quick scores are likely to spare them exact ones."""
-        if self._version.screen is None:
+        screen = self._version.screen
+        if screen is None:
             return {}
-        source_of = {image.id: image.source for image in window.images if image.split == "pool"}
+        source_of = {
+            image_id: image.source
+            for image_id, image in window.images.items()
+            if image.split == "pool"
+        }
         with self._read_sessions.begin() as session:
-            last = {s: self._last_of_top(session, s) for s in set(source_of.values())}
+            last = {s: self._last_of_top(session, s, screen) for s in set(source_of.values())}
         window.last_of_top = {image_id: last[source] for image_id, source in source_of.items()}
         return {
             image_id: image
@@ -146,10 +161,8 @@ class _Rescan:
             if window.last_of_top.get(image_id) is not None
         }
 
-    def _last_of_top(self, session: Session, source: str) -> float | None:
+    def _last_of_top(self, session: Session, source: str, screen: Screen) -> float | None:
         """Log-odds of the last image of a source's top; None in too small a source."""
-        screen = self._version.screen
-        assert screen is not None
         last = None
         for rank in (screen.worth_from, screen.exact_top):
             last = store.log_odds_at_rank(session, self._version.id, source, rank)
@@ -157,38 +170,54 @@ class _Rescan:
                 break
         return last
 
-    def _submit_again(self, window: _Window) -> _Window:
-        """What the quick scores do not rule out of the top."""
-        screen = self._version.screen
-        assert screen is not None
-        quick = {image_id: outcome_of(future) for image_id, future in window.quick.items()}
-        window.outcomes.update(quick)
-        again = {
-            image_id: window.prepared[image_id]
-            for image_id, outcome in quick.items()
-            if screen.needs_exact(outcome, window.last_of_top[image_id])
-        }
+    def _look_again(self, screen: Screen, windows: Iterable[_Window]) -> Iterator[_Window]:
+        """
+        The windows without what their quick scores do not rule out of the top.
+
+        That follows in windows of its own, to be scored exactly: a batch at a time, the rest at
+        the end.
+        """
+        unsure = _Window()
+        for window in windows:
+            quick = {image_id: outcome_of(future) for image_id, future in window.quick.items()}
+            window.outcomes |= quick
+            again = [
+                image_id
+                for image_id, outcome in quick.items()
+                if screen.needs_exact(outcome, window.last_of_top[image_id])
+            ]
+            window.move(again, unsure)
+            window.prepared = {}
+            yield window
+            while len(unsure.images) >= self._version.batch_size:
+                yield self._submit_again(unsure, self._version.batch_size)
+        if unsure.images:
+            yield self._submit_again(unsure, len(unsure.images))
+
+    def _submit_again(self, unsure: _Window, num_images: int) -> _Window:
+        window = _Window()
+        unsure.move(list(unsure.images)[:num_images], window)
+        window.exact = self._score(window, window.prepared)
         window.prepared = {}
-        window.exact |= self._score(window, again)
+        self._under_way.add(window)
         return window
 
     def _finish(self, window: _Window) -> _Window:
         exact = {image_id: outcome_of(future) for image_id, future in window.exact.items()}
         if self._version.screen is not None:
-            both = {id_: outcome for id_, outcome in exact.items() if id_ in window.quick}
+            both = {id_: outcome for id_, outcome in exact.items() if id_ in window.outcomes}
             self._version.screen.learn(window.outcomes, both)
-        window.outcomes.update(exact)
-        self._under_way.popleft()
+        window.outcomes |= exact
+        self._under_way.remove(window)
         return window
 
     def _score(
         self, window: _Window, images: dict[int, PreparedImage], *, in_bfloat16: bool = False
     ) -> dict[int, Future[Prediction]]:
-        split_of = {image.id: image.split for image in window.images}
         futures = self._scorer.submit(
             self._version,
             list(images.values()),
-            splits=[split_of[image_id] for image_id in images],
+            splits=[window.images[image_id].split for image_id in images],
             rescan=True,
             in_bfloat16=in_bfloat16,
         )

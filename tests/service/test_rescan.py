@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from models.checkpoint import load_checkpoint
-from models.inference import predict, prepare
+from models.detectors import PreparedImage
+from models.inference import Prediction, predict, prepare
 from service.blobs import BlobStore
 from service.scoring import store
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, LoadedVersion
 from service.scoring.rescan import score_stored
 from service.scoring.scorer import Scorer
+from service.scoring.screen import Screen
 from service.settings import Settings
 from service.tables import Image, ImageScore
 from tests.scenes import ORANGE, scene_bytes
@@ -141,6 +143,54 @@ def test_windows_are_taken_as_the_scores_come(
     pool.score(scorer, watched())
 
     assert max(lead) <= 3 * WINDOW
+
+
+class _CountingScorer(Scorer):
+    """Keeps how many images were submitted together, and whether in bfloat16."""
+
+    submitted: list[tuple[bool, int]]
+
+    def submit(
+        self,
+        version: LoadedVersion,
+        images: Sequence[PreparedImage],
+        *,
+        splits: Sequence[str] | None = None,
+        rescan: bool = False,
+        in_bfloat16: bool = False,
+    ) -> list[Future[Prediction]]:
+        if images:
+            self.submitted.append((in_bfloat16, len(images)))
+        return super().submit(
+            version, images, splits=splits, rescan=rescan, in_bfloat16=in_bfloat16
+        )
+
+
+def test_second_looks_fill_batches(
+    pool: Pool, settings: Settings, registry: CollectorRegistry
+) -> None:
+    never_sure = Screen(exact_top=1, sample_size=10**6)
+    pool.version = replace(pool.version, screen=never_sure, batch_size=2 * WINDOW)
+    scorer = _CountingScorer(settings, registry)
+    scorer.submitted = []
+
+    num_images = pool.score(scorer)
+    scorer.close()
+
+    num_quick = sum(size for is_quick, size in scorer.submitted if is_quick)
+    first_quick = scorer.submitted.index((True, WINDOW))
+    again = [size for is_quick, size in scorer.submitted[first_quick:] if not is_quick]
+    assert num_quick >= 3 * WINDOW
+    assert sum(again) == num_quick
+    assert all(size == 2 * WINDOW for size in again[:-1])
+    assert num_images == len(pool.images)
+    detector = pool.version.detector
+    expected = [
+        predict(detector, [prepare(detector, pool.blobs.get(image.blob_key))])[0].log_odds
+        for image in pool.images
+    ]
+    scores = pool.scores()
+    assert [scores[image.id].log_odds for image in pool.images] == pytest.approx(expected, abs=1e-3)
 
 
 def test_scores_that_cannot_be_saved_are_an_error(pool: Pool, scorer: Scorer) -> None:
