@@ -1,5 +1,7 @@
 """The only reader of the environment."""
 
+import os
+from difflib import get_close_matches
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Annotated, Literal, Self
 from fastapi import Depends, Request
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OTHER_VARIABLES = {"HARDNEG_TEST_POSTGRES_URL"}  # read by the tests alone
 
 
 class Settings(BaseSettings):
@@ -154,6 +158,19 @@ class Settings(BaseSettings):
     def blob_store_url(self) -> str:
         """The URL of the blob store, `file://` with an absolute path by default."""
         return self.blob_url or (self.data_dir.absolute() / "blobs").as_uri()
+
+
+def unknown_variables() -> dict[str, str]:
+    """Variables with our prefix that name no setting; what each may be meant for, or nothing."""
+    prefix = str(Settings.model_config["env_prefix"])
+    known = [name.upper() for name in Settings.model_fields]
+    unknown = {}
+    for variable in sorted(os.environ.keys() - OTHER_VARIABLES):
+        name = variable.removeprefix(prefix)
+        if name != variable and name not in known:
+            (meant,) = get_close_matches(name, known, n=1) or [""]
+            unknown[variable] = meant and prefix + meant
+    return unknown
 
 
 def _is_loopback(host: str) -> bool:

@@ -42,6 +42,15 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> "Settings":
         fail("; ".join(_reason(item["loc"], item["msg"]) for item in error.errors()))
 
 
+def warn_of_unknown_variables() -> None:
+    """Say on stderr which variables name no setting, so that a misspelt one is not passed over."""
+    from service.settings import unknown_variables
+
+    for name, meant in unknown_variables().items():
+        hint = f", did you mean {meant}?" if meant else ""
+        typer.echo(f"hardneg: no setting is called {name}{hint}", err=True)
+
+
 def _reason(place: tuple[int | str, ...], message: str) -> str:
     message = message.removeprefix("Value error, ")
     return f"HARDNEG_{str(place[0]).upper()}: {message}" if place else message

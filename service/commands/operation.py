@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.connection import fail, load_settings
+from service.commands.connection import fail, load_settings, warn_of_unknown_variables
 
 db = typer.Typer(help="Look after the database.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -41,6 +41,7 @@ def serve(
     \b
     Example: HARDNEG_API_KEY=… hardneg serve --host 0.0.0.0 --data-dir /srv/hardneg
     """
+    warn_of_unknown_variables()
     settings = load_settings(
         {
             "host": host,
@@ -67,6 +68,7 @@ def worker(data_dir: DataDirOption = None, database_url: DatabaseUrlOption = Non
     \b
     Example: hardneg worker --database-url postgresql://hardneg@db/hardneg
     """
+    warn_of_unknown_variables()
     settings = load_settings({"data_dir": data_dir, "database_url": database_url})
     from service.jobs.worker import run_worker
 

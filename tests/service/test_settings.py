@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import Settings, unknown_variables
 
 KEY = "a-key-of-some-length"
 
@@ -47,6 +47,21 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     settings = Settings()
 
     assert (settings.device, settings.api_key) == (None, None)
+
+
+def test_a_misspelt_variable_is_named_with_what_may_be_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HARDNEG_ENGINE_THREADS", "1")
+    assert unknown_variables() == {}
+
+    monkeypatch.setenv("HARDNEG_ENGINE_TREADS", "1")
+    monkeypatch.setenv("HARDNEG_XYZ", "1")
+
+    assert unknown_variables() == {
+        "HARDNEG_ENGINE_TREADS": "HARDNEG_ENGINE_THREADS",
+        "HARDNEG_XYZ": "",
+    }
 
 
 def test_a_device_that_no_one_knows_is_refused() -> None:
