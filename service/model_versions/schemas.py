@@ -20,8 +20,27 @@ class ModelVersionOut(BaseModel):
     created_at: datetime
 
 
+class ScreenMarginOut(BaseModel):
+    """How sure the quick scores of `HARDNEG_BACKEND=bfloat16` are, where they were computed."""
+
+    computed_by: str = Field(
+        description="A device and a release of torch.", examples=["cpu amx_bf16, torch 2.14.1"]
+    )
+    num_images: int = Field(description="Images that were scored both ways.", examples=[2643])
+    largest_error: float = Field(description="Of their log-odds.", examples=[0.024])
+    margin: float | None = Field(
+        description="An image whose quick log-odds lie further below the first 2,000 of its source "
+        "is not scored exactly; null while too few were scored both ways.",
+        examples=[0.072],
+    )
+    measured_at: datetime
+
+
 class ModelVersionDetail(ModelVersionOut):
     """One version, and how far it is through the pool."""
 
     pool_images: int = Field(examples=[497])
     scored_images: int = Field(description="Of the pool's images.", examples=[497])
+    screen_margins: list[ScreenMarginOut] = Field(
+        description="Newest first; empty until a pool was large enough to be screened."
+    )

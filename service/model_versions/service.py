@@ -1,5 +1,6 @@
 """The registry's rules: what is a valid checkpoint, what serves."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from http import HTTPStatus
@@ -16,10 +17,11 @@ from service.blobs import BlobStore, file_sha256, new_key
 from service.db import Sessions
 from service.errors import ServiceError
 from service.model_versions import store
-from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
+from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut, ScreenMarginOut
 from service.scoring import store as score_store
 from service.scoring.backlog import Backlog
-from service.tables import ModelVersion
+from service.scoring.screen import margin_of
+from service.tables import ModelVersion, ScreenMargin
 
 MAX_ID = 2**63 - 1
 
@@ -88,6 +90,20 @@ def show_version(session: Session, key: str) -> ModelVersionDetail:
         **dict(shown),
         pool_images=score_store.count_images(session, "pool"),
         scored_images=score_store.count_scored(session, version.id, "pool"),
+        screen_margins=[
+            _margin_out(error) for error in score_store.screen_margins(session, version.id)
+        ],
+    )
+
+
+def _margin_out(error: ScreenMargin) -> ScreenMarginOut:
+    margin = margin_of(error.num_images, error.largest_error)
+    return ScreenMarginOut(
+        computed_by=error.computed_by,
+        num_images=error.num_images,
+        largest_error=error.largest_error,
+        margin=margin if math.isfinite(margin) else None,
+        measured_at=error.measured_at,
     )
 
 

@@ -138,7 +138,7 @@ class Backlog:
         serving = self._scorer.serving
         if serving is not None and serving.id == version.id:
             return serving
-        return load_version(self._blobs, version, self._settings)
+        return load_version(self._blobs, version, self._settings, self._read_sessions)
 
     def _score_some(self) -> bool:
         """Score what there is, until it ends or another version serves; whether there was any."""

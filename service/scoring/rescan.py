@@ -18,7 +18,7 @@ from service.group_commit import GroupCommit
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer, outcome_of
-from service.scoring.screen import Screen
+from service.scoring.screen import Screen, computed_by
 from service.scoring.stages import behind
 from service.tables import Image
 
@@ -45,7 +45,7 @@ def score_stored(
     Returns how many images were taken.
     """
     num_images = 0
-    with _Writer(group_commit, version.id) as writer:
+    with _Writer(group_commit, version) as writer:
         rescan = _Rescan(scorer, version, blobs, read_sessions)
         try:
             for window in rescan.run(windows):
@@ -231,9 +231,10 @@ class _Writer:
     What comes while one is under way goes into the next. An error is raised by the next call.
     """
 
-    def __init__(self, group_commit: GroupCommit, version_id: int) -> None:
+    def __init__(self, group_commit: GroupCommit, version: LoadedVersion) -> None:
         self._group_commit = group_commit
-        self._version_id = version_id
+        self._version = version
+        self._num_learned_from = version.screen.num_images if version.screen else 0
         self._gathered: dict[int, Outcome] = {}
         self._saving: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scores")
@@ -271,8 +272,18 @@ class _Writer:
             saving.result()
 
     def _save(self, outcomes: dict[int, Outcome]) -> None:
+        version, screen = self._version, self._version.screen
         scored = store.scored_images(outcomes)
+        num_images = screen.num_images if screen else 0  # before the error, which may grow now
+
+        def write(session: Session) -> None:
+            store.save_scores(session, version.id, scored)
+            if screen is not None and num_images > self._num_learned_from:
+                device = computed_by(version.detector.device)
+                store.save_screen_margin(
+                    session, version.id, device, num_images, screen.largest_error
+                )
+
         # what a power cut takes is found by the next sweep
-        self._group_commit.run(
-            lambda session: store.save_scores(session, self._version_id, scored), may_be_lost=True
-        )
+        self._group_commit.run(write, may_be_lost=True)
+        self._num_learned_from = num_images

@@ -28,20 +28,32 @@ class Screen:
     An image is among the `exact_top` worst of its source only if its exact log-odds reach those of
     the last of them. Its quick ones may be off by `margin`, which is measured on every image that
     is scored both ways, at first on `sample_size` or more.
+
+    Attributes:
+        num_images: that were scored both ways, by this process or an earlier one.
+        largest_error: of log-odds, on these and on the noise that was scored at load.
     """
 
-    def __init__(self, exact_top: int = EXACT_TOP, sample_size: int = SAMPLE_SIZE) -> None:
+    def __init__(
+        self,
+        exact_top: int = EXACT_TOP,
+        sample_size: int = SAMPLE_SIZE,
+        largest_error: float = 0.0,
+    ) -> None:
         self.exact_top = exact_top
         self._sample_size = sample_size
-        self._num_seen = 0
-        self._largest_error = 0.0
+        self.num_images = 0
+        self.largest_error = largest_error
+
+    def remember(self, num_images: int, largest_error: float) -> None:
+        """Begin with what an earlier process has learned; what is known to be larger stays."""
+        self.num_images += num_images
+        self.largest_error = max(self.largest_error, largest_error)
 
     @property
     def margin(self) -> float:
         """In log-odds; infinity until enough images were scored both ways."""
-        if self._num_seen < self._sample_size:
-            return math.inf
-        return MARGIN_FACTOR * self._largest_error
+        return margin_of(self.num_images, self.largest_error, self._sample_size)
 
     @property
     def worth_from(self) -> int:
@@ -64,8 +76,13 @@ class Screen:
         for image_id, sure in exact.items():
             pair = (_log_odds(quick[image_id]), _log_odds(sure))
             if pair[0] is not None and pair[1] is not None:
-                self._largest_error = max(self._largest_error, abs(pair[0] - pair[1]))
-                self._num_seen += 1
+                self.largest_error = max(self.largest_error, abs(pair[0] - pair[1]))
+                self.num_images += 1
+
+
+def margin_of(num_images: int, largest_error: float, sample_size: int = SAMPLE_SIZE) -> float:
+    """In log-odds; infinity where it was measured on too few images."""
+    return MARGIN_FACTOR * largest_error if num_images >= sample_size else math.inf
 
 
 def _log_odds(outcome: Prediction | Failure) -> float | None:
@@ -78,7 +95,7 @@ def make_screen(
     """None where the backend is `eager`, or bfloat16 is slow here or too far off."""
     if backend == "eager":
         return None
-    if detector.device.type == "cpu" and not _has_native_bfloat16():
+    if detector.device.type == "cpu" and _native_bfloat16() is None:
         log.info("backend refused: this processor has no bfloat16", backend=backend)
         return None
     error = bfloat16_error(detector)
@@ -92,10 +109,21 @@ def make_screen(
         )
         return None
     log.info("backend ready", backend=backend, model_version=version_name, error=round(error, 4))
-    return Screen()
+    return Screen(largest_error=error)
 
 
-def _has_native_bfloat16() -> bool:
+def computed_by(device: torch.device) -> str:
+    """A device and a release of torch: what the error of a quick score depends on."""
+    kind = device.type
+    if kind == "cpu":
+        kind = f"cpu {_native_bfloat16() or 'without bfloat16'}"
+    elif kind == "cuda":
+        kind = torch.cuda.get_device_name(device)
+    return f"{kind}, torch {torch.__version__}"
+
+
+def _native_bfloat16() -> str | None:
+    """The processor's instructions for it."""
     # the oldest torch that we take may lack it
     cpu: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16") or cpu.get("bf16"))
+    return next((name for name in ("amx_bf16", "avx512_bf16", "bf16") if cpu.get(name)), None)

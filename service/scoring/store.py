@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.inference import Prediction
 from service.db import insert_rows, is_one_of
-from service.tables import Detection, Image, ImageCount, ImageScore, ScoreCount, utc_now
+from service.tables import (
+    Detection,
+    Image,
+    ImageCount,
+    ImageScore,
+    ScoreCount,
+    ScreenMargin,
+    utc_now,
+)
 
 # val too: what a version finds there is kept, so that its AP can be told at any time
 SCORED_SPLITS = ("pool", "negative-test", "val")
@@ -134,6 +143,43 @@ def scored_images(results: Mapping[int, Prediction | Failure]) -> list[ScoredIma
         for image_id, result in results.items()
         if not (isinstance(result, Failure) and result.may_pass)
     ]
+
+
+def save_screen_margin(
+    session: Session, version_id: int, computed_by: str, num_images: int, largest_error: float
+) -> None:
+    """Keep what a process has learned; another one's may be larger, and then stays."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(ScreenMargin).values(
+        model_version_id=version_id,
+        computed_by=computed_by,
+        num_images=num_images,
+        largest_error=largest_error,
+    )
+    new = insert.excluded
+    larger = {
+        column.name: case((new[column.name] > column, new[column.name]), else_=column)
+        for column in (ScreenMargin.num_images, ScreenMargin.largest_error)
+    }
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["model_version_id", "computed_by"],
+            set_=larger | {"measured_at": new.measured_at},
+        )
+    )
+
+
+def find_screen_margin(session: Session, version_id: int, computed_by: str) -> ScreenMargin | None:
+    return session.get(ScreenMargin, (version_id, computed_by))
+
+
+def screen_margins(session: Session, version_id: int) -> Sequence[ScreenMargin]:
+    """Of every device and release of torch that has screened with this version, newest first."""
+    return session.scalars(
+        select(ScreenMargin)
+        .where(ScreenMargin.model_version_id == version_id)
+        .order_by(ScreenMargin.measured_at.desc())
+    ).all()
 
 
 def find_scores(

@@ -160,7 +160,7 @@ class _Rounds:
         if num_total == 0:
             return
         job = self._job
-        loaded = load_version(job.blobs, self._version(version_id), job.settings)
+        loaded = load_version(job.blobs, self._version(version_id), job.settings, job.read_sessions)
         windows = self._unscored(loaded, stage, num_total)
         saving = GroupCommit(job.fenced)
         score_stored(self._scorer, loaded, job.blobs, saving, job.read_sessions, windows)

@@ -161,3 +161,22 @@ def test_unscored_images_are_found_in_ranges_of_ids(sessions: Sessions) -> None:
         ]
 
     assert found == [[1, 2], [4], [5]]
+
+
+def test_what_another_process_has_learned_of_the_screen_never_shrinks(sessions: Sessions) -> None:
+    learned = [("cpu", 70, 0.25), ("cpu", 64, 0.5), ("cpu", 90, 0.125), ("gpu", 64, 0.1)]
+    for computed_by, num_images, largest_error in learned:
+        with sessions.begin() as session:
+            store.save_screen_margin(session, 1, computed_by, num_images, largest_error)
+
+    with sessions.begin() as session:
+        rows = store.screen_margins(session, 1)
+        cpu = store.find_screen_margin(session, 1, "cpu")
+        unknown = store.find_screen_margin(session, 1, "another")
+
+    assert [(row.computed_by, row.num_images, row.largest_error) for row in rows] == [
+        ("gpu", 64, 0.1),
+        ("cpu", 90, 0.5),
+    ]
+    assert cpu is rows[1]
+    assert unknown is None

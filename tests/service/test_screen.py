@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -13,6 +14,8 @@ from models.checkpoint import load_checkpoint
 from models.detectors import Detector
 from models.detectors.detector import no_detections
 from models.inference import Prediction, predict, prepare
+from service.model_versions import store as version_store
+from service.model_versions.loading import load_version
 from service.scoring.screen import Screen, make_screen
 from service.scoring.store import Failure
 from tests.scenes import ORANGE, RED, scene_bytes
@@ -36,6 +39,16 @@ def test_everything_is_scored_exactly_until_the_error_is_known() -> None:
     assert screen.needs_exact(_prediction(-100.0), 5.0)
 
 
+def test_what_an_earlier_process_has_learned_makes_no_margin_smaller() -> None:
+    screen = Screen(exact_top=2, sample_size=2, largest_error=0.2)  # on noise, at load
+
+    screen.remember(2, 0.1)
+    before = screen.margin
+    screen.remember(2, 0.4)
+
+    assert (before, screen.margin) == pytest.approx((0.6, 1.2))
+
+
 def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None:
     screen = _measured(0.01, -0.1)
 
@@ -51,7 +64,7 @@ def test_the_worst_images_have_the_scores_of_float32(serving: TestClient) -> Non
     assert isinstance(serving.app, FastAPI)
     scorer = serving.app.state.scorer
     version = scorer.serving
-    scorer.swap(replace(version, screen=Screen(exact_top=10, sample_size=8)))
+    scorer.swap(replace(version, screen=Screen(exact_top=10, sample_size=8), batch_size=4))
     contents = [scene_bytes(seed, (RED, ORANGE, None)[seed % 3]) for seed in range(96)]
     sealed = [scene_bytes(seed, RED) for seed in range(200, 208)]
 
@@ -68,6 +81,30 @@ def test_the_worst_images_have_the_scores_of_float32(serving: TestClient) -> Non
     assert max(off) > 1e-3  # the rest were not scored again
     found = [serving.get(f"/images/{id_}").json()["log_odds"] for id_ in sealed_ids]
     assert found == pytest.approx(_exact(version.detector, sealed), abs=1e-3)
+
+
+def test_the_next_start_begins_with_what_was_learned(serving: TestClient) -> None:
+    assert isinstance(serving.app, FastAPI)
+    state = serving.app.state
+    learning = Screen(exact_top=2, sample_size=8)
+    state.scorer.swap(replace(state.scorer.serving, screen=learning, batch_size=4))
+    _send(serving, "pool", [scene_bytes(seed, (RED, None)[seed % 2]) for seed in range(64)])
+    _wait_until_scored(serving, 64)
+
+    (shown,) = serving.get("/model-versions/squares").json()["screen_margins"]
+    with state.read_sessions.begin() as session:
+        row = version_store.find_by_name(session, "squares")
+    assert row is not None
+    loaded = load_version(state.blobs, row, state.settings, state.read_sessions)
+
+    assert shown["num_images"] == learning.num_images >= 8
+    assert shown["largest_error"] == learning.largest_error > 0
+    assert shown["margin"] is None  # below the 64 images of a service that runs
+    assert shown["computed_by"].endswith(torch.__version__)
+    if loaded.screen is None:
+        pytest.skip("this processor has no bfloat16")
+    assert loaded.screen.num_images == learning.num_images
+    assert loaded.screen.largest_error >= learning.largest_error
 
 
 def _send(client: TestClient, split: str, contents: list[bytes]) -> list[int]:
