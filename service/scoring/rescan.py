@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+import structlog
 from sqlalchemy.orm import Session
 
 from models.detectors import PreparedImage
@@ -21,6 +22,8 @@ from service.scoring.scorer import Scorer, outcome_of
 from service.scoring.screen import Screen, computed_by
 from service.scoring.stages import behind
 from service.tables import Image
+
+log = structlog.get_logger()
 
 MAX_UNSAVED = 32  # images whose scores wait: few, for an upload waits for their transaction
 
@@ -129,11 +132,18 @@ class _Rescan:
 
     def _submit(self, window: _Window) -> _Window:
         """To the engine, as soon as all images of the window are decoded, so that batches fill."""
+        errors: list[Exception] = []
         for image_id, future in window.decoding.items():
             try:
                 window.prepared[image_id] = future.result()
             except (UnreadableImageError, FileNotFoundError) as error:
                 window.outcomes[image_id] = store.Failure(str(error))
+            except Exception as error:
+                log.error("an image cannot be read", image_id=image_id, exc_info=error)
+                window.outcomes[image_id] = store.Failure(repr(error), may_pass=True)
+                errors.append(error)
+        if errors and len(errors) == len(window.images):
+            raise errors[0]  # not the image's fault, it seems
         window.decoding.clear()
         quick = self._worth_screening(window)
         window.quick = self._score(window, quick, in_bfloat16=True)

@@ -108,6 +108,25 @@ def test_an_image_that_fails_does_not_stop_the_others(pool: Pool, scorer: Scorer
     assert len(pool.scores()) == len(pool.images)
 
 
+def test_an_image_that_cannot_be_read_just_now_is_left_for_another_time(
+    pool: Pool, scorer: Scorer
+) -> None:
+    odd = pool.images[WINDOW + 1]
+    odd.blob_key = "../no-key"  # which the store refuses
+
+    pool.score(scorer)
+
+    assert set(pool.scores()) == {image.id for image in pool.images} - {odd.id}
+
+
+def test_a_store_that_gives_nothing_is_an_error(pool: Pool, scorer: Scorer) -> None:
+    for image in pool.images:
+        image.blob_key = "../no-key"
+
+    with pytest.raises(ValueError, match="no-key"):  # to be tried again after a pause
+        pool.score(scorer)
+
+
 def test_a_stop_gives_up_what_is_under_way_and_a_second_run_finds_it(
     pool: Pool, scorer: Scorer
 ) -> None:
