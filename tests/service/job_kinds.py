@@ -1,10 +1,9 @@
 """Jobs for tests, and a worker process to be killed."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from threading import Event
 
@@ -20,6 +19,7 @@ from service.jobs.schemas import JobDetail
 from service.jobs.worker import Worker
 from service.settings import Settings
 from service.tables import Job, utc_now
+from tests.service.processes import start_process
 
 Run = Callable[[RunningJob], Mapping[str, object]]
 
@@ -107,7 +107,7 @@ class Jobs:
         with self.sessions.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(lease_until=utc_now()))
 
-    def start_process(self) -> "subprocess.Popen[bytes]":
+    def start_worker(self) -> ForkServerProcess:
         return start_worker(self.database_url, self.folder)
 
 
@@ -122,17 +122,15 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.02)
 
 
-def start_worker(database_url: str, data_dir: Path) -> "subprocess.Popen[bytes]":
+def start_worker(database_url: str, data_dir: Path) -> ForkServerProcess:
     """A worker whose leases are short."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.service.job_kinds", database_url, str(data_dir)]
-    )
+    return start_process(_work, database_url, data_dir)
 
 
-def main(database_url: str, data_dir: str) -> None:
+def _work(database_url: str, data_dir: Path) -> None:
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    settings = Settings(data_dir=Path(data_dir), database_url=database_url, device="cpu")
+    settings = Settings(data_dir=data_dir, database_url=database_url, device="cpu")
     blobs = BlobStore(settings.blob_store_url)
     Worker(
         open_engine(database_url),
@@ -144,7 +142,3 @@ def main(database_url: str, data_dir: str) -> None:
         beat_s=0.1,
         poll_s=0.1,
     ).run()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,47 +1,50 @@
 """The real server as a process of its own."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import httpx
 
+from service.server import run_server
+from service.settings import Settings
+from tests.service.processes import start_process
+
 
 @contextmanager
 def running_server(
-    database_url: str, data_dir: Path, port: int
-) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    """`hardneg serve` on loopback, and a client of it; it is killed at the end."""
-    environment = os.environ | {
-        "HARDNEG_DATABASE_URL": database_url,
-        "HARDNEG_DATA_DIR": str(data_dir),
-        "HARDNEG_PORT": str(port),
-        "HARDNEG_EMBEDDED_WORKER": "false",
-        "HARDNEG_DEVICE": "cpu",
-        "HARDNEG_LOG_LEVEL": "warning",
-    }
-    server = subprocess.Popen([sys.executable, "-m", "service", "serve"], env=environment)
+    database_url: str, data_dir: Path, port: int, *, shutdown_timeout_s: int = 5
+) -> Iterator[tuple[ForkServerProcess, httpx.Client]]:
+    """The server on loopback, without a worker, and a client of it; it is killed at the end."""
+    settings = Settings(
+        database_url=database_url,
+        data_dir=data_dir,
+        port=port,
+        embedded_worker=False,
+        device="cpu",
+        log_level="warning",
+        shutdown_timeout_s=shutdown_timeout_s,
+    )
+    server = start_process(run_server, settings)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             _wait_until_it_answers(server, client)
             yield server, client
     finally:
         server.kill()
-        server.wait()
+        server.join()
 
 
-def _wait_until_it_answers(server: subprocess.Popen[bytes], client: httpx.Client) -> None:
+def _wait_until_it_answers(server: ForkServerProcess, client: httpx.Client) -> None:
     deadline = time.monotonic() + 120
     while True:
         try:
             client.get("/healthz").raise_for_status()
         except httpx.TransportError:
-            assert server.poll() is None
+            assert server.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         else:

@@ -1,21 +1,15 @@
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.jobs.running import RunningJob
-from tests.service.job_kinds import Jobs, kind_of, wait_until
+from tests.service.job_kinds import Jobs, kind_of
+from tests.service.servers import free_port, running_server
 
 
 @pytest.fixture
@@ -165,35 +159,19 @@ def test_client_that_comes_back_gets_the_events_it_missed(client: TestClient, jo
 
 @pytest.mark.slow
 def test_event_stream_does_not_hold_a_server_that_stops(tmp_path: Path) -> None:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     jobs = Jobs(f"sqlite:///{tmp_path / 'hardneg.sqlite3'}", tmp_path)
-    environment = {
-        **os.environ,
-        "HARDNEG_DATA_DIR": str(tmp_path),
-        "HARDNEG_PORT": str(port),
-        "HARDNEG_EMBEDDED_WORKER": "false",
-        "HARDNEG_SHUTDOWN_TIMEOUT_S": "60",
-    }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "service", "serve"], env=environment, stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    wait_until(lambda: _answers(f"{url}/healthz"), timeout_s=60)
-    job_id = jobs.enqueue(TRAIN)
 
-    with httpx.stream("GET", f"{url}/jobs/{job_id}/events", timeout=60) as stream:
-        first = next(stream.iter_lines())
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
+    with running_server(jobs.database_url, tmp_path, free_port(), shutdown_timeout_s=60) as (
+        server,
+        client,
+    ):
+        job_id = jobs.enqueue(TRAIN)
+        with client.stream("GET", f"/jobs/{job_id}/events", timeout=60) as stream:
+            first = next(stream.iter_lines())
+            server.terminate()
+            server.join(30)
+        has_stopped = not server.is_alive()
 
     jobs.engine.dispose()
     assert first == "event: state"
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
+    assert has_stopped

@@ -166,11 +166,11 @@ def test_killed_training_is_gone_on_with_by_another_worker(
     wait_until(lambda: "epoch 2 of 6" in serving.get(path).text, timeout_s=120)
 
     killed.kill()
-    killed.wait()
+    killed.join()
     other = start_worker(settings.database_url, settings.data_dir)
     wait_until(lambda: serving.get(path).json()["status"] == "done", timeout_s=120)
     other.terminate()
-    other.wait()
+    other.join()
 
     job = serving.get(path).json()
     assert (job["attempt"], job["num_failures"]) == (2, 1)

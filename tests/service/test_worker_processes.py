@@ -16,17 +16,18 @@ from tests.service.job_kinds import COUNT, CountParams, Jobs, wait_until
 def test_killed_workers_job_is_taken_over_and_goes_on(jobs: Jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job_id = jobs.enqueue(COUNT, CountParams(to=60, out=str(out), pause_s=0.05))
-    killed = jobs.start_process()
+    killed = jobs.start_worker()
     wait_until(lambda: out.exists() and len(out.read_text().splitlines()) >= 5)
 
     killed.kill()
-    killed.wait()
+    killed.join()
     at_death = jobs.show(job_id)
-    other = jobs.start_process()
+    other = jobs.start_worker()
     wait_until(lambda: jobs.show(job_id).status == "done")
-    other.send_signal(signal.SIGTERM)
+    other.terminate()
+    other.join(10)
 
-    assert other.wait(10) == 0
+    assert other.exitcode == 0
     assert at_death.status == "running"
     lines = [tuple(map(int, line.split())) for line in out.read_text().splitlines()]
     first = [number for attempt, number in lines if attempt == 1]
@@ -40,12 +41,13 @@ def test_killed_workers_job_is_taken_over_and_goes_on(jobs: Jobs, tmp_path: Path
 def test_terminated_worker_gives_its_job_back_and_ends(jobs: Jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job_id = jobs.enqueue(COUNT, CountParams(to=10_000, out=str(out), pause_s=0.02))
-    process = jobs.start_process()
+    process = jobs.start_worker()
     wait_until(out.exists)
 
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
+    process.join(10)
 
-    assert process.wait(10) == 0
+    assert process.exitcode == 0
     job = jobs.show(job_id)
     assert (job.status, job.num_failures, job.worker) == ("todo", 0, None)
     assert job.events[-1].message == "given back: the worker stops"
