@@ -1,11 +1,17 @@
-"""Every detector family takes one step with every sampler, whatever the batch holds."""
+"""
+Every detector family takes one step with every sampler, whatever the batch holds.
+
+The trunk's part in a step is the same with all of them, and nearly all of its time. So it looks at
+the images once; from there on the gradients come back as far as its features.
+`test_every_batch_teaches` goes through all of a network.
+"""
 
 import math
 from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.detectors import ARCHITECTURES, Detector
 from models.sampling import (
@@ -21,6 +27,7 @@ from tests.models.conftest import build_small, draw_images
 OBJECT = {"boxes": torch.tensor([[20.0, 30.0, 90.0, 100.0]]), "labels": torch.tensor([2])}
 EMPTY = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int64)}
 BATCHES = {"empty only": [EMPTY, EMPTY], "mixed": [OBJECT, EMPTY], "objects only": [OBJECT] * 2}
+IMAGES = draw_images([(110, 130)] * 2)
 
 QUICK = {"ssd_small", "fasterrcnn_mobilenet_v3_large_320_fpn"}  # one of each kind of loss
 
@@ -49,6 +56,19 @@ SAMPLERS: dict[str, AnchorSampler | None] = {
 }
 
 
+class KnownFeatures(nn.Module):
+    """Stands for a trunk that has seen the images."""
+
+    def __init__(self, trunk: nn.Module, images: Tensor) -> None:
+        super().__init__()
+        with torch.no_grad():
+            levels: dict[str, Tensor] = trunk(images)
+        self.levels = {name: level.requires_grad_() for name, level in levels.items()}
+
+    def forward(self, _: Tensor) -> dict[str, Tensor]:
+        return self.levels
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -58,10 +78,11 @@ SAMPLERS: dict[str, AnchorSampler | None] = {
 )
 def untrained(request: pytest.FixtureRequest) -> Detector:
     family: str = request.param
-    detector = build_small(family)
-    if family.startswith("fasterrcnn"):
-        proposals: dict[str, int] = vars(detector.network.rpn)["_post_nms_top_n"]
-        proposals["training"] = 50  # saves seconds
+    detector = build_small(family).train()
+    batch = detector.collate([detector.preprocess(image) for image in IMAGES])
+    detector.network.backbone = KnownFeatures(
+        detector.network.get_submodule("backbone"), batch.tensors
+    )
     return detector
 
 
@@ -70,12 +91,18 @@ def untrained(request: pytest.FixtureRequest) -> Detector:
 def test_one_step(untrained: Detector, sampler: str, batch: str) -> None:
     detector = untrained.train()
     detector.sampler = SAMPLERS[sampler]
-    detector.zero_grad()
+    trunk = detector.network.get_submodule("backbone")
+    assert isinstance(trunk, KnownFeatures)
+    features = list(trunk.levels.values())
+    learning = [*features, *detector.parameters()]
+    for tensor in learning:
+        tensor.grad = None
 
-    losses = detector(draw_images([(110, 130)] * 2), BATCHES[batch])
+    losses = detector(IMAGES, BATCHES[batch])
     torch.autograd.backward(list(losses.values()))
 
     assert all(math.isfinite(loss.item()) for loss in losses.values())
-    norm = torch.stack([p.grad.norm() for p in detector.parameters() if p.grad is not None]).norm()
+    assert any(level.grad is not None for level in features)
+    norm = torch.stack([t.grad.norm() for t in learning if t.grad is not None]).norm()
     assert math.isfinite(norm)
     assert norm > 0
