@@ -18,7 +18,7 @@ from models.checkpoint import (
 )
 from models.detectors import Detector, build
 from models.inference import predict
-from tests.models.conftest import build_small, draw_images
+from tests.models.conftest import build_small, draw_images, propose_few
 
 Metadata = dict[str, object]
 
@@ -54,6 +54,7 @@ def test_a_checkpoint_rebuilds_any_family(family: str, tmp_path: Path) -> None:
 
     assert read_spec(tmp_path / "any.safetensors") == loaded.spec == detector.spec
     assert not loaded.training
+    propose_few(loaded.network)
     assert predict(loaded, [image])[0].log_odds == predict(detector, [image])[0].log_odds
 
 

@@ -33,11 +33,7 @@ def _nothing(labels: Sequence[Tensor], prob: Tensor) -> tuple[list[Tensor], list
 
 @pytest.fixture(scope="module")
 def untrained(family: str) -> Detector:
-    detector = build_small(family)
-    if family.startswith("fasterrcnn"):
-        proposals: dict[str, int] = vars(detector.network.rpn)["_post_nms_top_n"]
-        proposals["training"] = 50  # saves seconds
-    return detector
+    return build_small(family)
 
 
 @pytest.mark.parametrize("batch", BATCHES)

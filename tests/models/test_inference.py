@@ -11,7 +11,7 @@ from torch import Tensor
 from models.detections import Detections
 from models.detectors import Detector, PreparedImage, build
 from models.inference import Prediction, predict, select_device
-from tests.models.conftest import build_small, draw_images
+from tests.models.conftest import build_small, draw_images, propose_few
 
 UNSCALED_SIZES = [(128, 192), (128, 128), (150, 128)]
 SIZES = [(100, 150), (171, 90), (64, 64), (100, 150), (300, 411)]
@@ -38,6 +38,7 @@ def _plain_torchvision(detector: Detector) -> torch.nn.Module:
     network: torch.nn.Module = torchvision.models.get_model(
         spec.architecture, weights=None, weights_backbone=None, num_classes=3, **sizes
     )
+    propose_few(network)
     network.load_state_dict(detector.network.state_dict())
     return network.eval().to(memory_format=torch.channels_last)  # other kernels round otherwise
 
@@ -121,6 +122,7 @@ def test_every_image_has_a_score_where_no_detection_passes(family: str) -> None:
     torch.manual_seed(0)
     size = None if family.startswith("ssd") else (128, 192)
     detector = build(family, ["cat"], input_size=size, score_threshold=0.999).eval()
+    propose_few(detector.network)
     for name, parameter in detector.network.named_parameters():
         if re.fullmatch(detector.class_layers, name):
             parameter.data.zero_()
