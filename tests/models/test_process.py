@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -30,6 +31,7 @@ print(faults, os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
+@cache
 def _run(how: str, **environment: str) -> tuple[int, str]:
     """Pages that the system had to fill again, and how long OpenMP's threads spin."""
     kept = {

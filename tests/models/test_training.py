@@ -139,7 +139,7 @@ def test_the_detector_ends_with_the_best_epochs_weights(tmp_path: Path) -> None:
         squares(4),
         [],
         squares(4, 1),
-        replace(SHORT, epochs=4, steps_per_epoch=8),
+        replace(SHORT, epochs=3, steps_per_epoch=4),
         on_epoch=remember,
     )
 
@@ -219,7 +219,7 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, int]) -> None
 @pytest.mark.slow
 def test_squares_are_learned_and_discs_unlearned() -> None:
     detector = tiny_detector()
-    config = replace(SHORT, epochs=4, steps_per_epoch=30, batch_size=8)
+    config = replace(SHORT, epochs=3, steps_per_epoch=30, batch_size=8)
 
     result = train(detector, squares(40), negatives(20), squares(12, 1), config)
 
