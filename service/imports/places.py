@@ -61,10 +61,10 @@ def open_place(uri: str, limits: Limits) -> Source:
         return Source(_bucket_entries(from_url(uri), limits), None)
     if not folder.is_dir():
         raise UnreadableSource(f"there is no folder '{uri}'")
-    paths = list(_files(folder))
-    if len(paths) > limits.max_files:
-        raise UnreadableSource(f"the folder has {len(paths)} files, {limits.max_files} are allowed")
-    return Source((_file_entry(folder, path, limits) for path in paths), len(paths))
+    num_files = sum(1 for _ in _files(folder))  # counted, not kept: a folder may have a million
+    if num_files > limits.max_files:
+        raise UnreadableSource(f"the folder has {num_files} files, {limits.max_files} are allowed")
+    return Source((_file_entry(folder, path, limits) for path in _files(folder)), num_files)
 
 
 def _folder(uri: str) -> Path | None:
