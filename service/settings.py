@@ -47,8 +47,8 @@ class Settings(BaseSettings):
     )
     backend: Literal["bfloat16", "eager"] = Field(
         "bfloat16",
-        description="`bfloat16` screens a large pool with half the bits, where the processor is "
-        "made for it and the detector bears it, and scores again in float32 whatever could be "
+        description="`bfloat16` screens a large pool with half the bits, where that is found to be "
+        "faster and the detector bears it, and scores again in float32 whatever could be "
         "among the first 1,000 of a source; uploads are always scored in float32. `eager` scores "
         "everything in float32.",
     )

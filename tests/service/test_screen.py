@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from models.checkpoint import load_checkpoint
 from models.detectors import Detector
 from models.detectors.detector import no_detections
-from models.inference import Prediction, predict, prepare
+from models.inference import Prediction, predict, prepare, try_bfloat16
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
 from service.scoring.screen import Screen, make_screen
@@ -83,7 +83,11 @@ def test_the_worst_images_have_the_scores_of_float32(serving: TestClient) -> Non
     assert found == pytest.approx(_exact(version.detector, sealed), abs=1e-3)
 
 
-def test_the_next_start_begins_with_what_was_learned(serving: TestClient) -> None:
+def test_the_next_start_begins_with_what_was_learned(
+    serving: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = {**(make_screen.__kwdefaults__ or {}), "min_speedup": 0.0}
+    monkeypatch.setattr(make_screen, "__kwdefaults__", defaults)  # whatever machine this is
     assert isinstance(serving.app, FastAPI)
     state = serving.app.state
     learning = Screen(exact_top=2, sample_size=8)
@@ -127,8 +131,16 @@ def _wait_until_scored(client: TestClient, num_images: int) -> None:
         time.sleep(0.1)
 
 
-def test_a_backend_that_is_too_far_off_is_refused(checkpoint: Path) -> None:
+def test_a_backend_that_is_too_far_off_or_too_slow_is_refused(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
     assert make_screen("eager", detector, "v1") is None
-    assert make_screen("bfloat16", detector, "v1", max_error=1e-9) is None
+    assert make_screen("bfloat16", detector, "v1", max_error=1e-9, min_speedup=0) is None
+    assert make_screen("bfloat16", detector, "v1", min_speedup=1e9) is None
+
+
+def test_half_the_bits_are_timed_and_compared(checkpoint: Path) -> None:
+    trial = try_bfloat16(load_checkpoint(checkpoint).eval())
+
+    assert 0 < trial.error < 1
+    assert 0.001 < trial.speedup < 1000
