@@ -56,7 +56,7 @@ class GroupCommit:
             group: list[_Write[object]] = []
             if not write.is_done:  # nobody has taken it along
                 group, self._waiting = self._waiting, []
-                self._is_writing = True
+                self._is_writing = bool(group)
         if group:
             try:
                 self._commit(group)

@@ -2,12 +2,12 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 
 @contextmanager
@@ -30,8 +30,10 @@ def try_lock(engine: Engine, name: str) -> Iterator[bool]:
             yield bool(held)
         finally:
             if held:
-                with suppress(OperationalError):  # the connection is gone, and the lock with it
+                try:
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), parameters)
+                except DBAPIError:  # mostly the connection is gone; if not, the lock goes with it
+                    connection.invalidate()
 
 
 def _lock_file(engine: Engine, name: str) -> Path:

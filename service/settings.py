@@ -49,8 +49,8 @@ class Settings(BaseSettings):
         "bfloat16",
         description="`bfloat16` screens a large pool with half the bits, where that is found to be "
         "faster and the detector bears it, and scores again in float32 whatever could be "
-        "among the first 1,000 of a source; uploads are always scored in float32. `eager` scores "
-        "everything in float32.",
+        "among the first 2,000 of a source; what a client waits for, and what measures a detector, "
+        "is always scored in float32. `eager` scores everything so.",
     )
     batch_size: int | None = Field(
         None,
@@ -166,8 +166,8 @@ def unknown_variables() -> dict[str, str]:
     known = [name.upper() for name in Settings.model_fields]
     unknown = {}
     for variable in sorted(os.environ.keys() - OTHER_VARIABLES):
-        name = variable.removeprefix(prefix)
-        if name != variable and name not in known:
+        name = variable.upper().removeprefix(prefix)  # in any case, as the settings are read
+        if variable.upper() != name and name not in known:
             (meant,) = get_close_matches(name, known, n=1) or [""]
             unknown[variable] = meant and prefix + meant
     return unknown

@@ -199,7 +199,7 @@ class ScreenMargin(Base):
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     computed_by: Mapped[str] = mapped_column(primary_key=True)  # a device and a release of torch
     num_images: Mapped[int] = mapped_column(BigInteger)
-    largest_error: Mapped[float] = mapped_column(Double)  # of log-odds
+    largest_error: Mapped[float] = mapped_column(Double)  # of log-odds, on these and on noise
     measured_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 

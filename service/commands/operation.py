@@ -88,6 +88,7 @@ def upgrade(
     \b
     Example: hardneg db upgrade --database-url postgresql://hardneg@db/hardneg
     """
+    warn_of_unknown_variables()
     settings = load_settings({"data_dir": data_dir, "database_url": database_url})
     from sqlalchemy.exc import ArgumentError, OperationalError
 

@@ -61,10 +61,10 @@ def open_place(uri: str, limits: Limits) -> Source:
         return Source(_bucket_entries(from_url(uri), limits), None)
     if not folder.is_dir():
         raise UnreadableSource(f"there is no folder '{uri}'")
-    num_files = sum(1 for _ in _files(folder))  # counted, not kept: a folder may have a million
+    num_files = sum(1 for _ in _walk(folder))  # counted, not kept: they may be many
     if num_files > limits.max_files:
         raise UnreadableSource(f"the folder has {num_files} files, {limits.max_files} are allowed")
-    return Source((_file_entry(folder, path, limits) for path in _files(folder)), num_files)
+    return Source(_folder_entries(folder, limits), num_files)
 
 
 def _folder(uri: str) -> Path | None:
@@ -87,12 +87,24 @@ def _is_below(uri: str, root: str) -> bool:
     )
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+def _walk(folder: Path) -> Iterator[Path | OSError]:
+    """Files in the same order each time; for a folder that can't be listed, the reason."""
+    unlisted: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unlisted.append):
         folders.sort()
-        for name in sorted(names):
-            if not is_system_file(name):
-                yield Path(parent, name)
+        while unlisted:
+            yield unlisted.pop(0)
+        yield from (Path(parent, name) for name in sorted(names) if not is_system_file(name))
+    yield from unlisted
+
+
+def _folder_entries(folder: Path, limits: Limits) -> Iterator[Entry]:
+    for found in _walk(folder):
+        if isinstance(found, OSError):
+            name = os.path.relpath(found.filename, folder)
+            yield refused(name, f"the folder can't be listed: {found.strerror}")
+        else:
+            yield _file_entry(folder, found, limits)
 
 
 def _file_entry(folder: Path, path: Path, limits: Limits) -> Entry:

@@ -27,7 +27,9 @@ class ScreenMarginOut(BaseModel):
         description="A device and a release of torch.", examples=["cpu amx_bf16, torch 2.14.1"]
     )
     num_images: int = Field(description="Images that were scored both ways.", examples=[2643])
-    largest_error: float = Field(description="Of their log-odds.", examples=[0.024])
+    largest_error: float = Field(
+        description="Of their log-odds, and those of noise at load.", examples=[0.024]
+    )
     margin: float | None = Field(
         description="An image whose quick log-odds lie further below the first 2,000 of its source "
         "is not scored exactly; null while too few were scored both ways.",

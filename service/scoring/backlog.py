@@ -11,6 +11,7 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from service.blobs import BlobStore
 from service.db import Sessions, open_sessions, read_only
@@ -125,6 +126,8 @@ class Backlog:
                 return
             try:
                 self._scorer.swap(self._load(version))
+            except DBAPIError:  # /readyz tells of a database that is away
+                raise
             except Exception as error:
                 self._scorer.loading_failure = f"version '{version.name}': {error}"
                 raise
@@ -145,7 +148,7 @@ class Backlog:
         version = self._scorer.serving
         if version is None:
             return False
-        num_images = score_stored(
+        taken = score_stored(
             self._scorer,
             version,
             self._blobs,
@@ -153,7 +156,7 @@ class Backlog:
             self._read_sessions,
             self._windows(version),
         )
-        return num_images > 0
+        return taken.num_images > 0
 
     def _windows(self, version: LoadedVersion) -> Iterator[Sequence[Image]]:
         """Images to score: those that were added, then those of the sweep."""

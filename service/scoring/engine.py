@@ -158,7 +158,7 @@ class Engine:
         """
         Up to a batch of jobs of one kind, the first at once, the rest within the wait.
 
-        It waits only while there is nothing else to do. None when the engine is closed.
+        It waits only while there is nothing else to do. Empty once the engine is closed.
         """
         with self._changed:
             while not (waiting := self._waiting[ONLINE] or self._waiting[RESCAN]):

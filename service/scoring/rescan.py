@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import structlog
 from sqlalchemy.orm import Session
@@ -27,7 +27,16 @@ log = structlog.get_logger()
 
 MAX_UNSAVED = 32  # images whose scores wait: few, for an upload waits for their transaction
 
+MAX_WINDOWS_UNSURE = 8  # that pass while images in doubt wait for a batch of them
+
 Outcome = Prediction | store.Failure
+
+
+class Taken(NamedTuple):
+    """How many images were taken up, and the splits of those that could not be read."""
+
+    num_images: int
+    unread_splits: frozenset[str]
 
 
 def score_stored(
@@ -37,15 +46,16 @@ def score_stored(
     group_commit: GroupCommit,
     read_sessions: Sessions,
     windows: Iterable[Sequence[Image]],
-) -> int:
+) -> Taken:
     """
-    Score images after all that clients wait for, and save; a failure is saved as such.
+    Score images after all that clients wait for, and save; so is a failure that is the image's own.
 
     While one window is in the network, the next ones are decoded and those before are written.
     Windows are taken as they are needed: with those of `scorer.window` images, memory holds about
     five of them. What `windows` raises stops the work: what was scored before is saved.
 
-    Returns how many images were taken.
+    An image that cannot be read now is left without a score. Raises what reading raised where that
+    holds for all of a window of several.
     """
     num_images = 0
     with _Writer(group_commit, version) as writer:
@@ -56,7 +66,7 @@ def score_stored(
                 num_images += len(window.images)
         finally:
             rescan.cancel()
-    return num_images
+    return Taken(num_images, frozenset(rescan.unread_splits))
 
 
 @dataclass(slots=True, eq=False)
@@ -102,6 +112,7 @@ class _Rescan:
         self._blobs = blobs
         self._read_sessions = read_sessions
         self._under_way: set[_Window] = set()
+        self.unread_splits: set[str] = set()
 
     def run(self, windows: Iterable[Sequence[Image]]) -> Iterator[_Window]:
         """Windows with their outcomes, in order; an image that is scored again comes later."""
@@ -132,7 +143,7 @@ class _Rescan:
 
     def _submit(self, window: _Window) -> _Window:
         """To the engine, as soon as all images of the window are decoded, so that batches fill."""
-        errors: list[Exception] = []
+        errors: dict[int, Exception] = {}
         for image_id, future in window.decoding.items():
             try:
                 window.prepared[image_id] = future.result()
@@ -141,9 +152,10 @@ class _Rescan:
             except Exception as error:
                 log.error("an image cannot be read", image_id=image_id, exc_info=error)
                 window.outcomes[image_id] = store.Failure(repr(error), may_pass=True)
-                errors.append(error)
-        if errors and len(errors) == len(window.images):
-            raise errors[0]  # not the image's fault, it seems
+                errors[image_id] = error
+        if len(errors) == len(window.images) > 1:
+            raise next(iter(errors.values()))  # not the images' fault, it seems
+        self.unread_splits |= {window.images[image_id].split for image_id in errors}
         window.decoding.clear()
         quick = self._worth_screening(window)
         window.quick = self._score(window, quick, in_bfloat16=True)
@@ -184,10 +196,11 @@ class _Rescan:
         """
         The windows without what their quick scores do not rule out of the top.
 
-        That follows in windows of its own, to be scored exactly: a batch at a time, the rest at
-        the end.
+        That follows in windows of its own, to be scored exactly: a batch at a time, or what there
+        is when some windows have passed.
         """
         unsure = _Window()
+        num_passed = 0
         for window in windows:
             quick = {image_id: outcome_of(future) for image_id, future in window.quick.items()}
             window.outcomes |= quick
@@ -199,8 +212,11 @@ class _Rescan:
             window.move(again, unsure)
             window.prepared = {}
             yield window
+            num_passed = num_passed + 1 if unsure.images else 0
             while len(unsure.images) >= self._version.batch_size:
                 yield self._submit_again(unsure, self._version.batch_size)
+            if unsure.images and num_passed >= MAX_WINDOWS_UNSURE:
+                yield self._submit_again(unsure, len(unsure.images))
         if unsure.images:
             yield self._submit_again(unsure, len(unsure.images))
 

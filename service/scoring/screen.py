@@ -7,7 +7,7 @@ import structlog
 import torch
 
 from models.detectors import Detector
-from models.inference import Prediction, try_bfloat16
+from models.inference import Prediction, bfloat16_error, bfloat16_speedup
 from service.scoring.store import Failure
 
 EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and room to strike out
@@ -17,7 +17,7 @@ WORTH_FROM_TOPS = 4
 SAMPLE_SIZE = 64
 MARGIN_FACTOR = 3.0  # the margin over the largest error seen
 MAX_ERROR = 0.5  # in log-odds, on noise, at load
-MIN_SPEEDUP = 1.2  # likewise; some processors have the instructions and gain nothing by them
+MIN_SPEEDUP = 1.2  # some processors have the instructions and gain nothing by them
 
 log = structlog.get_logger()
 
@@ -104,22 +104,34 @@ def make_screen(
     if detector.device.type == "cpu" and _native_bfloat16() is None:
         log.info("backend refused: this processor has no bfloat16", backend=backend)
         return None
-    trial = try_bfloat16(detector)
-    refusal = ""
-    if not trial.error <= max_error:
-        refusal = "its scores are too far off"
-    elif trial.speedup < min_speedup:
-        refusal = "it is hardly faster on this machine"
+    error = bfloat16_error(detector)
+    if not error <= max_error:
+        log.info(
+            "backend refused: its scores are too far off",
+            backend=backend,
+            model_version=version_name,
+            error=round(error, 4),
+            allowed=max_error,
+        )
+        return None
+    speedup = bfloat16_speedup(detector)
+    if speedup < min_speedup:
+        log.info(
+            "backend refused: it is hardly faster on this machine",
+            backend=backend,
+            model_version=version_name,
+            times_as_fast=round(speedup, 2),
+            wanted=min_speedup,
+        )
+        return None
     log.info(
-        f"backend refused: {refusal}" if refusal else "backend ready",
+        "backend ready",
         backend=backend,
         model_version=version_name,
-        error=round(trial.error, 4),
-        allowed=max_error,
-        times_as_fast=round(trial.speedup, 2),
-        wanted=min_speedup,
+        error=round(error, 4),
+        times_as_fast=round(speedup, 2),
     )
-    return None if refusal else Screen(largest_error=trial.error)
+    return Screen(largest_error=error)
 
 
 def computed_by(device: torch.device) -> str:

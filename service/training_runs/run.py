@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.group_commit import GroupCommit
 from service.jobs.kinds import JobResult
-from service.jobs.running import RunningJob
+from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
 from service.model_versions.service import NameTaken, add_checkpoint
@@ -163,7 +163,9 @@ class _Rounds:
         loaded = load_version(job.blobs, self._version(version_id), job.settings, job.read_sessions)
         windows = self._unscored(loaded, stage, num_total)
         saving = GroupCommit(job.fenced)
-        score_stored(self._scorer, loaded, job.blobs, saving, job.read_sessions, windows)
+        taken = score_stored(self._scorer, loaded, job.blobs, saving, job.read_sessions, windows)
+        if taken.unread_splits - {"pool"}:
+            raise TransientError("some of the images that a version is measured on cannot be read")
 
     def _unscored(
         self, version: LoadedVersion, stage: str, num_total: int

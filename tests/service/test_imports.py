@@ -1,5 +1,6 @@
 import gzip
 import io
+import shutil
 import stat
 import tarfile
 import tracemalloc
@@ -242,6 +243,22 @@ def test_names_of_a_large_folder_are_not_kept(tmp_path: Path) -> None:
 
     assert num_entries == source.num_entries == 2000
     assert peak < 2000 * 100  # bytes
+
+
+def test_folder_that_cannot_be_listed_is_refused_and_the_rest_is_read(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(name.encode())
+    source = open_place(str(tmp_path), LIMITS)
+
+    read = [next(source.entries).read()]
+    shutil.rmtree(tmp_path / "b")  # as if a mount went away
+    (unlisted, last) = source.entries
+
+    assert [*read, last.read()] == [b"a", b"c"]
+    assert unlisted.name == "b"
+    with pytest.raises(UnreadableEntry, match="can't be listed"):
+        unlisted.read()
 
 
 def test_missing_folder_fails_the_job_with_the_reason(

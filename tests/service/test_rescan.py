@@ -20,7 +20,7 @@ from service.blobs import BlobStore
 from service.scoring import store
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, LoadedVersion
-from service.scoring.rescan import score_stored
+from service.scoring.rescan import Taken, score_stored
 from service.scoring.scorer import Scorer
 from service.scoring.screen import Screen
 from service.settings import Settings
@@ -60,7 +60,7 @@ class Pool:
         with self.state.read_sessions.begin() as session:
             self.images = list(session.scalars(select(Image).order_by(Image.id)))
 
-    def score(self, scorer: Scorer, windows: Iterable[Sequence[Image]] | None = None) -> int:
+    def score(self, scorer: Scorer, windows: Iterable[Sequence[Image]] | None = None) -> Taken:
         state = self.state
         return score_stored(
             scorer,
@@ -82,7 +82,7 @@ def pool(client: TestClient, checkpoint: Path, add_version: AddVersion) -> Pool:
 
 
 def test_every_image_gets_its_own_score(pool: Pool, scorer: Scorer) -> None:
-    num_images = pool.score(scorer)
+    taken = pool.score(scorer)
 
     detector = pool.version.detector
     expected = [
@@ -91,7 +91,7 @@ def test_every_image_gets_its_own_score(pool: Pool, scorer: Scorer) -> None:
     ]
     scores = pool.scores()
     found = [scores[image.id].log_odds for image in pool.images]
-    assert num_images == len(pool.images)
+    assert taken == Taken(len(pool.images), frozenset())
     assert found == pytest.approx(expected, abs=1e-3)
     assert len(set(found)) == len(found)  # else a mix-up would not show
 
@@ -114,9 +114,19 @@ def test_an_image_that_cannot_be_read_just_now_is_left_for_another_time(
     odd = pool.images[WINDOW + 1]
     odd.blob_key = "../no-key"  # which the store refuses
 
-    pool.score(scorer)
+    taken = pool.score(scorer)
 
+    assert taken.unread_splits == {"pool"}
     assert set(pool.scores()) == {image.id for image in pool.images} - {odd.id}
+
+
+def test_one_image_alone_that_cannot_be_read_stops_nothing(pool: Pool, scorer: Scorer) -> None:
+    odd, *others = pool.images[: WINDOW + 1]
+    odd.blob_key = "../no-key"
+
+    pool.score(scorer, [[odd], others])
+
+    assert set(pool.scores()) == {image.id for image in others}
 
 
 def test_a_store_that_gives_nothing_is_an_error(pool: Pool, scorer: Scorer) -> None:
@@ -193,7 +203,7 @@ def test_second_looks_fill_batches(
     scorer = _CountingScorer(settings, registry)
     scorer.submitted = []
 
-    num_images = pool.score(scorer)
+    taken = pool.score(scorer)
     scorer.close()
 
     num_quick = sum(size for is_quick, size in scorer.submitted if is_quick)
@@ -202,7 +212,7 @@ def test_second_looks_fill_batches(
     assert num_quick >= 3 * WINDOW
     assert sum(again) == num_quick
     assert all(size == 2 * WINDOW for size in again[:-1])
-    assert num_images == len(pool.images)
+    assert taken.num_images == len(pool.images)
     detector = pool.version.detector
     expected = [
         predict(detector, [prepare(detector, pool.blobs.get(image.blob_key))])[0].log_odds
