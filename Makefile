@@ -78,18 +78,18 @@ up:  ## Start Postgres, API and worker in containers
 
 bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
-	$(BIN)/python -m benchmarks.scoring --only ssdlite --repeats 3
+	$(BIN)/python -m benchmarks.scoring --only ssdlite --repeats 2
 	$(BIN)/python -m benchmarks.stages --batches 3
 	$(BIN)/python -m benchmarks.decode --repeats 3
-	$(BIN)/python -m benchmarks.rescan --images 32
+	$(BIN)/python -m benchmarks.rescan --images 32 --turns 2
 	$(BIN)/python -m benchmarks.service --turns 1 --classes 90
 	$(BIN)/python -m benchmarks.uploads_during_rescan --turns 1
 	$(BIN)/python -m benchmarks.folder_import --images 8 --repeats 2
 	$(BIN)/python -m benchmarks.memory --images 2000
 	$(BIN)/python -m benchmarks.startup --turns 3
-	$(BIN)/python -m benchmarks.ranking --rows 200000 --repeats 11
+	$(BIN)/python -m benchmarks.ranking --rows 200000 --repeats 7
 	$(BIN)/python -m benchmarks.http --rounds 3
-	$(BIN)/python -m benchmarks.samplers --repeats 11 --no-steps
+	$(BIN)/python -m benchmarks.samplers --repeats 7 --no-steps
 
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -13,8 +14,6 @@ from models.detections import Detections
 from models.detectors import Detector, PreparedImage, ScoredImage
 from models.detectors.detector import box_scale, enough_for
 from models.images import MAX_PIXELS, decode, read_header
-
-MAX_TURNS, ENOUGH_S = 10, 0.2  # of a trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +100,39 @@ def _sigmoid(log_odds: float) -> float:
     return odds / (1 + odds)
 
 
-def bfloat16_error(detector: Detector) -> float:
+class Bfloat16Trial(NamedTuple):
     """
-    Largest error of `predict(in_bfloat16=True)` in log-odds, on pictures of noise.
+    What `predict(in_bfloat16=True)` comes to.
 
-    Infinity where it cannot be told, or where one way finds a score and the other does not.
+    Attributes:
+        error: its largest, in log-odds; infinity where it cannot be told, or where one way finds a
+            score and the other does not.
+        speedup: how many times as fast as float32 it scores an image alone.
     """
-    images = _noise(detector)
-    errors = [
-        abs(quick.log_odds - exact.log_odds)
-        if quick.log_odds is not None and exact.log_odds is not None
-        else math.inf
-        for quick, exact in zip(
-            predict(detector, images, in_bfloat16=True), predict(detector, images), strict=True
-        )
-    ]
-    return math.inf if any(math.isnan(error) for error in errors) else max(errors)
+
+    error: float
+    speedup: float
 
 
-def bfloat16_speedup(detector: Detector) -> float:
+def try_bfloat16(detector: Detector) -> Bfloat16Trial:
     """
-    How many times as fast as in float32 one picture of noise is scored.
+    Score four pictures of noise both ways.
 
-    The fastest turns are compared: whatever else the machine does makes a turn slower. Two of each
-    way, or as many more as begin within a fifth of a second.
+    The fastest turn of each is compared: whatever else the machine does makes a turn slower.
     """
-    images = _noise(detector)[:1]
-    fastest = {True: math.inf, False: math.inf}
-    started = time.perf_counter()
-    for turn in range(1 + MAX_TURNS):
-        for in_bfloat16 in fastest:
-            begun = time.perf_counter()
-            predict(detector, images, in_bfloat16=in_bfloat16)
-            seconds = time.perf_counter() - begun
-            if turn > 0:  # in the first one, kernels are made
-                fastest[in_bfloat16] = min(fastest[in_bfloat16], seconds)
-        if turn > 1 and time.perf_counter() - started > ENOUGH_S:
-            break
-    return fastest[False] / fastest[True]
+    errors: list[float] = []
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for image in _noise(detector):
+        found: dict[bool, float | None] = {}
+        for in_bfloat16, turns in seconds.items():
+            started = time.perf_counter()
+            (prediction,) = predict(detector, [image], in_bfloat16=in_bfloat16)
+            turns.append(time.perf_counter() - started)
+            found[in_bfloat16] = prediction.log_odds
+        quick, exact = found[True], found[False]
+        errors.append(math.inf if quick is None or exact is None else abs(quick - exact))
+    error = math.inf if any(math.isnan(error) for error in errors) else max(errors)
+    return Bfloat16Trial(error, min(seconds[False]) / min(seconds[True]))
 
 
 def _noise(detector: Detector) -> list[PreparedImage]:

@@ -7,7 +7,7 @@ import structlog
 import torch
 
 from models.detectors import Detector
-from models.inference import Prediction, bfloat16_error, bfloat16_speedup
+from models.inference import Prediction, try_bfloat16
 from service.scoring.store import Failure
 
 EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and room to strike out
@@ -104,34 +104,22 @@ def make_screen(
     if detector.device.type == "cpu" and _native_bfloat16() is None:
         log.info("backend refused: this processor has no bfloat16", backend=backend)
         return None
-    error = bfloat16_error(detector)
+    error, speedup = try_bfloat16(detector)
+    refusal = ""
     if not error <= max_error:
-        log.info(
-            "backend refused: its scores are too far off",
-            backend=backend,
-            model_version=version_name,
-            error=round(error, 4),
-            allowed=max_error,
-        )
-        return None
-    speedup = bfloat16_speedup(detector)
-    if speedup < min_speedup:
-        log.info(
-            "backend refused: it is hardly faster on this machine",
-            backend=backend,
-            model_version=version_name,
-            times_as_fast=round(speedup, 2),
-            wanted=min_speedup,
-        )
-        return None
+        refusal = "its scores are too far off"
+    elif speedup < min_speedup:
+        refusal = "it is hardly faster on this machine"
     log.info(
-        "backend ready",
+        f"backend refused: {refusal}" if refusal else "backend ready",
         backend=backend,
         model_version=version_name,
         error=round(error, 4),
+        allowed=max_error,
         times_as_fast=round(speedup, 2),
+        wanted=min_speedup,
     )
-    return Screen(largest_error=error)
+    return None if refusal else Screen(largest_error=error)
 
 
 def computed_by(device: torch.device) -> str:

@@ -112,7 +112,7 @@ def test_half_the_bits_give_scores_and_boxes_of_all_bits_types(detector: Detecto
 
     for one, other in zip(quick, exact, strict=True):
         assert one.log_odds is not None
-        assert math.isfinite(one.log_odds)  # how near it is says `bfloat16_error` of trained ones
+        assert math.isfinite(one.log_odds)  # how near it is says `try_bfloat16` of trained ones
         assert one.log_odds != other.log_odds
         assert len(one.detections) > 0
         assert one.detections.boxes.dtype == one.detections.scores.dtype == torch.float32

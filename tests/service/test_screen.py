@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from models.checkpoint import load_checkpoint
 from models.detectors import Detector
 from models.detectors.detector import no_detections
-from models.inference import Prediction, bfloat16_error, bfloat16_speedup, predict, prepare
+from models.inference import Prediction, predict, prepare, try_bfloat16
 from service.model_versions import store as version_store
 from service.model_versions.loading import load_version
 from service.scoring.screen import Screen, make_screen
@@ -142,5 +142,7 @@ def test_a_backend_that_is_too_far_off_or_too_slow_is_refused(checkpoint: Path) 
 def test_half_the_bits_are_timed_and_compared(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
-    assert 0 < bfloat16_error(detector) < 1
-    assert 0.001 < bfloat16_speedup(detector) < 1000
+    error, speedup = try_bfloat16(detector)
+
+    assert 0 < error < 1
+    assert 0.001 < speedup < 1000
