@@ -1,12 +1,10 @@
 import gzip
 import io
-import shutil
 import stat
 import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -22,7 +20,6 @@ from service.blobs import BlobStore
 from service.db import open_engine
 from service.imports.archives import is_archive, open_archive
 from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
-from service.imports.places import open_place
 from service.jobs.kinds import IMPORT
 from service.jobs.worker import Worker
 from service.settings import Settings
@@ -227,38 +224,6 @@ def test_place_that_the_settings_do_not_allow_is_403(
 
     assert response.status_code == 403
     assert response.json()["type"] == "/problems/place-not-allowed"
-
-
-def test_names_of_a_large_folder_are_not_kept(tmp_path: Path) -> None:
-    for number in range(2000):
-        (tmp_path / f"{number % 100}").mkdir(exist_ok=True)
-        (tmp_path / f"{number % 100}" / f"{number}.jpg").touch()
-    limits = replace(LIMITS, max_files=2000)
-
-    tracemalloc.start()
-    source = open_place(str(tmp_path), limits)
-    num_entries = sum(1 for _ in source.entries)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert num_entries == source.num_entries == 2000
-    assert peak < 2000 * 100  # bytes
-
-
-def test_folder_that_cannot_be_listed_is_refused_and_the_rest_is_read(tmp_path: Path) -> None:
-    for name in "abc":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.jpg").write_bytes(name.encode())
-    source = open_place(str(tmp_path), LIMITS)
-
-    read = [next(source.entries).read()]
-    shutil.rmtree(tmp_path / "b")  # as if a mount went away
-    (unlisted, last) = source.entries
-
-    assert [*read, last.read()] == [b"a", b"c"]
-    assert unlisted.name == "b"
-    with pytest.raises(UnreadableEntry, match="can't be listed"):
-        unlisted.read()
 
 
 def test_missing_folder_fails_the_job_with_the_reason(
