@@ -51,9 +51,9 @@ SCRIPT = str(Path(__file__).with_name("notebook_loop.py"))
 
 # architecture, object classes, background's logit lowered by, our batch, images of a turn
 NETWORKS = (
-    ("ssdlite320_mobilenet_v3_large", 90, 0.0, 8, 32),
-    ("ssdlite320_mobilenet_v3_large", 90, 2.0, 8, 32),
-    ("ssdlite320_mobilenet_v3_large", 1, 0.0, 8, 32),
+    ("ssdlite320_mobilenet_v3_large", 90, 0.0, 8, 16),
+    ("ssdlite320_mobilenet_v3_large", 90, 2.0, 8, 16),
+    ("ssdlite320_mobilenet_v3_large", 1, 0.0, 8, 16),
     ("fasterrcnn_mobilenet_v3_large_320_fpn", 90, 0.0, 8, 16),
     ("ssd300_vgg16", 90, 0.0, 4, 8),
     ("retinanet_resnet50_fpn_v2", 90, 0.0, 1, 2),
