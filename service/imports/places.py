@@ -119,11 +119,14 @@ def _file_entry(folder: Path, path: Path, limits: Limits) -> Entry:
 def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise UnreadableEntry(f"it is larger than {max_bytes} bytes")
+            content = file.read(size + 1)  # Python takes as much memory as it may read
     except OSError as error:
         raise UnreadableEntry(f"it can't be read: {error.strerror}") from error
-    if len(content) > max_bytes:
-        raise UnreadableEntry(f"it is larger than {max_bytes} bytes")
+    if len(content) > size:
+        raise UnreadableEntry("it grew while it was read")
     return content
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def test_names_of_a_large_folder_are_not_kept(tmp_path: Path) -> None:
 
     assert num_entries == source.num_entries == 2000
     assert peak < 2000 * 100  # bytes
+
+
+def test_a_small_file_takes_little_memory_whatever_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"small")
+    (entry,) = open_place(str(tmp_path), replace(LIMITS, max_file_bytes=2**28)).entries
+
+    tracemalloc.start()
+    content = entry.read()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert content == b"small"
+    assert peak < 2**20  # Python takes at once what it is allowed to read
 
 
 def test_folder_that_cannot_be_listed_is_refused_and_the_rest_is_read(tmp_path: Path) -> None:
