@@ -103,7 +103,7 @@ def test_images_of_two_kinds_in_turn_share_batches() -> None:
     version = LoadedVersion(1, "v1", detector.eval(), batch_size=8)
     image = detector.preprocess(draw_images([(60, 70)])[0])
     scores = predict(detector, [image])[0].detections.scores
-    floor = scores.median().item()
+    floor = scores.sort().values[[49, 50]].mean().item()  # batches round a score differently
 
     futures = [
         engine.submit(version, image, priority=RESCAN, min_score=floor if i % 2 else 0.0)

@@ -10,7 +10,7 @@ def test_a_lock_whose_connection_died_is_free_and_its_end_is_no_error(engine: En
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite has no connection that could die")
     others = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
 
