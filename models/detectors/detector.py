@@ -122,7 +122,7 @@ class Detector(nn.Module, ABC):
         antialias = self.spec.antialias or _is_far_above(original_size, enough_for(size))
         pixels = image.unsqueeze(0)
         if not antialias:
-            pixels = pixels.float()
+            pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
         if size != image.shape[1:]:
             pixels = functional.interpolate(
                 pixels,
@@ -155,11 +155,11 @@ class Detector(nn.Module, ABC):
             device=self.device,
             memory_format=torch.channels_last,
         ).zero_()
+        scale, shift = 1 / (255 * self.image_std), -self.image_mean / self.image_std
         for row, image in zip(batch, images, strict=True):
-            pixels = self._to_device(image.pixels)
-            row[:, : pixels.shape[1], : pixels.shape[2]] = (
-                pixels / 255 - self.image_mean
-            ) / self.image_std
+            pixels = self._to_device(image.pixels).float()
+            place = row[:, : pixels.shape[1], : pixels.shape[2]]
+            torch.addcmul(shift, pixels, scale, out=place)  # in one pass
         return ImageList(batch, [tuple(image.pixels.shape[-2:]) for image in images])
 
     def _to_device(self, pixels: Tensor) -> Tensor:
