@@ -128,9 +128,7 @@ def measure(service: Service, images: Sequence[bytes], num_stored: int) -> Turn:
     prepared = [prepare(version.detector, data) for data in images]
     engine = len(images) / seconds(lambda: _score(service.scorer, version, prepared))
     if version.screen is not None:
-        quick = len(images) / seconds(
-            lambda: _score(service.scorer, version, prepared, in_bfloat16=True)
-        )
+        quick = len(images) / seconds(lambda: _score(service.scorer, version, prepared, quick=True))
         engine = 1 / (1 / quick + in_float32 / num_stored / engine)
     return Turn(decode, engine, rescan, int(in_float32))
 
@@ -145,12 +143,10 @@ def _score(
     version: LoadedVersion,
     images: Sequence[PreparedImage],
     *,
-    in_bfloat16: bool = False,
+    quick: bool = False,
 ) -> None:
     splits = ["pool"] * len(images)
-    for future in scorer.submit(
-        version, images, splits=splits, rescan=True, in_bfloat16=in_bfloat16
-    ):
+    for future in scorer.submit(version, images, splits=splits, rescan=True, quick=quick):
         future.result()
 
 

@@ -43,13 +43,13 @@ def scene(seed: int, kind: int | None) -> tuple[Pixels, Tensor]:
 
 
 def pool(num_images: int, num_kinds: int) -> list[Tensor]:
-    """uint8 [3, 480, 640]: every other one with a square, none seen in training."""
+    """uint8 [3, 480, 640] as `decode` gives it: every other one with a square, none trained on."""
     kinds = [None if index % 2 else index // 2 % num_kinds for index in range(num_images)]
     return [_tensor(scene(10**6 + index, kind)[0]) for index, kind in enumerate(kinds)]
 
 
 def _tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def trained(architecture: str, num_classes: int, folder: Path) -> Detector:

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from models.detections import Detections
 from models.detectors import Detector, PreparedImage, ScoredImage
-from models.detectors.detector import box_scale, enough_for
+from models.detectors.detector import Dense, box_scale, enough_for
 from models.images import MAX_PIXELS, decode, read_header
 
 
@@ -54,6 +55,7 @@ def predict(
     images: Sequence[PreparedImage],
     *,
     in_bfloat16: bool = False,
+    dense: Dense | None = None,
     min_score: float = 0.0,
 ) -> list[Prediction]:
     """
@@ -61,8 +63,9 @@ def predict(
 
     Images that the network takes at one padded size share a forward pass, so that none is padded
     further than it would be alone. `in_bfloat16` computes convolutions and products with 8 bits
-    of precision: faster on processors made for it, and good to about 0.02 in log-odds. Detections
-    at or below `min_score` are left out, and their boxes not worked out.
+    of precision: faster on processors made for it, and good to about 0.02 in log-odds. `dense` is
+    compiled code in the place of `detector.dense`. Detections at or below `min_score` are left
+    out, and their boxes not worked out.
 
     Raises ValueError if the detector is in training mode.
     """
@@ -75,7 +78,7 @@ def predict(
     for indices in groups.values():
         members = [images[index] for index in indices]
         with torch.autocast(detector.device.type, torch.bfloat16, enabled=in_bfloat16):
-            scored = detector.score(detector.collate(members), min_score)
+            scored = detector.score(detector.collate(members), min_score, dense)
         for index, image, result in zip(indices, members, scored, strict=True):
             predictions[index] = _prediction(result, image)
     return [predictions[index] for index in range(len(images))]
@@ -100,39 +103,59 @@ def _sigmoid(log_odds: float) -> float:
     return odds / (1 + odds)
 
 
-class Bfloat16Trial(NamedTuple):
+class Trial(NamedTuple):
     """
-    What `predict(in_bfloat16=True)` comes to.
+    What quick scores come to.
 
     Attributes:
         error: its largest, in log-odds; infinity where it cannot be told, or where one way finds a
             score and the other does not.
-        speedup: how many times as fast as float32 it scores an image alone.
+        speedup: how many times as fast as in float32 an image is scored alone.
+        gain: how many times as fast as without `dense`; 1 if there is none.
     """
 
     error: float
     speedup: float
+    gain: float
 
 
-def try_bfloat16(detector: Detector) -> Bfloat16Trial:
+def try_bfloat16(detector: Detector, dense: Dense | None = None) -> Trial:
     """
-    Score four pictures of noise both ways.
+    Score four pictures of noise in float32 and in bfloat16, and by `dense` if given.
 
-    The fastest turn of each is compared: whatever else the machine does makes a turn slower.
+    Each alone, in turns, of which the fastest of each way is compared: whatever else the machine
+    does makes a turn slower. By `dense` also all in one batch: compiled code may know one size.
     """
-    errors: list[float] = []
-    seconds: dict[bool, list[float]] = {True: [], False: []}
-    for image in _noise(detector):
-        found: dict[bool, float | None] = {}
-        for in_bfloat16, turns in seconds.items():
+    noise = _noise(detector)
+    ways = {"exact": partial(predict, detector)}
+    ways["plain"] = partial(predict, detector, in_bfloat16=True)
+    if dense is not None:
+        ways["dense"] = partial(predict, detector, in_bfloat16=True, dense=dense)
+    seconds = dict.fromkeys(ways, math.inf)
+    found: dict[str, list[Prediction]] = {way: [] for way in ways}
+    for image in noise:
+        for way, score in ways.items():
             started = time.perf_counter()
-            (prediction,) = predict(detector, [image], in_bfloat16=in_bfloat16)
-            turns.append(time.perf_counter() - started)
-            found[in_bfloat16] = prediction.log_odds
-        quick, exact = found[True], found[False]
-        errors.append(math.inf if quick is None or exact is None else abs(quick - exact))
-    error = math.inf if any(math.isnan(error) for error in errors) else max(errors)
-    return Bfloat16Trial(error, min(seconds[False]) / min(seconds[True]))
+            found[way] += score([image])
+            seconds[way] = min(seconds[way], time.perf_counter() - started)
+    quick = "plain" if dense is None else "dense"
+    errors = _errors(found[quick], found["exact"])
+    if dense is not None:
+        errors += _errors(ways["dense"](noise), found["exact"])
+    return Trial(
+        math.inf if any(math.isnan(error) for error in errors) else max(errors),
+        seconds["exact"] / seconds[quick],
+        seconds["plain"] / seconds[quick],
+    )
+
+
+def _errors(quick: Sequence[Prediction], exact: Sequence[Prediction]) -> list[float]:
+    return [
+        math.inf
+        if one.log_odds is None or other.log_odds is None
+        else abs(one.log_odds - other.log_odds)
+        for one, other in zip(quick, exact, strict=True)
+    ]
 
 
 def _noise(detector: Detector) -> list[PreparedImage]:

@@ -190,14 +190,14 @@ class ScreenMargin(Base):
     """
     How far a version's quick scores were off the exact ones, on images that were scored both ways.
 
-    Another device, or another release of torch, errs differently.
+    Another device, or other releases of torch and OpenVINO, err differently.
     """
 
     __tablename__ = "screen_margins"
     __table_args__ = (CheckConstraint("num_images > 0 AND largest_error >= 0", name="measured"),)
 
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
-    computed_by: Mapped[str] = mapped_column(primary_key=True)  # a device and a release of torch
+    computed_by: Mapped[str] = mapped_column(primary_key=True)  # a device and releases of libraries
     num_images: Mapped[int] = mapped_column(BigInteger)
     largest_error: Mapped[float] = mapped_column(Double)  # of log-odds, on these and on noise
     measured_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

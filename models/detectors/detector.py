@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,9 @@ from torchvision.models.detection.image_list import ImageList
 from models.detections import Detections
 from models.detectors.spec import DetectorSpec
 from models.sampling import AnchorSampler
+
+# what `Detector.dense` computes, or other code in its place
+Dense = Callable[[Tensor], dict[str, Tensor]]
 
 # Decoded at a fraction of its size, an image keeps at least so many times the network's sides: the
 # mean difference from a full decode then stays below 1 of 255 (benchmarks/decode.py)
@@ -227,12 +230,27 @@ class Detector(nn.Module, ABC):
         """Losses of a collated batch; boxes in pixels of the network's input."""
 
     @abstractmethod
-    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
+    def dense(self, pixels: Tensor) -> dict[str, Tensor]:
+        """
+        What scoring takes from every image of a batch, whatever is on it: nearly all of the work.
+
+        Args:
+            pixels: float [B, 3, H, W], normalised.
+
+        Returns:
+            Outputs of heads by torchvision's names, then the backbone's feature maps in order.
+        """
+
+    @abstractmethod
+    def score(
+        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
+    ) -> list[ScoredImage]:
         """
         Log-odds before any threshold, and detections, of a collated batch.
 
         Detections are those above the spec's `score_threshold`, and above `min_score` if that is
-        higher: the fewer they are, the less is worked out.
+        higher: the fewer they are, the less is worked out. `dense` is what computes
+        `Detector.dense` in its place.
         """
 
 

@@ -15,7 +15,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 
 from models.detections import Detections
-from models.detectors.detector import Detector, ScoredImage, no_detections
+from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
 from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.detectors.spec import DetectorSpec
 
@@ -45,8 +45,8 @@ class FasterRCNNDetector(Detector):
         self.proposal_threshold: float = network.rpn.score_thresh
         network.rpn.score_thresh = 0.0
 
-    def _features(self, batch: ImageList) -> dict[str, Tensor]:
-        features: dict[str, Tensor] = self.network.backbone(batch.tensors)
+    def dense(self, pixels: Tensor) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = self.network.backbone(pixels)
         return features
 
     def _propose(
@@ -73,7 +73,7 @@ class FasterRCNNDetector(Detector):
         return logits.float(), offsets.float()
 
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        features = self._features(batch)
+        features = self.dense(batch.tensors)
         proposals, _, first_stage = self._propose(batch, features)
         return {
             **self._proposal_losses(*first_stage, targets),
@@ -172,8 +172,11 @@ class FasterRCNNDetector(Detector):
         head.train(was_training)
         return logits.softmax(-1)[:, 1:].amax(-1)
 
-    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
-        features = {name: level.float() for name, level in self._features(batch).items()}
+    def score(
+        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
+    ) -> list[ScoredImage]:
+        found = (dense or self.dense)(batch.tensors)
+        features = {name: level.float() for name, level in found.items()}
         proposals, objectness, _ = self._propose(batch, features)
         logits, offsets = self._classify(features, proposals, batch)
         counts = [len(boxes) for boxes in proposals]

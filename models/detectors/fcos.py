@@ -7,7 +7,7 @@ from torchvision.models.detection import FCOS, fcos_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss
 
-from models.detectors.detector import Detector, ScoredImage, no_detections
+from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
 from models.detectors.focal import focal_loss_of_all, loss_of_sampled
 from models.detectors.postprocess import anchors_of_one
 from models.detectors.retinanet import anchor_levels, detect_in_levels, matched_labels
@@ -70,10 +70,18 @@ class FCOSDetector(Detector):
         positive, negative = self.sample(self.sampler, list(labels), foreground_prob)
         return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
 
-    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
-        features = list(self.network.backbone(batch.tensors).values())
-        outputs = {name: out.float() for name, out in self.network.head(features).items()}
-        logits, centerness_logits = outputs["cls_logits"][..., 1:], outputs["bbox_ctrness"]
+    def dense(self, pixels: Tensor) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = self.network.backbone(pixels)
+        return {**self.network.head(list(features.values())), **features}
+
+    def score(
+        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
+    ) -> list[ScoredImage]:
+        outputs = dict((dense or self.dense)(batch.tensors))
+        logits = outputs.pop("cls_logits").float()[..., 1:]
+        centerness_logits = outputs.pop("bbox_ctrness").float()
+        regression = outputs.pop("bbox_regression").float()
+        features = list(outputs.values())
         best = sigmoid_product_log_odds(logits.amax(-1), centerness_logits.squeeze(-1))
         log_odds = best.amax(-1).tolist()
         threshold = max(min_score, self.spec.score_threshold)
@@ -86,8 +94,7 @@ class FCOSDetector(Detector):
         levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
         for row in rows:
             near = (best[row] > floor).nonzero().flatten().to(anchors.device)
-            offsets = outputs["bbox_regression"][row, near]
-            boxes = self.network.box_coder.decode(offsets, anchors[near])
+            boxes = self.network.box_coder.decode(regression[row, near], anchors[near])
             boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
             scores = logits[row, near].sigmoid() * centerness_logits[row, near].sigmoid()
             found = detect_in_levels(

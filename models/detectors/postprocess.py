@@ -34,10 +34,10 @@ def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, spec: DetectorSpec) 
 
 
 def rows_of(features: Sequence[Tensor], rows: list[int]) -> list[Tensor]:
-    """These images of a batch; `features` itself where that is all of them."""
-    if len(rows) == len(features[0]):
-        return list(features)
-    return [level[rows].contiguous(memory_format=torch.channels_last) for level in features]
+    """These images of a batch, channels last; copied only where that changes anything."""
+    if len(rows) != len(features[0]):
+        features = [level[rows] for level in features]
+    return [level.contiguous(memory_format=torch.channels_last) for level in features]
 
 
 def anchors_of_one(

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 
 from models.detections import Detections
 from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
-from models.detectors.detector import Detector, ScoredImage, no_detections
+from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
 from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
 from models.detectors.scores import highest_softmax_log_odds, log_odds_floor
 from models.detectors.spec import DetectorSpec
@@ -105,9 +105,17 @@ class SSDDetector(Detector):
             total = total + functional.smooth_l1_loss(offsets[on], wanted, reduction="sum")
         return total / max(1, num_positive)
 
-    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
-        features = list(self.network.backbone(batch.tensors).values())
-        logits = self.network.head.classification_head(features).float()
+    def dense(self, pixels: Tensor) -> dict[str, Tensor]:
+        features: dict[str, Tensor] = self.network.backbone(pixels)
+        logits = self.network.head.classification_head(list(features.values()))
+        return {"cls_logits": logits, **features}
+
+    def score(
+        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
+    ) -> list[ScoredImage]:
+        outputs = dict((dense or self.dense)(batch.tensors))
+        logits = outputs.pop("cls_logits").float()
+        features = list(outputs.values())
         log_odds, bound = highest_softmax_log_odds(logits)
         threshold = max(min_score, self.spec.score_threshold)
         floor = log_odds_floor(threshold)

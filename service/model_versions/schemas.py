@@ -21,10 +21,10 @@ class ModelVersionOut(BaseModel):
 
 
 class ScreenMarginOut(BaseModel):
-    """How sure the quick scores of `HARDNEG_BACKEND=bfloat16` are, where they were computed."""
+    """How sure the quick scores of a `HARDNEG_BACKEND` are, by what computed them."""
 
     computed_by: str = Field(
-        description="A device and a release of torch.", examples=["cpu amx_bf16, torch 2.14.1"]
+        description="A device and releases of libraries.", examples=["cpu amx_bf16, torch 2.14.1"]
     )
     num_images: int = Field(description="Images that were scored both ways.", examples=[2643])
     largest_error: float = Field(

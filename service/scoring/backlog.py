@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from threading import Event, Lock, Thread
@@ -18,7 +19,7 @@ from service.db import Sessions, open_sessions, read_only
 from service.group_commit import GroupCommit
 from service.locks import try_lock
 from service.model_versions import store as version_store
-from service.model_versions.loading import load_version
+from service.model_versions.loading import compile_version, is_worth_compiling, load_version
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
@@ -71,6 +72,8 @@ class Backlog:
         self._wake = Event()
         self._stopping = Event()
         self._loading = Lock()
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._compiled: LoadedVersion | None = None  # or on its way, or refused
         self._sweep = _Sweep()
         self._thread = Thread(target=self._run, name="backlog", daemon=True)
 
@@ -100,6 +103,7 @@ class Backlog:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+        self._compiler.shutdown(cancel_futures=True)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -122,7 +126,12 @@ class Backlog:
         with self._loading:
             with self._read_sessions.begin() as session:
                 version = version_store.serving_version(session)
-            if version is None or self._is_loaded(version):
+                compiles = is_worth_compiling(self._settings, session)
+            if version is None:
+                return
+            if self._is_loaded(version):
+                if compiles:
+                    self._compile_soon(version)
                 return
             try:
                 self._scorer.swap(self._load(version))
@@ -141,7 +150,31 @@ class Backlog:
         serving = self._scorer.serving
         if serving is not None and serving.id == version.id:
             return serving
-        return load_version(self._blobs, version, self._settings, self._read_sessions)
+        return load_version(self._blobs, version, self._settings, self._scorer, self._read_sessions)
+
+    def _compile_soon(self, version: ModelVersion) -> None:
+        """Beside all else; `_loading` is held."""
+        serving = self._scorer.serving
+        if serving is not None and serving is not self._compiled:
+            self._compiled = serving
+            self._compiler.submit(self._compile, version, serving)
+
+    def _compile(self, version: ModelVersion, serving: LoadedVersion) -> None:
+        if self._scorer.serving is not serving:
+            return
+        try:
+            compiled = compile_version(
+                serving, self._blobs, version, self._scorer, self._read_sessions
+            )
+        except Exception as error:  # what is stored is out of reach
+            log.error("a version is not compiled, will try again", exc_info=error)
+            self._stopping.wait(PAUSE_AFTER_FAILURE_S)
+            self._compiled = None
+            return
+        with self._loading:
+            if self._scorer.serving is serving:
+                self._scorer.swap(compiled)
+                self._compiled = compiled
 
     def _score_some(self) -> bool:
         """Score what there is, until it ends or another version serves; whether there was any."""

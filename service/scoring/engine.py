@@ -55,13 +55,16 @@ class _Kind:
 
     version: LoadedVersion
     priority: int
-    in_bfloat16: bool
+    quick: bool
     min_score: float
 
     def predict(self, images: Sequence[PreparedImage]) -> list[Prediction]:
-        detector = self.version.detector
+        detector, screen = self.version.detector, self.version.screen
+        dense = screen.dense if screen is not None and self.quick else None
         with own_stream(detector.device):
-            return predict(detector, images, in_bfloat16=self.in_bfloat16, min_score=self.min_score)
+            return predict(
+                detector, images, in_bfloat16=self.quick, dense=dense, min_score=self.min_score
+            )
 
 
 @dataclass(slots=True)
@@ -90,7 +93,6 @@ class Engine:
         num_threads: int = 1,
         cores_of_each: int = 1,
     ) -> None:
-        self.num_threads = num_threads
         self._cores_of_each = cores_of_each
         self._batch_wait_s = batch_wait_s
         self._waiting: dict[int, deque[_Job]] = {ONLINE: deque(), RESCAN: deque()}
@@ -119,15 +121,17 @@ class Engine:
         image: PreparedImage,
         *,
         priority: int,
-        in_bfloat16: bool = False,
+        quick: bool = False,
         min_score: float = 0.0,
     ) -> Future[Prediction]:
         """
         Not scored at all if it is cancelled before its batch begins; see `predict`.
 
+        A `quick` score is the screen's.
+
         Raises RuntimeError once the engine is closed.
         """
-        job = _Job(_Kind(version, priority, in_bfloat16, min_score), image, Future())
+        job = _Job(_Kind(version, priority, quick, min_score), image, Future())
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine is closed")

@@ -19,7 +19,7 @@ from service.group_commit import GroupCommit
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer, outcome_of
-from service.scoring.screen import Screen, computed_by
+from service.scoring.screen import Screen
 from service.scoring.stages import behind
 from service.tables import Image
 
@@ -158,7 +158,7 @@ class _Rescan:
         self.unread_splits |= {window.images[image_id].split for image_id in errors}
         window.decoding.clear()
         quick = self._worth_screening(window)
-        window.quick = self._score(window, quick, in_bfloat16=True)
+        window.quick = self._score(window, quick, quick=True)
         exact = {id_: image for id_, image in window.prepared.items() if id_ not in quick}
         window.exact = self._score(window, exact)
         window.prepared = quick
@@ -238,14 +238,14 @@ class _Rescan:
         return window
 
     def _score(
-        self, window: _Window, images: dict[int, PreparedImage], *, in_bfloat16: bool = False
+        self, window: _Window, images: dict[int, PreparedImage], *, quick: bool = False
     ) -> dict[int, Future[Prediction]]:
         futures = self._scorer.submit(
             self._version,
             list(images.values()),
             splits=[window.images[image_id].split for image_id in images],
             rescan=True,
-            in_bfloat16=in_bfloat16,
+            quick=quick,
         )
         return dict(zip(images, futures, strict=True))
 
@@ -305,9 +305,8 @@ class _Writer:
         def write(session: Session) -> None:
             store.save_scores(session, version.id, scored)
             if screen is not None and num_images > self._num_learned_from:
-                device = computed_by(version.detector.device)
                 store.save_screen_margin(
-                    session, version.id, device, num_images, screen.largest_error
+                    session, version.id, screen.computed_by, num_images, screen.largest_error
                 )
 
         # what a power cut takes is found by the next sweep

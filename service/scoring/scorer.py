@@ -32,6 +32,10 @@ class Scorer:
 
     `serving` is read once by each request and passed along with its images: a swap between two
     batches never splits a request between two versions.
+
+    Attributes:
+        num_engine_threads: batches that are scored side by side.
+        cores_of_each: cores that each of them computes with.
     """
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
@@ -41,9 +45,10 @@ class Scorer:
         most = min(cores, CPU_ENGINE_THREADS)
         if select_device(settings.device).type != "cpu":
             most = GPU_ENGINE_THREADS
-        num_threads = settings.engine_threads or most
+        self.num_engine_threads = settings.engine_threads or most
+        self.cores_of_each = max(1, cores // self.num_engine_threads)
         self._engine = Engine(
-            settings.batch_wait_ms / 1000, registry, num_threads, max(1, cores // num_threads)
+            settings.batch_wait_ms / 1000, registry, self.num_engine_threads, self.cores_of_each
         )
         self._detection_floor = settings.detection_floor
         self._decoders = DecodeThreads(settings.decode_threads)
@@ -55,7 +60,7 @@ class Scorer:
 
     def window_of(self, version: LoadedVersion | None) -> int:
         """The same where another version than the serving one scores, as in a worker."""
-        return (version.batch_size if version else CPU_BATCH) * self._engine.num_threads
+        return (version.batch_size if version else CPU_BATCH) * self.num_engine_threads
 
     def why_not_ready(self) -> str:
         """Why nothing can be scored now, and what to do; empty when it can."""
@@ -87,7 +92,7 @@ class Scorer:
         *,
         splits: Sequence[str] | None = None,
         rescan: bool = False,
-        in_bfloat16: bool = False,
+        quick: bool = False,
     ) -> list[Future[Prediction]]:
         """
         Without waiting; `outcome_of` each is what became of the image.
@@ -102,7 +107,7 @@ class Scorer:
                 version,
                 image,
                 priority=priority,
-                in_bfloat16=in_bfloat16,
+                quick=quick,
                 min_score=floor_of.get(split, 0.0),
             )
             for image, split in zip(images, splits or [""] * len(images), strict=True)

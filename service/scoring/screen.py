@@ -7,6 +7,7 @@ import structlog
 import torch
 
 from models.detectors import Detector
+from models.detectors.detector import Dense
 from models.inference import Prediction, try_bfloat16
 from service.scoring.store import Failure
 
@@ -14,6 +15,7 @@ EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and 
 # An image's chance to be in the top, of k scored so far, is top / k: at a quarter, and with a quick
 # score at 0.6 of an exact one's cost, the screen begins to pay.
 WORTH_FROM_TOPS = 4
+WORTH_FROM = WORTH_FROM_TOPS * EXACT_TOP
 SAMPLE_SIZE = 64
 MARGIN_FACTOR = 3.0  # the margin over the largest error seen
 MAX_ERROR = 0.5  # in log-odds, on noise, at load
@@ -33,6 +35,9 @@ class Screen:
     Attributes:
         num_images: that were scored both ways, by this process or an earlier one.
         largest_error: of log-odds, on these and on the noise that was scored at load.
+        dense: what computes most of it, None for the detector itself.
+        computed_by: what the error of a quick score depends on: a device, and releases of
+            libraries.
     """
 
     def __init__(
@@ -40,11 +45,15 @@ class Screen:
         exact_top: int = EXACT_TOP,
         sample_size: int = SAMPLE_SIZE,
         largest_error: float = 0.0,
+        dense: Dense | None = None,
+        computed_by: str = "",
     ) -> None:
         self.exact_top = exact_top
         self._sample_size = sample_size
         self.num_images = 0
         self.largest_error = largest_error
+        self.dense = dense
+        self.computed_by = computed_by
 
     def remember(self, num_images: int, largest_error: float) -> None:
         """Begin with what an earlier process has learned; what is known to be larger stays."""
@@ -91,25 +100,33 @@ def _log_odds(outcome: Prediction | Failure) -> float | None:
 
 
 def make_screen(
-    backend: str,
     detector: Detector,
     version_name: str,
     *,
+    dense: Dense | None = None,
+    compiler: str = "",
     max_error: float = MAX_ERROR,
     min_speedup: float = MIN_SPEEDUP,
+    min_gain: float = 1.0,
 ) -> Screen | None:
-    """None where the backend is `eager`, or bfloat16 is too slow here or too far off."""
-    if backend == "eager":
-        return None
-    if detector.device.type == "cpu" and _native_bfloat16() is None:
+    """
+    None where bfloat16 is too slow here or too far off; `dense` is the detector's, compiled.
+
+    `compiler` is the name and release of what compiled it. Compiled, it must be `min_gain` times as
+    fast as not.
+    """
+    backend = compiler or "bfloat16"
+    if not has_bfloat16(detector.device):
         log.info("backend refused: this processor has no bfloat16", backend=backend)
         return None
-    error, speedup = try_bfloat16(detector)
+    error, speedup, gain = try_bfloat16(detector, dense)
     refusal = ""
     if not error <= max_error:
         refusal = "its scores are too far off"
     elif speedup < min_speedup:
         refusal = "it is hardly faster on this machine"
+    elif gain < min_gain:
+        refusal = "it is slower than without a compiler on this machine"
     log.info(
         f"backend refused: {refusal}" if refusal else "backend ready",
         backend=backend,
@@ -118,18 +135,27 @@ def make_screen(
         allowed=max_error,
         times_as_fast=round(speedup, 2),
         wanted=min_speedup,
+        gain_by_compiler=round(gain, 2),
     )
-    return None if refusal else Screen(largest_error=error)
+    if refusal:
+        return None
+    parts = [_name_of(detector.device), f"torch {torch.__version__}", compiler]
+    return Screen(
+        largest_error=error,
+        dense=dense,
+        computed_by=", ".join(part for part in parts if part),
+    )
 
 
-def computed_by(device: torch.device) -> str:
-    """A device and a release of torch: what the error of a quick score depends on."""
-    kind = device.type
-    if kind == "cpu":
-        kind = f"cpu {_native_bfloat16() or 'without bfloat16'}"
-    elif kind == "cuda":
-        kind = torch.cuda.get_device_name(device)
-    return f"{kind}, torch {torch.__version__}"
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether it computes with it, as far as one can ask: on a GPU it is tried."""
+    return device.type != "cpu" or _native_bfloat16() is not None
+
+
+def _name_of(device: torch.device) -> str:
+    if device.type == "cpu":
+        return f"cpu {_native_bfloat16() or 'without bfloat16'}"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _native_bfloat16() -> str | None:

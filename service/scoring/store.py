@@ -174,7 +174,7 @@ def find_screen_margin(session: Session, version_id: int, computed_by: str) -> S
 
 
 def screen_margins(session: Session, version_id: int) -> Sequence[ScreenMargin]:
-    """Of every device and release of torch that has screened with this version, newest first."""
+    """Of all that has screened with this version, newest first."""
     return session.scalars(
         select(ScreenMargin)
         .where(ScreenMargin.model_version_id == version_id)

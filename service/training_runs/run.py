@@ -12,7 +12,7 @@ from service.group_commit import GroupCommit
 from service.jobs.kinds import JobResult
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
-from service.model_versions.loading import load_version
+from service.model_versions.loading import compile_version, is_worth_compiling, load_version
 from service.model_versions.service import NameTaken, add_checkpoint
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
@@ -155,15 +155,19 @@ class _Rounds:
 
     def _score_all(self, version_id: int, stage: str) -> None:
         """Score what a version has not scored yet, of the pool and of what it is measured on."""
-        with self._job.read_sessions.begin() as session:
+        job, scorer = self._job, self._scorer
+        with job.read_sessions.begin() as session:
             num_total = score_store.count_unscored(session, version_id)
+            compiles = is_worth_compiling(job.settings, session)
         if num_total == 0:
             return
-        job = self._job
-        loaded = load_version(job.blobs, self._version(version_id), job.settings, job.read_sessions)
+        version = self._version(version_id)
+        loaded = load_version(job.blobs, version, job.settings, scorer, job.read_sessions)
+        if compiles:
+            loaded = compile_version(loaded, job.blobs, version, scorer, job.read_sessions)
         windows = self._unscored(loaded, stage, num_total)
         saving = GroupCommit(job.fenced)
-        taken = score_stored(self._scorer, loaded, job.blobs, saving, job.read_sessions, windows)
+        taken = score_stored(scorer, loaded, job.blobs, saving, job.read_sessions, windows)
         if taken.unread_splits - {"pool"}:
             raise TransientError("some of the images that a version is measured on cannot be read")
 

@@ -8,7 +8,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from models.batch_size import choose_batch_size, fastest_batch_size
 from models.detectors import Detector, ScoredImage
-from models.detectors.detector import no_detections
+from models.detectors.detector import Dense, no_detections
 from models.detectors.spec import DetectorSpec
 from tests.models.conftest import build_small
 
@@ -28,7 +28,12 @@ class _Measured(Detector):
     ) -> dict[str, torch.Tensor]:
         return {}
 
-    def score(self, batch: ImageList, min_score: float = 0.0) -> list[ScoredImage]:
+    def dense(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {}
+
+    def score(
+        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
+    ) -> list[ScoredImage]:
         size = len(batch.image_sizes)
         self.sizes.append(size)
         if size > self.memory:

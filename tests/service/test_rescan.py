@@ -186,13 +186,11 @@ class _CountingScorer(Scorer):
         *,
         splits: Sequence[str] | None = None,
         rescan: bool = False,
-        in_bfloat16: bool = False,
+        quick: bool = False,
     ) -> list[Future[Prediction]]:
         if images:
-            self.submitted.append((in_bfloat16, len(images)))
-        return super().submit(
-            version, images, splits=splits, rescan=rescan, in_bfloat16=in_bfloat16
-        )
+            self.submitted.append((quick, len(images)))
+        return super().submit(version, images, splits=splits, rescan=rescan, quick=quick)
 
 
 def test_second_looks_fill_batches(

@@ -1,23 +1,30 @@
 """Quick scores decide which images are scored exactly, never how the worst of them rank."""
 
 import math
+import sys
 import time
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from torch import Tensor
 
 from models.checkpoint import load_checkpoint
+from models.compiled import compile_dense
 from models.detectors import Detector
 from models.detectors.detector import no_detections
 from models.inference import Prediction, predict, prepare, try_bfloat16
+from service.app import create_app
+from service.model_versions import loading
 from service.model_versions import store as version_store
-from service.model_versions.loading import load_version
-from service.scoring.screen import Screen, make_screen
+from service.model_versions.loading import compile_version, load_version
+from service.scoring.screen import Screen, has_bfloat16, make_screen
 from service.scoring.store import Failure
+from service.settings import Settings
 from tests.scenes import ORANGE, RED, scene_bytes
 
 
@@ -60,11 +67,22 @@ def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None
     assert screen.needs_exact(Failure("not finite"), 5.0)
 
 
-def test_the_worst_images_have_the_scores_of_float32(serving: TestClient) -> None:
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_the_worst_images_have_the_scores_of_float32(
+    serving: TestClient, checkpoint: Path, is_compiled: bool
+) -> None:
     assert isinstance(serving.app, FastAPI)
     scorer = serving.app.state.scorer
     version = scorer.serving
-    scorer.swap(replace(version, screen=Screen(exact_top=10, sample_size=8), batch_size=4))
+    dense = compile_dense(load_checkpoint(checkpoint).eval(), num_streams=2)
+    sizes: list[int] = []
+
+    def counted(pixels: Tensor) -> dict[str, Tensor]:
+        sizes.append(len(pixels))
+        return dense(pixels)
+
+    screen = Screen(exact_top=10, sample_size=8, dense=counted if is_compiled else None)
+    scorer.swap(replace(version, screen=screen, batch_size=4))
     contents = [scene_bytes(seed, (RED, ORANGE, None)[seed % 3]) for seed in range(96)]
     sealed = [scene_bytes(seed, RED) for seed in range(200, 208)]
 
@@ -81,16 +99,22 @@ def test_the_worst_images_have_the_scores_of_float32(serving: TestClient) -> Non
     assert max(off) > 1e-3  # the rest were not scored again
     found = [serving.get(f"/images/{id_}").json()["log_odds"] for id_ in sealed_ids]
     assert found == pytest.approx(_exact(version.detector, sealed), abs=1e-3)
+    if is_compiled:  # for quick scores, and for no others
+        assert screen.num_images <= sum(sizes) < len(contents)
+    else:
+        assert not sizes
 
 
 def test_the_next_start_begins_with_what_was_learned(
-    serving: TestClient, monkeypatch: pytest.MonkeyPatch
+    serving: TestClient, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = {**(make_screen.__kwdefaults__ or {}), "min_speedup": 0.0}
-    monkeypatch.setattr(make_screen, "__kwdefaults__", defaults)  # whatever machine this is
+    _accept_any_speed(monkeypatch)
     assert isinstance(serving.app, FastAPI)
     state = serving.app.state
-    learning = Screen(exact_top=2, sample_size=8)
+    made = make_screen(load_checkpoint(checkpoint).eval(), "v1", min_speedup=0)
+    if made is None:
+        pytest.skip("this processor has no bfloat16")
+    learning = Screen(exact_top=2, sample_size=8, computed_by=made.computed_by)
     state.scorer.swap(replace(state.scorer.serving, screen=learning, batch_size=4))
     _send(serving, "pool", [scene_bytes(seed, (RED, None)[seed % 2]) for seed in range(64)])
     _wait_until_scored(serving, 64)
@@ -99,16 +123,87 @@ def test_the_next_start_begins_with_what_was_learned(
     with state.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
-    loaded = load_version(state.blobs, row, state.settings, state.read_sessions)
+    loaded = load_version(state.blobs, row, state.settings, state.scorer, state.read_sessions)
+    compiled = compile_version(loaded, state.blobs, row, state.scorer, state.read_sessions)
 
     assert shown["num_images"] == learning.num_images >= 8
     assert shown["largest_error"] == learning.largest_error > 0
     assert shown["margin"] is None  # below the 64 images of a service that runs
     assert shown["computed_by"].endswith(torch.__version__)
-    if loaded.screen is None:
-        pytest.skip("this processor has no bfloat16")
+    assert loaded.screen is not None
     assert loaded.screen.num_images == learning.num_images
     assert loaded.screen.largest_error >= learning.largest_error
+    assert compiled.screen is not None
+    assert compiled.screen.computed_by.endswith(f", OpenVINO {metadata.version('openvino')}")
+    assert compiled.screen.num_images == 0  # other code errs differently
+
+
+def test_a_large_pool_is_screened_by_what_is_compiled_meanwhile(
+    settings: Settings, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16")
+    _accept_any_speed(monkeypatch)
+    monkeypatch.setattr(loading, "WORTH_FROM", 8)
+    app = create_app(settings.model_copy(update={"backend": "openvino"}))
+    with TestClient(app) as client, checkpoint.open("rb") as file:
+        client.post("/model-versions", files={"checkpoint": file}, data={"name": "squares"})
+        client.post("/model-versions/squares/activate").raise_for_status()
+        _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6)])
+        _wait_until_scored(client, 6)
+        before = app.state.scorer.serving
+        _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6, 8)])
+
+        deadline = time.monotonic() + 120
+        while app.state.scorer.serving is before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        compiled = app.state.scorer.serving
+        _send(client, "pool", [scene_bytes(seed, RED) for seed in range(8, 24)])
+        _wait_until_scored(client, 24)
+
+        assert before.screen is None or before.screen.dense is None
+        assert compiled.screen.dense is not None
+        assert compiled.detector is before.detector
+        assert app.state.scorer.serving is compiled  # once is enough
+
+
+def test_eager_scores_have_no_screen(serving: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    _accept_any_speed(monkeypatch)
+    assert isinstance(serving.app, FastAPI)
+    state = serving.app.state
+    with state.read_sessions.begin() as session:
+        row = version_store.find_by_name(session, "squares")
+    assert row is not None
+    settings = state.settings.model_copy(update={"backend": "eager"})
+
+    loaded = load_version(state.blobs, row, settings, state.scorer, state.read_sessions)
+
+    assert loaded.screen is None
+
+
+def test_what_cannot_be_compiled_goes_on_as_it_is(
+    serving: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(serving.app, FastAPI)
+    state = serving.app.state
+    with state.read_sessions.begin() as session:
+        row = version_store.find_by_name(session, "squares")
+    assert row is not None
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+
+    compiled = compile_version(
+        state.scorer.serving, state.blobs, row, state.scorer, state.read_sessions
+    )
+
+    assert compiled is state.scorer.serving
+    assert any("backend refused" in line for line in caplog.messages)
+
+
+def _accept_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever machine this is."""
+    defaults = {**(make_screen.__kwdefaults__ or {}), "min_speedup": 0.0, "min_gain": 0.0}
+    monkeypatch.setattr(make_screen, "__kwdefaults__", defaults)
 
 
 def _send(client: TestClient, split: str, contents: list[bytes]) -> list[int]:
@@ -116,6 +211,7 @@ def _send(client: TestClient, split: str, contents: list[bytes]) -> list[int]:
     response = client.post(
         "/images", files=files, data={"split": split}, headers={"Prefer": "respond-async"}
     )
+    response.raise_for_status()
     return [item["image"]["id"] for item in response.json()["items"]]
 
 
@@ -134,15 +230,29 @@ def _wait_until_scored(client: TestClient, num_images: int) -> None:
 def test_a_backend_that_is_too_far_off_or_too_slow_is_refused(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
-    assert make_screen("eager", detector, "v1") is None
-    assert make_screen("bfloat16", detector, "v1", max_error=1e-9, min_speedup=0) is None
-    assert make_screen("bfloat16", detector, "v1", min_speedup=1e9) is None
+    assert make_screen(detector, "v1", max_error=1e-9, min_speedup=0) is None
+    assert make_screen(detector, "v1", min_speedup=1e9) is None
+    assert make_screen(detector, "v1", dense=detector.dense, min_speedup=0, min_gain=1e9) is None
+
+
+def test_compiled_code_that_knows_one_size_of_a_batch_is_found_out(checkpoint: Path) -> None:
+    detector = load_checkpoint(checkpoint).eval()
+
+    def of_the_first(pixels: Tensor) -> dict[str, Tensor]:
+        outputs = detector.dense(pixels[:1])
+        return {name: out.expand(len(pixels), *out.shape[1:]) for name, out in outputs.items()}
+
+    right = try_bfloat16(detector, detector.dense)
+    wrong = try_bfloat16(detector, of_the_first)
+
+    assert right.error < 0.5 < wrong.error
 
 
 def test_half_the_bits_are_timed_and_compared(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
-    error, speedup = try_bfloat16(detector)
+    error, speedup, gain = try_bfloat16(detector)
 
     assert 0 < error < 1
     assert 0.001 < speedup < 1000
+    assert gain == 1

@@ -77,6 +77,15 @@ def test_a_key_that_does_not_fit_is_not_shown() -> None:
     assert "short-secret" not in str(refused.value)
 
 
+def test_the_compiled_screen_needs_its_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(backend="openvino").backend == "openvino"
+
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+
+    with pytest.raises(ValidationError, match=r"hardneg\[openvino\]"):
+        Settings(backend="openvino")
+
+
 def test_tensorboard_logs_need_tensorboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Settings(tensorboard_dir=tmp_path).tensorboard_dir == tmp_path
 
