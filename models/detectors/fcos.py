@@ -14,6 +14,8 @@ from models.detectors.retinanet import anchor_levels, detect_in_levels, matched_
 from models.detectors.scores import log_odds_floor, sigmoid_product_log_odds
 from models.detectors.spec import DetectorSpec
 
+_HEADS = ("cls_logits", "bbox_regression", "bbox_ctrness")
+
 
 class FCOSDetector(Detector):
     """
@@ -30,8 +32,7 @@ class FCOSDetector(Detector):
     network: FCOS
 
     def _heads(self, batch: ImageList) -> tuple[dict[str, Tensor], list[Tensor], list[int]]:
-        features = list(self.network.backbone(batch.tensors).values())
-        outputs = {name: out.float() for name, out in self.network.head(features).items()}
+        outputs, features = _heads_and_maps(self.dense(batch.tensors))
         anchors = self.network.anchor_generator(batch, features)
         return outputs, anchors, [level.shape[-2] * level.shape[-1] for level in features]
 
@@ -77,11 +78,9 @@ class FCOSDetector(Detector):
     def score(
         self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
     ) -> list[ScoredImage]:
-        outputs = dict((dense or self.dense)(batch.tensors))
-        logits = outputs.pop("cls_logits").float()[..., 1:]
-        centerness_logits = outputs.pop("bbox_ctrness").float()
-        regression = outputs.pop("bbox_regression").float()
-        features = list(outputs.values())
+        outputs, features = _heads_and_maps((dense or self.dense)(batch.tensors))
+        logits, centerness_logits = outputs["cls_logits"][..., 1:], outputs["bbox_ctrness"]
+        regression = outputs["bbox_regression"]
         best = sigmoid_product_log_odds(logits.amax(-1), centerness_logits.squeeze(-1))
         log_odds = best.amax(-1).tolist()
         threshold = max(min_score, self.spec.score_threshold)
@@ -102,6 +101,11 @@ class FCOSDetector(Detector):
             )
             scored[row] = ScoredImage(log_odds[row], found)
         return scored
+
+
+def _heads_and_maps(found: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
+    heads = {name: found[name].float() for name in _HEADS}
+    return heads, [level for name, level in found.items() if name not in _HEADS]
 
 
 def match_points(

@@ -7,7 +7,13 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou_loss
 
 from models.detections import Detections
-from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
+from models.detectors.detector import (
+    Dense,
+    Detector,
+    ScoredImage,
+    class_logits_and_maps,
+    no_detections,
+)
 from models.detectors.focal import focal_loss_of_all, loss_of_sampled
 from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
 from models.detectors.scores import log_odds_floor
@@ -81,9 +87,7 @@ class RetinaNetDetector(Detector):
         return total / max(1, int((matched >= 0).sum()))
 
     def dense(self, pixels: Tensor) -> dict[str, Tensor]:
-        features: dict[str, Tensor] = self.network.backbone(pixels)
-        logits = self.network.head.classification_head(list(features.values()))
-        return {"cls_logits": logits, **features}
+        return class_logits_and_maps(self.network, pixels)
 
     def score(
         self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None

@@ -11,7 +11,13 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 
 from models.detections import Detections
 from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
-from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
+from models.detectors.detector import (
+    Dense,
+    Detector,
+    ScoredImage,
+    class_logits_and_maps,
+    no_detections,
+)
 from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
 from models.detectors.scores import highest_softmax_log_odds, log_odds_floor
 from models.detectors.spec import DetectorSpec
@@ -106,9 +112,7 @@ class SSDDetector(Detector):
         return total / max(1, num_positive)
 
     def dense(self, pixels: Tensor) -> dict[str, Tensor]:
-        features: dict[str, Tensor] = self.network.backbone(pixels)
-        logits = self.network.head.classification_head(list(features.values()))
-        return {"cls_logits": logits, **features}
+        return class_logits_and_maps(self.network, pixels)
 
     def score(
         self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
