@@ -16,6 +16,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
     && /opt/hardneg/bin/pip install --requirement requirements.txt --constraint constraints.txt
 
 COPY README.md LICENSE ./
+COPY hardneg hardneg
 COPY migrations migrations
 COPY models models
 COPY service service

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.timing import compare
+from hardneg.demo.scenes import LABELLED_PHOTOGRAPHS, POOL_PHOTOGRAPHS, read_photograph
+from models.data.images import decode
 from models.detectors import Detector, PreparedImage, build
-from models.images import decode
-from models.inference import prepare
-from service.demo.scenes import LABELLED_PHOTOGRAPHS, POOL_PHOTOGRAPHS, read_photograph
+from models.inference.predict import prepare
 
 WIDTH, HEIGHT = 4000, 3000
 NETWORKS = (

@@ -32,14 +32,14 @@ from benchmarks.raccoon import (
     build_detector,
     read_split,
 )
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.datasets import LabelledImage, negatives_in
+from models.data.datasets import LabelledImage, negatives_in
 from models.detectors import Detector
-from models.evaluation import Evaluation, EvaluationImages, evaluate, predict_all
-from models.froc import fppi_at_recall
+from models.detectors.checkpoint import load_checkpoint, save_checkpoint
+from models.evaluation.evaluate import Evaluation, EvaluationImages, evaluate, predict_all
+from models.evaluation.froc import fppi_at_recall
 from models.sampling import SamplerName, SamplerSpec, build_sampler
-from models.training import train
-from models.training_config import TrainingConfig
+from models.training.config import TrainingConfig
+from models.training.loop import train
 
 ARMS = ("hard", "random", "control")
 SAMPLER_ARMS = tuple(f"hard, {name}" for name in SamplerName if name != SamplerName.RATIO)

@@ -28,8 +28,8 @@ from benchmarks.decode import photograph
 from benchmarks.scenes import trained
 from benchmarks.service import numbered
 from benchmarks.timing import compare
-from models.checkpoint import save_checkpoint
-from models.detectors.fused import fuse
+from models.detectors.checkpoint import save_checkpoint
+from models.inference.fused import fuse
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions, read_only
 from service.group_commit import GroupCommit

@@ -25,14 +25,14 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from benchmarks.score_databases import score_database
+from hardneg.schemas.hard_negatives import Coverage, HardNegative, HardNegativePage
 from service.app import create_app
 from service.db import ReadSessionDep, open_engine, open_sessions, read_only
 from service.hard_negatives.cursor import Cursor
-from service.hard_negatives.schemas import Coverage, HardNegative, HardNegativePage
 from service.images import views
 from service.logs import set_up_logs
-from service.model_versions.store import serving_version
 from service.scoring.store import count_images, count_scored, detections_of
+from service.serving.store import serving_version
 from service.settings import Settings
 from service.tables import Image, ImageScore
 

@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 
 from benchmarks.service_process import activate, hardneg_server, wait_until_scored
-from models.checkpoint import save_checkpoint
 from models.detectors import build
+from models.detectors.checkpoint import save_checkpoint
 
 FIRST = 1000
 SIDE = 64

@@ -14,17 +14,17 @@ from typing import Annotated
 import torch
 import typer
 
-from models.augmentation import Augmentation
-from models.checkpoint import load_checkpoint, save_checkpoint
-from models.coco import CocoReading, read_coco_file
-from models.datasets import LabelledImage, negatives_in
+from models.data.augmentation import Augmentation
+from models.data.coco import CocoReading, read_coco_file
+from models.data.datasets import LabelledImage, negatives_in
 from models.detectors import Detector, build
-from models.evaluation import Evaluation, evaluate
-from models.false_detections import false_detection_stats
-from models.intervals import Interval
-from models.training import train
-from models.training_config import TrainingConfig
-from models.training_reports import EpochReport
+from models.detectors.checkpoint import load_checkpoint, save_checkpoint
+from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.false_detections import false_detection_stats
+from models.evaluation.intervals import Interval
+from models.training.config import TrainingConfig
+from models.training.loop import train
+from models.training.reports import EpochReport
 
 DEFAULT_PACK = Path("../shared/data/raccoon")
 ARCHITECTURE = "ssd_efficientnet_lite0"

@@ -17,15 +17,15 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from benchmarks.score_databases import BACKENDS, score_database
-from models.detections import Detections
-from models.inference import Prediction
+from hardneg.schemas.hard_negatives import VerdictFilter
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
 from service.db import commit_unflushed, open_sessions, read_only
 from service.hard_negatives import service as hard_negatives
 from service.hard_negatives.cursor import Cursor
-from service.hard_negatives.schemas import VerdictFilter
 from service.hard_negatives.views import page_json
 from service.scoring import store as score_store
-from service.scoring.backlog import RANGE
+from service.serving.backlog import RANGE
 from service.stats import service as stats
 from service.tables import Detection, Image, ImageScore
 

@@ -28,9 +28,9 @@ from fastapi.testclient import TestClient
 from benchmarks.pictures import jpegs
 from benchmarks.scenes import calibrated, pool, trained
 from benchmarks.timing import seconds
-from models.checkpoint import save_checkpoint
 from models.detectors import Detector, PreparedImage
-from models.inference import prepare
+from models.detectors.checkpoint import save_checkpoint
+from models.inference.predict import prepare
 from service.app import create_app
 from service.db import Sessions
 from service.logs import set_up_logs

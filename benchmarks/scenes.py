@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.checkpoint import load_checkpoint, save_checkpoint
 from models.detectors import Detector, build
-from models.inference import predict
+from models.detectors.checkpoint import load_checkpoint, save_checkpoint
+from models.inference.predict import predict
 
 HEIGHT, WIDTH = 480, 640
 COLOURS = 10

@@ -44,11 +44,11 @@ from benchmarks import NOTEBOOK_ENVIRONMENT
 from benchmarks.reference import reference
 from benchmarks.scenes import calibrated, pool, shift_background, trained
 from benchmarks.timing import compare
-from models.compiled import compile_dense
 from models.detectors import Detector
 from models.detectors.detector import Dense
-from models.detectors.fused import fuse
-from models.inference import Prediction, predict
+from models.inference.compiled import compile_dense
+from models.inference.fused import fuse
+from models.inference.predict import Prediction, predict
 
 SCRIPT = str(Path(__file__).with_name("notebook_loop.py"))
 

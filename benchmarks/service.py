@@ -37,10 +37,10 @@ from benchmarks.scenes import trained
 from benchmarks.service_process import free_port, hardneg_server, wait_until
 from benchmarks.timing import seconds
 from benchmarks.upload_load import upload
-from models.checkpoint import save_checkpoint
 from models.detectors import Detector
-from models.detectors.fused import fuse
-from models.inference import prepare
+from models.detectors.checkpoint import save_checkpoint
+from models.inference.fused import fuse
+from models.inference.predict import prepare
 from service.logs import set_up_logs
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer

@@ -58,7 +58,7 @@ def hardneg_server(
             "HARDNEG_LOG_LEVEL": "warning",
             **(settings or {}),
         }
-        command = [sys.executable, "-m", "service", "serve"]
+        command = [sys.executable, "-m", "hardneg", "serve"]
         server = subprocess.Popen(command, env=environment)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:

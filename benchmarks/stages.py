@@ -28,13 +28,13 @@ from torch import nn
 from benchmarks.decode import photograph
 from benchmarks.pictures import jpegs
 from benchmarks.scenes import trained
-from models.batch_size import CPU_BATCH
-from models.checkpoint import save_checkpoint
+from models.data.images import decode, read_header
 from models.detectors import Detector
+from models.detectors.checkpoint import save_checkpoint
 from models.detectors.detector import enough_for
-from models.detectors.fused import fuse
-from models.images import decode, read_header
-from models.inference import predict
+from models.inference.batch_size import CPU_BATCH
+from models.inference.fused import fuse
+from models.inference.predict import predict
 from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions
 from service.images.storing import Purpose, read_image, store_image

@@ -17,14 +17,14 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.scenes import trained
 from benchmarks.service_process import activate, hardneg_server, wait_until
-from models.checkpoint import save_checkpoint
+from models.detectors.checkpoint import save_checkpoint
 
 NETWORK = "ssdlite320_mobilenet_v3_large"
 
 
 def help_seconds() -> float:
     start = time.perf_counter()
-    command = [sys.executable, "-m", "service", "--help"]
+    command = [sys.executable, "-m", "hardneg", "--help"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 

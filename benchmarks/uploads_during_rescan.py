@@ -22,8 +22,8 @@ from benchmarks.scenes import trained
 from benchmarks.service import numbered
 from benchmarks.service_process import activate, hardneg_server, wait_until_scored
 from benchmarks.upload_load import upload
-from models.checkpoint import save_checkpoint
 from models.detectors import Detector
+from models.detectors.checkpoint import save_checkpoint
 
 NETWORK = "ssdlite320_mobilenet_v3_large"
 NUM_CLASSES = 90

@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from models.inference import select_device
+from models.inference.device import select_device
 from service import health, migrate
 from service.auth import KeyGuard, describe_key
 from service.blobs import BlobStore
@@ -25,8 +25,8 @@ from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
-from service.scoring.backlog import Backlog
 from service.scoring.scorer import Scorer
+from service.serving.backlog import Backlog
 from service.settings import Settings
 from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs

@@ -8,14 +8,13 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-log = structlog.get_logger()
+from hardneg.schemas.problems import MEDIA_TYPE, FieldError, Problem
 
-MEDIA_TYPE = "application/problem+json"
+log = structlog.get_logger()
 
 
 class ServiceError(Exception):
@@ -28,23 +27,6 @@ class ServiceError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
-
-
-class FieldError(BaseModel):
-    """One field of the request that was not accepted."""
-
-    field: str = Field(examples=["query.n"])
-    message: str = Field(examples=["Input should be less than or equal to 1000"])
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str = Field(examples=["/problems/unknown-model-version"])
-    title: str = Field(examples=["Unknown model version"])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["there is no model version 'v9'"])
-    errors: list[FieldError] | None = Field(None, description="On 422, the fields refused.")
 
 
 def problem_of(error: ServiceError) -> Problem:

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.db import ReadSessionsDep
 from service.errors import ServiceError, problem_responses
-from service.images.errors import NoServingVersion
 from service.scoring.scorer import ScorerDep
+from service.serving.errors import NoServingVersion
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ import uvicorn
 from anyio.to_thread import run_sync
 
 from service.app import create_app
-from service.jobs.embedded import EmbeddedWorker, start_embedded_worker
 from service.logs import set_up_logs
 from service.settings import Settings
+from service.worker.embedded import EmbeddedWorker, start_embedded_worker
 
 STARTUP_FAILED = 3  # as `uvicorn.run` ends
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.checkpoint import save_checkpoint
 from models.detectors import build
+from models.detectors.checkpoint import save_checkpoint
 
 SIDE = 160
 RED, ORANGE, BLUE = (230, 30, 30), (230, 110, 30), (30, 60, 220)

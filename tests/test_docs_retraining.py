@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from hardneg.schemas.images import Judgement
+from hardneg.schemas.training_runs import RetrainRequest
 from service.app import create_app
-from service.images.schemas import Judgement
 from service.settings import Settings
-from service.training_runs.schemas import RetrainRequest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "retraining.md").read_text(encoding="utf-8")
 BODIES: dict[str, type[BaseModel]] = {"retrain": RetrainRequest, "verdict": Judgement}

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("migrations", "models", "service")
+PACKAGES = ("hardneg", "migrations", "models", "service")
 
 
 @pytest.mark.slow

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models.checkpoint import save_checkpoint
+from hardneg.demo.server_process import free_port, running_server
 from models.detectors import build
-from service.demo.server_process import free_port, running_server
+from models.detectors.checkpoint import save_checkpoint
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
 
 README = Path(__file__).parents[1] / "README.md"

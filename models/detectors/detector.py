@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 
-from models.detections import Detections
+from models.detectors.detections import Detections
 from models.detectors.spec import DetectorSpec
 from models.sampling import AnchorSampler
 

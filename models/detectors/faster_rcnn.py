@@ -14,7 +14,7 @@ from torchvision.models.detection import (
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 
-from models.detections import Detections
+from models.detectors.detections import Detections
 from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
 from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.detectors.spec import DetectorSpec

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms
 
-from models.detections import Detections
+from models.detectors.detections import Detections
 from models.detectors.spec import DetectorSpec
 
 

@@ -6,7 +6,7 @@ from torchvision.models.detection import RetinaNet, retinanet_resnet50_fpn_v2
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou_loss
 
-from models.detections import Detections
+from models.detectors.detections import Detections
 from models.detectors.detector import (
     Dense,
     Detector,

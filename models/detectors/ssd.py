@@ -9,8 +9,8 @@ from torchvision.models.detection.ssd import SSD, ssd300_vgg16
 from torchvision.models.detection.ssdlite import SSDLiteHead, ssdlite320_mobilenet_v3_large
 from torchvision.ops import box_iou, clip_boxes_to_image
 
-from models.detections import Detections
 from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
+from models.detectors.detections import Detections
 from models.detectors.detector import (
     Dense,
     Detector,

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from hardneg.schemas.hard_negatives import HardNegativePage, VerdictFilter
+from hardneg.schemas.text import PlainText
 from service.db import ReadSessionsDep, read_rows
 from service.errors import problem_responses
 from service.hard_negatives import service
-from service.hard_negatives.schemas import HardNegativePage, VerdictFilter
 from service.hard_negatives.views import page_json
-from service.text import PlainText
 
 QUICK_PAGE = 100  # read and written within a millisecond
 

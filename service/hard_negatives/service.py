@@ -5,27 +5,16 @@ from http import HTTPStatus
 
 from sqlalchemy.orm import Session
 
+from hardneg.schemas.hard_negatives import VerdictFilter
 from service.errors import ServiceError
 from service.hard_negatives import store
 from service.hard_negatives.cursor import Cursor, InvalidCursor
-from service.hard_negatives.schemas import VerdictFilter
 from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
 from service.scoring.store import Coverage
+from service.serving.errors import NothingRanked
 from service.training_runs import store as run_store
-
-
-class NothingRanked(ServiceError):
-    status = HTTPStatus.CONFLICT
-    slug = "nothing-ranked"
-    title = "No model version serves"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "no model version serves, so there is no ranking yet: add one with "
-            "POST /model-versions, then POST /model-versions/ID/activate"
-        )
 
 
 class UnknownLabel(ServiceError):

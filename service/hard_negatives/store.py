@@ -20,8 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from hardneg.schemas.hard_negatives import VerdictFilter
 from service.hard_negatives.cursor import Cursor
-from service.hard_negatives.schemas import VerdictFilter
 from service.tables import (
     Activation,
     Detection,

@@ -7,13 +7,7 @@ from fastapi import APIRouter, File, Form, Header, Path, Query, Response, Upload
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from service.blobs import BlobsDep
-from service.db import ReadSessionDep, ReadSessionsDep, SessionDep, SessionsDep
-from service.errors import problem_of, problem_responses
-from service.group_commit import GroupCommitDep
-from service.images import service, views
-from service.images.ingest import Ingest, Outcome, Upload
-from service.images.schemas import (
+from hardneg.schemas.images import (
     AnySplit,
     ImageOut,
     ImagePage,
@@ -24,11 +18,18 @@ from service.images.schemas import (
     UploadItem,
     UploadResult,
 )
+from hardneg.schemas.text import PlainText
+from service.blobs import BlobsDep
+from service.db import ReadSessionDep, ReadSessionsDep, SessionDep, SessionsDep
+from service.errors import problem_of, problem_responses
+from service.group_commit import GroupCommitDep
+from service.images import service, views
+from service.images.ingest import Ingest, Outcome, Upload
 from service.images.storing import Purpose
-from service.scoring.backlog import BacklogDep
 from service.scoring.scorer import ScorerDep
+from service.serving.backlog import BacklogDep
 from service.settings import SettingsDep
-from service.text import PlainText, plain_file_name
+from service.text import plain_file_name
 
 router = APIRouter(tags=["images"])
 

@@ -69,9 +69,3 @@ class ImageIsLabelled(ServiceError):
             f"image {image_id} is in split '{split}', where its boxes say what it holds; "
             "send it to POST /labelled-images again to change them"
         )
-
-
-class NoServingVersion(ServiceError):
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    slug = "no-serving-version"
-    title = "No model version serves"

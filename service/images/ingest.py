@@ -8,13 +8,13 @@ from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
-from models.inference import Prediction
+from hardneg.schemas.images import ScoreOut
+from models.inference.predict import Prediction
 from service.blobs import BlobStore, new_key
 from service.db import Sessions
 from service.errors import ServiceError
 from service.group_commit import GroupCommit
 from service.images import store, views
-from service.images.schemas import ScoreOut
 from service.images.storing import Purpose, ReadImage, image_row, read_image
 from service.model_versions import store as version_store
 from service.scoring import store as score_store

@@ -4,16 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
-from models.images import thumbnail
+from hardneg.schemas.images import AnySplit, ImageOut, ScoredImageOut, ScoreOut, Verdict
+from models.data.images import thumbnail
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store, views
-from service.images.errors import ImageIsLabelled, ImageNotFound, NoServingVersion
+from service.images.errors import ImageIsLabelled, ImageNotFound
 from service.images.ingest import stored_scores
-from service.images.schemas import AnySplit, ImageOut, ScoredImageOut, ScoreOut, Verdict
 from service.images.storing import read_image
-from service.model_versions import store as version_store
 from service.scoring.scorer import Scorer
+from service.serving import store as serving_store
+from service.serving.errors import NoServingVersion
 from service.tables import Image
 
 
@@ -29,7 +30,7 @@ def show_image(sessions: Sessions, image_id: int) -> ScoredImageOut:
     """The image with its score by the version that serves. Raises ImageNotFound."""
     with sessions.begin() as session:
         image = get_image(session, image_id)
-        version = version_store.serving_version(session)
+        version = serving_store.serving_version(session)
     scores = stored_scores(sessions, version.id, [image_id]) if version else {}
     return views.scored_image_out(image, scores.get(image_id, views.NOT_SCORED))
 

@@ -6,9 +6,9 @@ from hashlib import sha256
 
 from sqlalchemy.orm import Session
 
+from models.data.images import UnreadableImageError, UnsupportedImageError, decode, read_header
 from models.detectors import PreparedImage
-from models.images import UnreadableImageError, UnsupportedImageError, decode, read_header
-from models.inference import prepare
+from models.inference.predict import prepare
 from service.blobs import BlobStore, new_key
 from service.db import Sessions
 from service.images import store

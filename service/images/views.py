@@ -2,15 +2,8 @@
 
 from collections.abc import Sequence
 
-from models.inference import Prediction
-from service.images.schemas import (
-    Box,
-    DetectionOut,
-    ImageLinks,
-    ImageOut,
-    ScoredImageOut,
-    ScoreOut,
-)
+from hardneg.schemas.images import Box, DetectionOut, ImageLinks, ImageOut, ScoredImageOut, ScoreOut
+from models.inference.predict import Prediction
 from service.scoring.engine import LoadedVersion
 from service.scoring.store import Failure
 from service.tables import Detection, Image, ImageScore, ModelVersion

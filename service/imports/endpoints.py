@@ -11,12 +11,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
+from hardneg.schemas.jobs import JobOut
 from service.blobs import BlobsDep
 from service.db import SessionsDep
 from service.errors import ServiceError, problem_responses
 from service.imports import service
 from service.imports.schemas import ImportFields, ImportFromUri
-from service.jobs.schemas import JobOut
 from service.settings import SettingsDep
 from service.text import plain_file_name
 

@@ -17,7 +17,7 @@ from service.imports.archives import open_archive
 from service.imports.entries import Entry, Limits, Source, UnreadableEntry, UnreadableSource
 from service.imports.places import check_allowed, open_place
 from service.imports.schemas import ImportParams, Tally
-from service.jobs.kinds import JobResult
+from service.jobs.kind import JobResult
 from service.jobs.running import RunningJob
 from service.scoring.scorer import Scorer
 from service.text import plain_file_name

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.images.schemas import Split
-from service.text import PlainText
+from hardneg.schemas.images import Split
+from hardneg.schemas.text import PlainText
 
 MAX_LISTED_REFUSALS = 1000
 

@@ -4,14 +4,14 @@ from http import HTTPStatus
 from typing import BinaryIO
 from uuid import uuid4
 
+from hardneg.schemas.jobs import JobOut
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.errors import ServiceError
 from service.imports.archives import is_archive
+from service.imports.job import IMPORT
 from service.imports.places import check_allowed
 from service.imports.schemas import ImportFields, ImportFromUri, ImportParams
-from service.jobs.kinds import IMPORT
-from service.jobs.schemas import JobOut
 from service.jobs.service import enqueue
 from service.settings import Settings
 

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from hardneg.schemas.jobs import JobDetail, JobOut, JobPage, JobStatus
+from hardneg.schemas.text import PlainText
 from service.blobs import BlobsDep
 from service.db import ReadSessionDep, ReadSessionsDep, SessionsDep
 from service.errors import problem_responses
 from service.jobs import service
-from service.jobs.schemas import JobDetail, JobOut, JobPage, JobStatus
 from service.jobs.stream import EventStream, ServerStoppingDep
-from service.text import PlainText
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

@@ -7,13 +7,7 @@ from http import HTTPStatus
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from service.blobs import BlobStore
-from service.db import Sessions
-from service.errors import ServiceError
-from service.jobs import store
-from service.jobs.kinds import JobKind
-from service.jobs.leftovers import delete_leftovers
-from service.jobs.schemas import (
+from hardneg.schemas.jobs import (
     JobDetail,
     JobEventOut,
     JobLinks,
@@ -22,6 +16,12 @@ from service.jobs.schemas import (
     JobProgress,
     JobStatus,
 )
+from service.blobs import BlobStore
+from service.db import Sessions
+from service.errors import ServiceError
+from service.jobs import store
+from service.jobs.kind import JobKind
+from service.jobs.leftovers import delete_leftovers
 from service.tables import Job, JobEvent
 
 SHOWN_EVENTS = 500

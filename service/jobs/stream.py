@@ -9,9 +9,9 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from fastapi.sse import ServerSentEvent
 
+from hardneg.schemas.jobs import JobEventOut, JobOut, JobStatus
 from service.db import Sessions
 from service.jobs import service
-from service.jobs.schemas import JobEventOut, JobOut, JobStatus
 
 LOOK_EVERY_S = 0.5
 PAGE = 200

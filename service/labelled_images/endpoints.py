@@ -5,22 +5,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 
+from hardneg.schemas.labelled_images import LabelledImagePage, LabelledSplit, LabelledUploadResult
+from hardneg.schemas.text import PlainText
 from service.blobs import BlobsDep
 from service.db import ReadSessionDep, SessionsDep
 from service.errors import problem_responses
 from service.images.storing import Purpose
 from service.imports.entries import Limits
 from service.labelled_images import service
-from service.labelled_images.schemas import (
-    LabelledImagePage,
-    LabelledSplit,
-    LabelledUploadResult,
-)
 from service.labelled_images.service import InvalidAnnotations, LabelledIngest
 from service.labelled_images.sources import LabelledZip, uploaded_files
 from service.scoring.scorer import ScorerDep
 from service.settings import SettingsDep
-from service.text import PlainText
 
 router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
 

@@ -8,18 +8,8 @@ from http import HTTPStatus
 
 from sqlalchemy.orm import Session
 
-from models.coco import CocoFormatError, CocoReading, read_coco
-from models.datasets import LabelledImage, Reader
-from models.matching import GroundTruth
-from service.blobs import BlobStore
-from service.db import Sessions
-from service.errors import ServiceError, problem_of
-from service.images import service as image_service
-from service.images import views
-from service.images.schemas import Box
-from service.images.storing import Purpose, ReadImage, read_image, store_image
-from service.labelled_images import store
-from service.labelled_images.schemas import (
+from hardneg.schemas.images import Box
+from hardneg.schemas.labelled_images import (
     LabelledBoxOut,
     LabelledImageOut,
     LabelledImagePage,
@@ -28,6 +18,16 @@ from service.labelled_images.schemas import (
     LabelledUploadResult,
     LabelProblem,
 )
+from models.data.coco import CocoFormatError, CocoReading, read_coco
+from models.data.datasets import LabelledImage, Reader
+from models.data.ground_truth import GroundTruth
+from service.blobs import BlobStore
+from service.db import Sessions
+from service.errors import ServiceError, problem_of
+from service.images import service as image_service
+from service.images import views
+from service.images.storing import Purpose, ReadImage, read_image, store_image
+from service.labelled_images import store
 from service.scoring.scorer import Scorer
 from service.tables import Image, LabelledBox
 from service.text import encodable, plain_file_name

@@ -5,8 +5,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import BinaryIO
 
-from models.datasets import Reader
-from models.images import UnreadableImageError
+from models.data.datasets import Reader
+from models.data.images import UnreadableImageError
 from service.errors import ServiceError
 from service.imports.archives import read_zip
 from service.imports.entries import Limits, UnreadableEntry, UnreadableSource

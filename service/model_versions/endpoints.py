@@ -10,14 +10,14 @@ from fastapi import APIRouter, File, Form, Path, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
+from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut
+from hardneg.schemas.text import PlainText
 from service.blobs import BlobsDep
 from service.db import ReadSessionDep, SessionsDep
 from service.errors import problem_responses
 from service.model_versions import service
-from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut
 from service.model_versions.service import InvalidModelRequest
-from service.scoring.backlog import BacklogDep
-from service.text import PlainText
+from service.serving.backlog import BacklogDep
 
 router = APIRouter(prefix="/model-versions", tags=["model versions"])
 

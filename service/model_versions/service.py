@@ -10,17 +10,18 @@ import torch
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut, ScreenMarginOut
 from models.detectors import ARCHITECTURES, Detector, build
-from models.inference import predict
+from models.detectors.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from models.inference.predict import predict
 from service.blobs import BlobStore, file_sha256, new_key
 from service.db import Sessions
 from service.errors import ServiceError
 from service.model_versions import store
-from service.model_versions.schemas import ModelVersionDetail, ModelVersionOut, ScreenMarginOut
 from service.scoring import store as score_store
-from service.scoring.backlog import Backlog
 from service.scoring.screen import margin_of
+from service.serving import store as serving_store
+from service.serving.backlog import Backlog
 from service.tables import ModelVersion, ScreenMargin
 
 MAX_ID = 2**63 - 1
@@ -78,14 +79,14 @@ def get_version(session: Session, key: str) -> ModelVersion:
 
 def list_versions(session: Session) -> list[ModelVersionOut]:
     """Newest first."""
-    serving = store.serving_version(session)
+    serving = serving_store.serving_version(session)
     return [_version_out(version, serving) for version in store.list_versions(session)]
 
 
 def show_version(session: Session, key: str) -> ModelVersionDetail:
     """Raises ModelVersionNotFound."""
     version = get_version(session, key)
-    shown = _version_out(version, store.serving_version(session))
+    shown = _version_out(version, serving_store.serving_version(session))
     return ModelVersionDetail(
         **dict(shown),
         pool_images=score_store.count_images(session, "pool"),
@@ -182,7 +183,7 @@ def add_checkpoint(
         digest = file_sha256(file)
     with sessions.begin() as session:
         known = store.find_by_digest(session, digest)
-        serving = store.serving_version(session)
+        serving = serving_store.serving_version(session)
     if known is not None:
         return _version_out(known, serving), False
     key = new_key("checkpoints", digest, ".safetensors")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.tables import Activation, ModelVersion
+from service.tables import ModelVersion
 
 
 def find_version(session: Session, version_id: int) -> ModelVersion | None:
@@ -25,16 +25,6 @@ def find_by_digest(session: Session, sha256: str) -> ModelVersion | None:
 def list_versions(session: Session) -> Sequence[ModelVersion]:
     """Newest first."""
     return session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc())).all()
-
-
-def serving_version(session: Session) -> ModelVersion | None:
-    return session.scalars(
-        select(ModelVersion).join(Activation).order_by(Activation.id.desc()).limit(1)
-    ).one_or_none()
-
-
-def add_activation(session: Session, version_id: int) -> None:
-    session.add(Activation(model_version_id=version_id))
 
 
 def add_version(session: Session, version: ModelVersion) -> None:

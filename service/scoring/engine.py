@@ -12,11 +12,11 @@ import structlog
 import torch
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from models.batch_size import CPU_BATCH
 from models.detectors import Detector
 from models.detectors.detector import PreparedImage
-from models.inference import Prediction, predict
-from models.streams import own_stream
+from models.inference.batch_size import CPU_BATCH
+from models.inference.predict import Prediction, predict
+from models.inference.streams import own_stream
 from service.scoring.screen import Screen
 
 ONLINE, RESCAN = 0, 1  # what is taken first

@@ -9,10 +9,10 @@ from typing import NamedTuple, Self
 import structlog
 from sqlalchemy.orm import Session
 
+from models.data.images import UnreadableImageError
 from models.detectors import PreparedImage
-from models.images import UnreadableImageError
-from models.inference import Prediction
-from models.inference import prepare as prepare_image
+from models.inference.predict import Prediction
+from models.inference.predict import prepare as prepare_image
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.group_commit import GroupCommit

@@ -10,9 +10,10 @@ import torch
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
-from models.batch_size import CPU_BATCH
 from models.detectors.detector import PreparedImage
-from models.inference import Prediction, select_device
+from models.inference.batch_size import CPU_BATCH
+from models.inference.device import select_device
+from models.inference.predict import Prediction
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
 from service.scoring.store import Failure

@@ -8,7 +8,8 @@ import torch
 
 from models.detectors import Detector
 from models.detectors.detector import Dense
-from models.inference import Prediction, try_bfloat16
+from models.inference.predict import Prediction
+from models.inference.trial import try_bfloat16
 from service.scoring.store import Failure
 
 EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and room to strike out

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models.inference import Prediction
+from models.inference.predict import Prediction
 from service.db import insert_rows, is_one_of
 from service.tables import (
     Detection,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from hardneg.schemas.stats import FalseDetectionReport, IterationPage
+from hardneg.schemas.text import PlainText
 from service.db import ReadSessionDep
 from service.errors import problem_responses
 from service.stats import service
-from service.stats.schemas import FalseDetectionReport, IterationPage
-from service.text import PlainText
 
 router = APIRouter(prefix="/stats", tags=["stats"])
 

@@ -6,17 +6,7 @@ from http import HTTPStatus
 import numpy as np
 from sqlalchemy.orm import Session
 
-from models.evaluation import Evaluation
-from models.false_detections import FalseDetections, false_detection_stats, score_histogram
-from models.froc import froc
-from service.errors import ServiceError
-from service.hard_negatives.service import NothingRanked
-from service.model_versions import service as version_service
-from service.model_versions import store as version_store
-from service.scoring import store as score_store
-from service.stats import store
-from service.stats.measure import evaluation_of, false_detections_of, images_scored_by
-from service.stats.schemas import (
+from hardneg.schemas.stats import (
     ClassFppi,
     FalseDetectionReport,
     Figures,
@@ -26,6 +16,20 @@ from service.stats.schemas import (
     Iteration,
     IterationPage,
 )
+from models.evaluation.evaluate import Evaluation
+from models.evaluation.false_detections import (
+    FalseDetections,
+    false_detection_stats,
+    score_histogram,
+)
+from models.evaluation.froc import froc
+from service.errors import ServiceError
+from service.evaluation.measure import evaluation_of, false_detections_of, images_scored_by
+from service.model_versions import service as version_service
+from service.scoring import store as score_store
+from service.serving import store as serving_store
+from service.serving.errors import NothingRanked
+from service.stats import store
 from service.tables import ModelVersion, TrainingRun, VersionEvaluation
 from service.training_runs import store as run_store
 
@@ -87,7 +91,7 @@ def report_false_detections(
 def list_iterations(session: Session, after_id: int, limit: int) -> IterationPage:
     """Versions in order of id."""
     rows = store.versions_with_runs(session, after_id, limit)
-    serving = version_store.serving_version(session)
+    serving = serving_store.serving_version(session)
     roles = run_store.count_roles(session, [run.id for _, _, run in rows if run is not None])
     return IterationPage(
         items=[
@@ -126,7 +130,7 @@ def _iteration(
 def _version(session: Session, key: str | None) -> ModelVersion:
     if key is not None:
         return version_service.get_version(session, key)
-    serving = version_store.serving_version(session)
+    serving = serving_store.serving_version(session)
     if serving is None:
         raise NothingRanked
     return serving

@@ -1,105 +1,15 @@
 """SQL for what versions were measured on, and at."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from sqlalchemy import exists, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
 from service.tables import (
-    Detection,
-    Image,
-    ImageScore,
-    LabelledBox,
     ModelVersion,
     TrainingRun,
     VersionEvaluation,
-    utc_now,
 )
-
-
-def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list[int]:
-    """Images of a split that all versions have scored without failure, in order of id."""
-    statement = select(Image.id).where(
-        Image.split == split, or_(Image.verdict.is_(None), Image.verdict != "contains-object")
-    )
-    for version_id in version_ids:
-        statement = statement.where(
-            exists().where(
-                ImageScore.image_id == Image.id,
-                ImageScore.model_version_id == version_id,
-                ImageScore.failure.is_(None),
-            )
-        )
-    return list(session.scalars(statement.order_by(Image.id)))
-
-
-def boxes_in(session: Session, split: str) -> dict[int, list[LabelledBox]]:
-    rows = session.scalars(
-        select(LabelledBox)
-        .join(Image, Image.id == LabelledBox.image_id)
-        .where(Image.split == split)
-        .order_by(LabelledBox.image_id, LabelledBox.position)
-    )
-    found: dict[int, list[LabelledBox]] = defaultdict(list)
-    for row in rows:
-        found[row.image_id].append(row)
-    return found
-
-
-def detections_in(
-    session: Session, version_id: int, splits: Sequence[str]
-) -> dict[int, list[Detection]]:
-    """Of each image, highest score first."""
-    rows = session.scalars(
-        select(Detection)
-        .join(Image, Image.id == Detection.image_id)
-        .where(Detection.model_version_id == version_id, Image.split.in_(splits))
-        .order_by(Detection.image_id, Detection.position)
-    )
-    found: dict[int, list[Detection]] = defaultdict(list)
-    for row in rows:
-        found[row.image_id].append(row)
-    return found
-
-
-class FoundClass(NamedTuple):
-    """One detection without its box."""
-
-    image_id: int
-    label: int
-    score: float
-
-
-def classes_found_in(session: Session, version_id: int, split: str) -> list[FoundClass]:
-    """In order of image, highest score first."""
-    rows = session.execute(
-        select(Detection.image_id, Detection.label, Detection.score)
-        .join(Image, Image.id == Detection.image_id)
-        .where(Detection.model_version_id == version_id, Image.split == split)
-        .order_by(Detection.image_id, Detection.position)
-    )
-    return [FoundClass(*row) for row in rows]
-
-
-def save_evaluation(session: Session, version_id: int, figures: Mapping[str, object]) -> None:
-    """The last one counts."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(VersionEvaluation).values(
-        model_version_id=version_id, figures=dict(figures), evaluated_at=utc_now()
-    )
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model_version_id"],
-            set_={name: statement.excluded[name] for name in ("figures", "evaluated_at")},
-        )
-    )
-
-
-def find_evaluation(session: Session, version_id: int) -> VersionEvaluation | None:
-    return session.get(VersionEvaluation, version_id)
 
 
 def versions_with_runs(

@@ -5,17 +5,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from service.db import ReadSessionDep, SessionDep
-from service.errors import problem_responses
-from service.jobs.schemas import JobOut
-from service.text import PlainText
-from service.training_runs import service
-from service.training_runs.schemas import (
+from hardneg.schemas.jobs import JobOut
+from hardneg.schemas.text import PlainText
+from hardneg.schemas.training_runs import (
     RetrainRequest,
     TrainingImagePage,
     TrainingRunOut,
     TrainingRunPage,
 )
+from service.db import ReadSessionDep, SessionDep
+from service.errors import problem_responses
+from service.training_runs import service
 
 router = APIRouter(tags=["training"])
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from service.stats.schemas import ComparisonOut, Figures
-from service.training_runs.schemas import Promotion
+from hardneg.schemas.stats import ComparisonOut, Figures
+from hardneg.schemas.training_runs import Promotion
 
 Verdict = Literal["promoted", "refused", "offered"]
 

@@ -8,23 +8,24 @@ from tempfile import TemporaryDirectory
 from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
+from hardneg.schemas.stats import Figures
+from hardneg.schemas.training_runs import RetrainRequest, Strategy
+from service.evaluation import store as evaluation_store
+from service.evaluation.figures import compare_versions, figures_of
 from service.group_commit import GroupCommit
-from service.jobs.kinds import JobResult
+from service.jobs.kind import JobResult
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
-from service.model_versions.loading import compile_version, is_worth_compiling, load_version
 from service.model_versions.service import NameTaken, add_checkpoint
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
 from service.scoring.scorer import Scorer
-from service.stats import store as stats_store
-from service.stats.figures import compare_versions, figures_of
-from service.stats.schemas import Figures
+from service.serving import store as serving_store
+from service.serving.loading import compile_version, is_worth_compiling, load_version
 from service.tables import Image, ModelVersion, TrainingRun, utc_now
 from service.training_runs import store
 from service.training_runs.promotion import Decision, decide, is_better
-from service.training_runs.schemas import RetrainRequest, Strategy
 from service.training_runs.selection import choose_negatives
 from service.training_runs.training import forget_state, train_run
 
@@ -201,15 +202,15 @@ class _Rounds:
         version = self._version(run.model_version_id)
         start = self._version(run.start_version_id) if run.start_version_id else None
         with self._job.read_sessions.begin() as session:
-            serving = version_store.serving_version(session)
+            serving = serving_store.serving_version(session)
         if serving is not None and serving.id not in (version.id, run.start_version_id):
             self._score_all(serving.id, f"round {run.iteration}: scoring with what serves")
         figures = self._measure(version, start)
         decision = self._decide(version, serving)
         with self._job.transaction() as session:
-            stats_store.save_evaluation(session, version.id, figures.model_dump(mode="json"))
+            evaluation_store.save_evaluation(session, version.id, figures.model_dump(mode="json"))
             if decision.verdict == "promoted":
-                version_store.add_activation(session, version.id)
+                serving_store.add_activation(session, version.id)
             run.verdict, run.reason, run.finished_at = decision.verdict, decision.reason, utc_now()
             session.merge(run)
             self._job.log_in(
@@ -225,12 +226,14 @@ class _Rounds:
             if start is not None:
                 figures.comparison = compare_versions(session, version, start)
             start_figures = figures_of(session, start) if start is not None else None
-            known = stats_store.find_evaluation(session, start.id) if start is not None else None
+            known = (
+                evaluation_store.find_evaluation(session, start.id) if start is not None else None
+            )
         if start is not None and start_figures is not None:
             if known is not None:
                 start_figures.comparison = Figures.model_validate(known.figures).comparison
             with self._job.transaction() as session:
-                stats_store.save_evaluation(
+                evaluation_store.save_evaluation(
                     session, start.id, start_figures.model_dump(mode="json")
                 )
         return figures
@@ -253,7 +256,7 @@ class _Rounds:
             return True
         with self._job.read_sessions.begin() as session:
             found = [
-                stats_store.find_evaluation(session, version_id)
+                evaluation_store.find_evaluation(session, version_id)
                 for version_id in (run.model_version_id, run.start_version_id)
             ]
         now, before = (Figures.model_validate(row.figures) if row else None for row in found)

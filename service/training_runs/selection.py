@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
+from hardneg.schemas.training_runs import RetrainRequest, Strategy
 from service.training_runs import store
-from service.training_runs.schemas import RetrainRequest, Strategy
 
 Chosen = list[tuple[int, str]]  # image ids and digests
 

@@ -4,23 +4,24 @@ from http import HTTPStatus
 
 from sqlalchemy.orm import Session
 
-from models.detectors import ARCHITECTURES, check_weights
-from models.sampling import SamplerSpec, build_sampler
-from service.errors import ServiceError
-from service.jobs.kinds import RETRAIN
-from service.jobs.schemas import JobOut
-from service.jobs.service import enqueue
-from service.model_versions import service as version_service
-from service.model_versions import store as version_store
-from service.tables import ModelVersion, TrainingRun
-from service.training_runs import store
-from service.training_runs.schemas import (
+from hardneg.schemas.jobs import JobOut
+from hardneg.schemas.training_runs import (
     RetrainRequest,
     TrainingImageOut,
     TrainingImagePage,
     TrainingRunOut,
     TrainingRunPage,
 )
+from models.detectors import ARCHITECTURES, check_weights
+from models.sampling import SamplerSpec, build_sampler
+from service.errors import ServiceError
+from service.jobs.service import enqueue
+from service.model_versions import service as version_service
+from service.model_versions import store as version_store
+from service.serving import store as serving_store
+from service.tables import ModelVersion, TrainingRun
+from service.training_runs import store
+from service.training_runs.job import RETRAIN
 
 
 class TrainingRunNotFound(ServiceError):
@@ -96,7 +97,7 @@ def _check_weights(architecture: str, weights: str | None) -> None:
 def _start_version(session: Session, request: RetrainRequest) -> ModelVersion:
     if request.start_from is not None:
         return version_service.get_version(session, request.start_from)
-    serving = version_store.serving_version(session)
+    serving = serving_store.serving_version(session)
     if serving is None:
         raise NotReadyToTrain(
             "no version serves, so there is none to start from: name one in 'start_from', or an "

@@ -9,25 +9,25 @@ from uuid import uuid4
 
 import torch
 
-from models.augmentation import NO_AUGMENTATION, Augmentation
-from models.checkpoint import save_checkpoint
-from models.datasets import LabelledImage
+from hardneg.schemas.stats import finite
+from hardneg.schemas.training_runs import AugmentationChoice, RetrainRequest
+from models.data.augmentation import NO_AUGMENTATION, Augmentation
+from models.data.datasets import LabelledImage
+from models.data.ground_truth import GroundTruth
 from models.detectors import Detector, build
-from models.inference import select_device
-from models.matching import GroundTruth
+from models.detectors.checkpoint import save_checkpoint
+from models.inference.device import select_device
 from models.sampling import SamplerSpec, build_sampler
-from models.training import train
-from models.training_config import TrainingConfig
-from models.training_reports import EpochReport, StepReport
+from models.training.config import TrainingConfig
+from models.training.loop import train
+from models.training.reports import EpochReport, StepReport
+from service.evaluation.store import boxes_in
 from service.jobs.leftovers import delete_leftovers
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
-from service.model_versions.loading import load_detector
-from service.stats.schemas import finite
-from service.stats.store import boxes_in
+from service.serving.loading import load_detector
 from service.tables import Image, LabelledBox, TrainingRun
 from service.training_runs import store
-from service.training_runs.schemas import AugmentationChoice, RetrainRequest
 
 FINE_TUNING_RATE = 5e-4
 FRESH_RATE = 2e-3
@@ -129,7 +129,7 @@ def _tensorboard(job: RunningJob, run: TrainingRun) -> Iterator[Callable[[EpochR
     if folder is None:
         yield lambda _: None
         return
-    from models.tensorboard import tensorboard_log
+    from models.training.tensorboard import tensorboard_log
 
     with tensorboard_log(folder / f"job-{job.id}-round-{run.iteration}") as write:
         yield write

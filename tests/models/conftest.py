@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.detectors import ARCHITECTURES, Detector, build
-from models.inference import predict
+from models.inference.predict import predict
 
 HEAVY = {"ssd300_vgg16", "retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn"}
 HEAVY |= {"fasterrcnn_resnet50_fpn_v2"}  # seconds for a step on a small machine

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.datasets import LabelledImage
+from models.data.datasets import LabelledImage
+from models.data.ground_truth import GroundTruth
 from models.detectors import Detector, build
-from models.matching import GroundTruth
 
 SIDE = 64
 

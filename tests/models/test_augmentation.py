@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from models.augmentation import NO_AUGMENTATION, Augment, Augmentation, visible_shares
-from models.datasets import Sample
-from models.matching import GroundTruth
+from models.data.augmentation import NO_AUGMENTATION, Augment, Augmentation, visible_shares
+from models.data.datasets import Sample
+from models.data.ground_truth import GroundTruth
 
 GREY, WHITE = 90, 250
 

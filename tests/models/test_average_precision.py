@@ -4,14 +4,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.average_precision import (
+from models.data.ground_truth import GroundTruth
+from models.detectors.detections import Detections
+from models.evaluation.average_precision import (
     average_precision,
     bootstrap_ap,
     bootstrap_ap_difference,
     weighted_average_precision,
 )
-from models.detections import Detections
-from models.matching import GroundTruth, match
+from models.evaluation.matching import match
 
 NUM_CLASSES = 3
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
 
-from models.batch_size import choose_batch_size, fastest_batch_size
 from models.detectors import Detector, ScoredImage
 from models.detectors.detector import Dense, no_detections
 from models.detectors.spec import DetectorSpec
+from models.inference.batch_size import choose_batch_size, fastest_batch_size
 from tests.models.conftest import build_small
 
 

@@ -1,8 +1,14 @@
 import pytest
 import torch
 
-from models.augmentation import Augmentation
-from models.batches import PlannedSampler, TrainingViews, batch_loader, draw_seed, plan_batches
+from models.data.augmentation import Augmentation
+from models.training.batches import (
+    PlannedSampler,
+    TrainingViews,
+    batch_loader,
+    draw_seed,
+    plan_batches,
+)
 from tests.models.squares import negatives, squares, tiny_detector
 
 

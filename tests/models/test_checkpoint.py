@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import (
+from models.detectors import Detector, build
+from models.detectors.checkpoint import (
     METADATA_KEY,
     CheckpointError,
     load_checkpoint,
     read_spec,
     save_checkpoint,
 )
-from models.detectors import Detector, build
-from models.inference import predict
+from models.inference.predict import predict
 from tests.models.conftest import build_small, draw_images, propose_few
 
 Metadata = dict[str, object]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models.coco import CocoFormatError, Problem, folder_images, read_coco, read_coco_file
-from models.datasets import Reader
+from models.data.coco import CocoFormatError, Problem, folder_images, read_coco, read_coco_file
+from models.data.datasets import Reader
 
 WIDTH, HEIGHT = 40, 30
 

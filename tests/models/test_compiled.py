@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.compiled import compile_dense
 from models.detectors import Detector
 from models.detectors.detector import Dense
-from models.detectors.fused import fuse
-from models.inference import predict
+from models.inference.compiled import compile_dense
+from models.inference.fused import fuse
+from models.inference.predict import predict
 from tests.models.conftest import build_small, draw_images, spread_scores
 
 ROOT = Path(__file__).parents[2]

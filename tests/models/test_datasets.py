@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models.datasets import ImageCache, LabelledImage, Sample, negatives_in, shrink
-from models.images import UnreadableImageError
-from models.matching import GroundTruth
+from models.data.datasets import ImageCache, LabelledImage, Sample, negatives_in, shrink
+from models.data.ground_truth import GroundTruth
+from models.data.images import UnreadableImageError
 
 
 def png(width: int, height: int) -> bytes:

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.data.images import decode
 from models.detectors import Detector, build
-from models.images import decode
-from models.inference import prepare
+from models.inference.predict import prepare
 from tests.models.conftest import build_small, draw_images
 
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.detections import Detections
 from models.detectors import Detector, ScoredImage, build
 from models.detectors.backbones import SamePadConv2d
-from models.detectors.fused import fuse
-from models.detectors.packed import pack_convolutions
+from models.detectors.detections import Detections
 from models.detectors.postprocess import highest_of_each
 from models.detectors.scores import (
     highest_softmax_log_odds,
     sigmoid_product_log_odds,
     softmax_log_odds,
 )
-from models.inference import predict
+from models.inference.fused import fuse
+from models.inference.packed import pack_convolutions
+from models.inference.predict import predict
 from tests.models.conftest import draw_images, spread_scores
 
 

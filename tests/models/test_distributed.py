@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoint import save_checkpoint
-from models.distributed import any_process, from_first_process, process_group
-from models.training import train
-from models.training_config import TrainingConfig
+from models.detectors.checkpoint import save_checkpoint
+from models.training.config import TrainingConfig
+from models.training.distributed import any_process, from_first_process, process_group
+from models.training.loop import train
 from tests.models.squares import negatives, squares, tiny_detector
 
 

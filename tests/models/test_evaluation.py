@@ -7,13 +7,13 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from models.datasets import LabelledImage
-from models.detections import Detections
-from models.evaluation import Evaluation, EvaluationImages, compare, evaluate, predict_all
-from models.false_detections import false_detection_stats
-from models.froc import fppi_at_recall
-from models.training import train
-from models.training_config import TrainingConfig
+from models.data.datasets import LabelledImage
+from models.detectors.detections import Detections
+from models.evaluation.evaluate import Evaluation, EvaluationImages, compare, evaluate, predict_all
+from models.evaluation.false_detections import false_detection_stats
+from models.evaluation.froc import fppi_at_recall
+from models.training.config import TrainingConfig
+from models.training.loop import train
 from tests.models.squares import negatives, squares, tiny_detector
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.detections import Detections
-from models.false_detections import (
+from models.detectors.detections import Detections
+from models.evaluation.false_detections import (
     FalseDetections,
     false_detection_stats,
     fppi_curve,

@@ -3,10 +3,17 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from models.detections import Detections
-from models.false_detections import FalseDetections
-from models.froc import fppi_at_recall, froc, recall_at, recall_at_fppi, threshold_at_recall
-from models.matching import GroundTruth, match
+from models.data.ground_truth import GroundTruth
+from models.detectors.detections import Detections
+from models.evaluation.false_detections import FalseDetections
+from models.evaluation.froc import (
+    fppi_at_recall,
+    froc,
+    recall_at,
+    recall_at_fppi,
+    threshold_at_recall,
+)
+from models.evaluation.matching import match
 
 OBJECT = [0.0, 0.0, 10.0, 10.0]
 ELSEWHERE = [50.0, 50.0, 60.0, 60.0]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.images import (
+from models.data.images import (
     ImageHeader,
     ImageTooLargeError,
     UnreadableImageError,

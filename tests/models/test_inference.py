@@ -8,9 +8,10 @@ import torch
 import torchvision
 from torch import Tensor
 
-from models.detections import Detections
 from models.detectors import Detector, PreparedImage, build
-from models.inference import Prediction, predict, select_device
+from models.detectors.detections import Detections
+from models.inference.device import select_device
+from models.inference.predict import Prediction, predict
 from tests.models.conftest import build_small, draw_images, propose_few
 
 UNSCALED_SIZES = [(128, 192), (128, 128), (150, 128)]

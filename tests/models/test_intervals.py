@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.intervals import bootstrap_mean, percentile_interval, resample_counts, wilson
+from models.evaluation.intervals import bootstrap_mean, percentile_interval, resample_counts, wilson
 
 
 def test_wilson_of_ten_in_fifty() -> None:

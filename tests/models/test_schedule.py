@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.schedule import OptimizerName, build_optimizer, rate_factor, set_learning_rate
+from models.training.schedule import OptimizerName, build_optimizer, rate_factor, set_learning_rate
 
 
 def test_the_rate_rises_then_falls_to_its_last_share() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from models.tensorboard import tensorboard_log
-from models.training_reports import EpochReport
+from models.training.reports import EpochReport
+from models.training.tensorboard import tensorboard_log
 
 
 def test_every_epoch_becomes_a_point_of_each_curve(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoint import CheckpointError, save_checkpoint
 from models.detectors import Detector, build
-from models.training import train
-from models.training_config import TrainingConfig
-from models.training_reports import EpochReport, NonFiniteLossError, StepReport
+from models.detectors.checkpoint import CheckpointError, save_checkpoint
+from models.training.config import TrainingConfig
+from models.training.loop import train
+from models.training.reports import EpochReport, NonFiniteLossError, StepReport
 from tests.models.squares import negatives, squares, tiny_detector
 
 SHORT = TrainingConfig(

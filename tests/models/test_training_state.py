@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.checkpoint import CheckpointError
-from models.schedule import OptimizerName, build_optimizer
-from models.training_state import (
+from models.detectors.checkpoint import CheckpointError
+from models.training.schedule import OptimizerName, build_optimizer
+from models.training.state import (
     TrainingState,
     load_state,
     optimizer_tensors,

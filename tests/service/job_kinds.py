@@ -10,15 +10,16 @@ from threading import Event
 from pydantic import BaseModel
 from sqlalchemy import Engine, update
 
+from hardneg.schemas.jobs import JobDetail
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions
 from service.jobs import service, store
-from service.jobs.kinds import KINDS, JobKind
+from service.jobs.kind import JobKind
 from service.jobs.running import RunningJob
-from service.jobs.schemas import JobDetail
-from service.jobs.worker import Worker
 from service.settings import Settings
 from service.tables import Job, utc_now
+from service.worker.kinds import KINDS
+from service.worker.loop import Worker
 from tests.service.processes import start_process
 
 Run = Callable[[RunningJob], Mapping[str, object]]

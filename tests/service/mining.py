@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 
 from service.blobs import BlobStore
 from service.db import open_engine
-from service.jobs.kinds import KINDS
-from service.jobs.worker import Worker
 from service.settings import Settings
+from service.worker.kinds import KINDS
+from service.worker.loop import Worker
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
 
 Http = TestClient | httpx.Client

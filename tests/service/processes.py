@@ -8,7 +8,7 @@ from typing import ParamSpec
 Arguments = ParamSpec("Arguments")
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["service.server", "service.jobs.worker", "models.training"])
+_context.set_forkserver_preload(["service.server", "service.worker.loop", "models.training.loop"])
 
 
 def start_process(

@@ -17,6 +17,7 @@ from service.images.ingest import Ingest, Upload
 from service.images.storing import Purpose
 from service.locks import try_lock
 from service.model_versions import store
+from service.serving import store as serving_store
 from service.settings import Settings
 from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
@@ -38,7 +39,7 @@ def lost_version(client: TestClient, add_version: AddVersion, other_checkpoint: 
 def _serve(engine: Engine, version_id: int) -> None:
     """As another process does."""
     with open_sessions(engine).begin() as session:
-        store.add_activation(session, version_id)
+        serving_store.add_activation(session, version_id)
 
 
 @pytest.fixture

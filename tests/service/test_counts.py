@@ -15,8 +15,8 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models.detections import Detections
-from models.inference import Prediction
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
 from service.db import Sessions, open_sessions
 from service.scoring import store
 from service.tables import Image, ImageScore, ModelVersion

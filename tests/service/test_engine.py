@@ -6,8 +6,8 @@ import pytest
 import torch
 from prometheus_client import CollectorRegistry
 
-from models.checkpoint import load_checkpoint
-from models.inference import Prediction, predict, prepare
+from models.detectors.checkpoint import load_checkpoint
+from models.inference.predict import Prediction, predict, prepare
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
 from service.scoring.scorer import Scorer

@@ -7,12 +7,12 @@ import pytest
 import torch
 from sqlalchemy.orm import Session
 
-from models.detections import Detections
-from models.inference import Prediction
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
 from service.db import open_engine, open_sessions
+from service.evaluation.measure import evaluation_of, false_detections_of, images_scored_by
 from service.scoring import store as score_store
 from service.stats import service
-from service.stats.measure import evaluation_of, false_detections_of, images_scored_by
 from service.tables import Activation, Image, LabelledBox, ModelVersion
 
 NUM_IMAGES = 40

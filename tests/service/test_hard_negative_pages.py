@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardneg.schemas.hard_negatives import HardNegativePage
+from hardneg.schemas.images import AnySplit, Verdict
 from service.hard_negatives.cursor import Cursor
-from service.hard_negatives.schemas import HardNegativePage
 from service.hard_negatives.service import RankedPage
 from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.hard_negatives.views import page_json
-from service.images.schemas import AnySplit, Verdict
 from service.scoring.store import Coverage
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

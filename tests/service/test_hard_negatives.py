@@ -10,8 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from models.detections import Detections
-from models.inference import Prediction
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
 from service.scoring import store
 from service.tables import Image, Job, ModelVersion, TrainingRun
 from service.training_runs import store as run_store

@@ -20,9 +20,9 @@ from service.blobs import BlobStore
 from service.db import open_engine
 from service.imports.archives import is_archive, open_archive
 from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
-from service.jobs.kinds import IMPORT
-from service.jobs.worker import Worker
+from service.imports.job import IMPORT
 from service.settings import Settings
+from service.worker.loop import Worker
 from tests.service.pictures import picture
 
 LIMITS = Limits(max_file_bytes=2 * 1024**2, max_total_bytes=4 * 1024**2, max_files=10)

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from models.images import UnreadableImageError
+from models.data.images import UnreadableImageError
 from service.images.storing import Purpose
 from service.imports.entries import Limits
 from service.labelled_images.sources import LabelledZip, UnreadableArchive

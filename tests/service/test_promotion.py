@@ -1,8 +1,8 @@
 import pytest
 
-from service.stats.schemas import ComparisonOut, FalseDetectionFigures, Figures, IntervalOut
+from hardneg.schemas.stats import ComparisonOut, FalseDetectionFigures, Figures, IntervalOut
+from hardneg.schemas.training_runs import Promotion
 from service.training_runs.promotion import decide, is_better
-from service.training_runs.schemas import Promotion
 
 
 def interval(value: float | None) -> IntervalOut:

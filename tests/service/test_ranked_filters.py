@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.detections import Detections
-from models.inference import Prediction
+from hardneg.schemas.hard_negatives import VerdictFilter
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
 from service.db import Sessions, open_engine, open_sessions
 from service.hard_negatives import store
 from service.hard_negatives.cursor import Cursor
-from service.hard_negatives.schemas import VerdictFilter
 from service.migrate import alembic_config
 from service.scoring import store as score_store
 from service.tables import (

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from models.checkpoint import load_checkpoint
 from models.detectors import PreparedImage
-from models.inference import Prediction, predict, prepare
+from models.detectors.checkpoint import load_checkpoint
+from models.inference.predict import Prediction, predict, prepare
 from service.blobs import BlobStore
 from service.scoring import store
 from service.scoring.decoders import DecodeThreads

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sqlalchemy import Engine, delete, insert, select, text
 
-from models.detections import Detections
-from models.inference import Prediction
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
 from service.db import Sessions, commit_unflushed, open_sessions
 from service.scoring import store
 from service.tables import Detection, Image, ImageScore, ModelVersion

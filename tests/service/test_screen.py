@@ -13,17 +13,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from torch import Tensor
 
-from models.checkpoint import load_checkpoint
-from models.compiled import compile_dense
 from models.detectors import Detector
+from models.detectors.checkpoint import load_checkpoint
 from models.detectors.detector import no_detections
-from models.inference import Prediction, predict, prepare, try_bfloat16
+from models.inference.compiled import compile_dense
+from models.inference.predict import Prediction, predict, prepare
+from models.inference.trial import try_bfloat16
 from service.app import create_app
-from service.model_versions import loading
 from service.model_versions import store as version_store
-from service.model_versions.loading import compile_version, load_version
 from service.scoring.screen import Screen, has_bfloat16, make_screen
 from service.scoring.store import Failure
+from service.serving import loading
+from service.serving.loading import compile_version, load_version
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, scene_bytes
 

@@ -11,8 +11,8 @@ from service.errors import ServiceError
 from service.images.errors import EmptyFile
 from service.jobs import service
 from service.jobs.running import LeaseLost, RunningJob, TransientError
-from service.jobs.worker import Worker
 from service.locks import try_lock
+from service.worker.loop import Worker
 from tests.service.job_kinds import COUNT, CountParams, Jobs, kind_of, wait_until
 
 

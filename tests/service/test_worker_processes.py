@@ -54,7 +54,7 @@ def test_terminated_worker_gives_its_job_back_and_ends(jobs: Jobs, tmp_path: Pat
 
 
 def test_worker_does_not_load_torch_before_a_job_needs_it() -> None:
-    program = "import sys, service.jobs.worker; sys.exit('torch' in sys.modules)"
+    program = "import sys, service.worker.loop; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -62,7 +62,7 @@ def test_worker_does_not_load_torch_before_a_job_needs_it() -> None:
 EMBEDDED = """
 import sys, time
 from pathlib import Path
-from service.jobs.embedded import start_embedded_worker
+from service.worker.embedded import start_embedded_worker
 from service.logs import set_up_logs
 from service.settings import Settings
 

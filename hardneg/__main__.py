@@ -1,0 +1,3 @@
+from hardneg.cli.app import main
+
+main()

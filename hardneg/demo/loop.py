@@ -1,0 +1,156 @@
+"""Label, train, mine, retrain, measure: the whole of it over HTTP."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from hardneg.client import Client, ClientError
+from hardneg.demo.data import CLASS_NAMES, LABELS, SceneFolders
+from hardneg.display.contact_sheet import save_contact_sheet
+from hardneg.display.curves import save_curves
+from hardneg.display.iterations import iterations_of_job, print_iterations
+from hardneg.display.job_watch import watch_job
+from hardneg.display.progress import image_progress, job_progress
+from hardneg.display.ranking import print_table
+from hardneg.schemas.jobs import JobStatus
+from hardneg.uploads.folder import import_images
+from hardneg.uploads.labelled import import_labelled, read_labels
+
+ARCHITECTURE = "ssd_small"
+BATCH_SIZE = 16
+FIRST, MINED = "digits", "mined"
+NUM_SHOWN = 10
+NUM_CONNECTIONS = 1  # so that images get their ids in order, each time the same
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How long to train at first and in each round, and how many images a round mines."""
+
+    seed: int
+    num_steps: int
+    num_round_steps: int
+    num_mined: int
+
+
+def show_loop(client: Client, scenes: SceneFolders, options: LoopOptions, folder: Path) -> None:
+    """What is done already, of an earlier run, is not done again. Raises ClientError."""
+    _send_scenes(client, scenes)
+    typer.echo(
+        f"\ntraining {ARCHITECTURE} from scratch to find handwritten {' and '.join(CLASS_NAMES)}: "
+        f"{options.num_steps} steps of {BATCH_SIZE}"
+    )
+    with _step("trained, and scored everything"):
+        _retrain(client, _first_request(options))
+    _show_hardest(client, folder / "hard-negatives.jpg")
+    typer.echo(
+        f"\nmining the {options.num_mined} hardest and retraining with them, twice: "
+        f"{options.num_round_steps} steps each"
+    )
+    with _step("mined and retrained"):
+        job_id = _retrain(client, _mining_request(options))
+    rows = iterations_of_job(client, job_id)
+    typer.echo("")
+    print_iterations(rows)
+    curves = folder / "curves.png"
+    save_curves(rows, curves)
+    typer.echo(f"as curves: {curves}")
+
+
+def _send_scenes(client: Client, scenes: SceneFolders) -> None:
+    for split, labelled in (("train", scenes.train), ("val", scenes.val)):
+        with _step(f"sent {labelled.name} with boxes"), image_progress() as progress:
+            reading = read_labels(labelled / LABELS, labelled)
+            boxes = import_labelled(client, reading, split=split, source="demo", progress=progress)
+        _check_all_went_in(boxes.refused)
+    for split, negatives in (("negative-test", scenes.sealed), ("pool", scenes.pool)):
+        with _step(f"sent {negatives.name}"), image_progress() as progress:
+            report = import_images(
+                client,
+                negatives,
+                split=split,
+                source="demo",
+                num_connections=NUM_CONNECTIONS,
+                progress=progress,
+            )
+        _check_all_went_in([refused.reason for refused in report.refused])
+
+
+def _check_all_went_in(refused: list[str]) -> None:
+    if refused:
+        raise ClientError(f"{len(refused)} images were refused, the first because: {refused[0]}")
+
+
+def _first_request(options: LoopOptions) -> dict[str, object]:
+    return {
+        "name": FIRST,
+        "architecture": ARCHITECTURE,
+        "epochs": 1,
+        "steps_per_epoch": options.num_steps,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": 3e-3,
+        "augmentation": "none",
+        "seed": options.seed,
+    }
+
+
+def _mining_request(options: LoopOptions) -> dict[str, object]:
+    return {
+        "name": MINED,
+        "start_from": FIRST,
+        "iterations": 2,
+        "num_negatives": options.num_mined,
+        "negative_share": 0.4,
+        "epochs": 1,
+        "steps_per_epoch": options.num_round_steps,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": 1e-3,
+        "augmentation": "none",
+        "seed": options.seed,
+    }
+
+
+def _retrain(client: Client, request: Mapping[str, object]) -> int:
+    """The id of the job, which may be an earlier run's; it is done."""
+    job_id = _earlier_job(client, request["name"])
+    if job_id is None:
+        job_id = client.retrain(request).id
+    with job_progress() as progress:
+        job = watch_job(client, job_id, progress)
+    if job.status is not JobStatus.DONE:
+        raise ClientError(f"job {job_id} is {job.status}: {job.failure}")
+    return job_id
+
+
+def _earlier_job(client: Client, name: object) -> int | None:
+    """One that is done, or that a worker goes on with."""
+    for job in client.jobs("retrain"):
+        if job.params["name"] == name and job.status not in (
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+        ):
+            return job.id
+    return None
+
+
+def _show_hardest(client: Client, sheet: Path) -> None:
+    page = client.hard_negatives({"n": str(NUM_SHOWN), "model_version": FIRST})
+    typer.echo(
+        f"\nthe {NUM_SHOWN} hardest negatives: no {' and no '.join(CLASS_NAMES)} in any of them "
+        "(the file's name tells what is)"
+    )
+    print_table(page)
+    save_contact_sheet(client, page, sheet)
+    typer.echo(f"with their boxes drawn: {sheet}")
+
+
+@contextmanager
+def _step(done: str) -> Iterator[None]:
+    """Says what was done, and how long it took."""
+    started = time.monotonic()
+    yield
+    typer.echo(f"{done} in {time.monotonic() - started:.1f} s")

@@ -1,0 +1,62 @@
+"""What a mining run came to: one line for each version, the one before it first."""
+
+from collections.abc import Sequence
+
+import typer
+
+from hardneg.client import Client
+from hardneg.schemas.stats import IntervalOut, Iteration
+
+THRESHOLDS = (0.3, 0.5)
+
+
+def iterations_of_job(client: Client, job_id: int) -> list[Iteration]:
+    """The version that the job started from, if any, and the versions that it made."""
+    versions = client.iterations()
+    made = [row for row in versions if row.job_id == job_id]
+    start_ids = {row.start_version_id for row in made[:1]}
+    return [row for row in versions if row.model_version_id in start_ids] + made
+
+
+def print_iterations(rows: Sequence[Iteration]) -> None:
+    """The before/after table, and the reason of each verdict."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("version", overflow="fold")
+    for heading in ("mined", "AP@[.5:.95]", "AP50", "false ≥ 0.3", "≥ 0.5", "sealed"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+    typer.echo("false: detections on sealed images, where all are false, from scores 0.3 and 0.5")
+    for row in rows:
+        if row.reason is not None:
+            typer.echo(f"{row.model_version} is {row.verdict}: {row.reason}")
+
+
+def false_detections(row: Iteration, threshold: float) -> IntervalOut | None:
+    """On all sealed images together; None if that was not measured."""
+    found = row.figures.at(threshold) if row.figures else None
+    return found.false_detections if found else None
+
+
+def _cells(row: Iteration) -> list[str]:
+    figures = row.figures
+    ap50_95 = figures.ap50_95.value if figures and figures.ap50_95 else None
+    counts = [false_detections(row, threshold) for threshold in THRESHOLDS]
+    return [
+        row.model_version,
+        str(row.num_mined),
+        _number(ap50_95, ".3f"),
+        _number(figures.ap50 if figures else None, ".3f"),
+        *(_number(count.value if count else None, ".0f") for count in counts),
+        "" if figures is None else str(figures.num_negative_images),
+        row.verdict or "",
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

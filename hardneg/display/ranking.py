@@ -1,0 +1,30 @@
+"""The ranked list as a table."""
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hardneg.schemas.hard_negatives import HardNegativePage
+
+SHOWN_DETECTIONS = 3
+
+
+def print_table(page: HardNegativePage) -> None:
+    """One row for each image, and how much of the pool stands behind the ranking."""
+    if page.items:
+        table = Table("rank", "max score", "log-odds", "detections", "image", box=None)
+        table.add_column("file", overflow="fold")
+        for item in page.items:
+            best = item.detections[:SHOWN_DETECTIONS]
+            table.add_row(
+                str(item.rank),
+                "none" if item.max_score is None else f"{item.max_score:.4f}",
+                "" if item.log_odds is None else f"{item.log_odds:.2f}",
+                ", ".join(f"{found.label} {found.score:.2f}" for found in best),
+                str(item.image.id),
+                item.image.file_name,
+            )
+        Console().print(table)
+    else:
+        typer.echo("no image of the pool is in this list")
+    typer.echo(f"{page.model_version} has scored {page.pool.scored} of {page.pool.images} images")

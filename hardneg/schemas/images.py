@@ -1,0 +1,133 @@
+"""What clients send and see of images."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from hardneg.schemas.problems import Problem
+
+
+class Split(StrEnum):
+    """What images without labels may be for."""
+
+    POOL = "pool"
+    NEGATIVE_TEST = "negative-test"
+
+
+class AnySplit(StrEnum):
+    """What any image may be for."""
+
+    POOL = "pool"
+    NEGATIVE_TEST = "negative-test"
+    TRAIN = "train"
+    VAL = "val"
+
+
+class Verdict(StrEnum):
+    """A person's word on an unlabelled image."""
+
+    NEGATIVE = "negative"
+    CONTAINS_OBJECT = "contains-object"
+    UNSURE = "unsure"
+
+
+class Judgement(BaseModel):
+    """What a person says of an image; null takes the word back."""
+
+    verdict: Verdict | None = Field(examples=["negative"])
+
+
+class Box(BaseModel):
+    """Corners in pixels of the original, upright image."""
+
+    x1: float = Field(examples=[12.5])
+    y1: float = Field(examples=[40.0])
+    x2: float = Field(examples=[180.25])
+    y2: float = Field(examples=[211.0])
+
+
+class DetectionOut(BaseModel):
+    """One box that the detector returns."""
+
+    label: str = Field(examples=["raccoon"])
+    score: float = Field(ge=0, le=1, examples=[0.93])
+    box: Box
+
+
+class ScoreOut(BaseModel):
+    """What one model version makes of one image."""
+
+    model_version: str | None = Field(
+        description="Name of the version that scored; null while the image is not scored.",
+        examples=["v1"],
+    )
+    max_score: float | None = Field(
+        description="Highest foreground probability before any threshold, in [0, 1].",
+        examples=[0.9312],
+    )
+    log_odds: float | None = Field(
+        description="Log-odds of `max_score`: the ranking key, which does not saturate.",
+        examples=[2.605],
+    )
+    detections: list[DetectionOut]
+    failure: str | None = Field(
+        None, description="Why this image could not be scored; it is never ranked then."
+    )
+
+
+class ImageLinks(BaseModel):
+    """Where an image's own pages are."""
+
+    self: str = Field(examples=["/images/42"])
+    content: str = Field(examples=["/images/42/content"])
+    thumbnail: str = Field(examples=["/images/42/thumbnail"])
+
+
+class ImageOut(BaseModel):
+    """One stored image."""
+
+    id: int = Field(examples=[42])
+    sha256: str = Field(
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+    )
+    split: AnySplit
+    source: str = Field(examples=["yard-camera"])
+    file_name: str = Field(examples=["dusk.jpg"])
+    media_type: str = Field(examples=["image/jpeg"])
+    size_bytes: int = Field(examples=[48213])
+    width: int = Field(description="Of the upright image, in pixels.", examples=[640])
+    height: int = Field(examples=[480])
+    verdict: str | None = Field(description="A person's word on the image.", examples=[None])
+    created_at: datetime
+    links: ImageLinks
+
+
+class ScoredImageOut(ImageOut, ScoreOut):
+    """One stored image with its score by the serving version."""
+
+
+class UploadItem(BaseModel):
+    """What became of one file of an upload."""
+
+    file_name: str = Field(examples=["dusk.jpg"])
+    status: int = Field(
+        description="201 new, 200 known, 202 to be scored, or a 4xx.", examples=[201]
+    )
+    image: ScoredImageOut | None = None
+    problem: Problem | None = None
+
+
+class UploadResult(BaseModel):
+    """One item for each file, in the order of the request."""
+
+    items: list[UploadItem]
+
+
+class ImagePage(BaseModel):
+    """Images in order of id."""
+
+    items: list[ImageOut]
+    next_after_id: int | None = Field(
+        description="Ask again with `after_id` set to this; null on the last page."
+    )

@@ -1,0 +1,154 @@
+"""Uploads a folder: a few batches on their way at a time, each file answered for."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import islice
+from pathlib import Path
+
+from rich.progress import Progress
+
+from hardneg.client import Client, ClientError
+from hardneg.schemas.images import UploadItem
+from hardneg.uploads.batches import file_size_bytes, in_batches, send_batch
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that did not go in, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of a folder; `num_others` are files that are no images by their names."""
+
+    num_new: int = 0
+    num_known: int = 0
+    num_others: int = 0
+    refused: list[RefusedFile] = field(default_factory=list)
+
+    @property
+    def num_images(self) -> int:
+        return self.num_new + self.num_known + len(self.refused)
+
+
+def import_images(
+    client: Client,
+    folder: Path,
+    *,
+    split: str,
+    source: str,
+    num_connections: int,
+    progress: Progress,
+) -> ImportReport:
+    """
+    Upload every image under a folder, in the order of their names.
+
+    Raises ClientError if the service goes away or takes no upload at all; what it has answered
+    for is stored, and known to it when the import is started again.
+    """
+    report = ImportReport()
+    paths = _find_images(folder, report)
+    task = progress.add_task("importing", total=len(paths))
+    upload = _BatchUpload(client, folder, split, source)
+    batches = in_batches(paths, file_size_bytes)
+    with ThreadPoolExecutor(num_connections) as threads:
+        try:
+            for results in _run_ahead(threads, upload, batches, num_connections + 1):
+                _count(results, report)
+                progress.advance(task, len(results))
+        except ClientError as error:
+            raise ClientError(
+                f"{error} (stopped after {report.num_images} of {len(paths)} images; "
+                "the same command goes on from there)"
+            ) from error
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+    report.refused.sort(key=lambda refused: refused.path)
+    return report
+
+
+def _find_images(folder: Path, report: ImportReport) -> list[Path]:
+    """Sorted; folders that cannot be read are counted as refused, hidden ones are left out."""
+
+    def on_error(error: OSError) -> None:
+        report.refused.append(RefusedFile(Path(error.filename), _reason(error)))
+
+    paths = []
+    for parent, subfolders, names in os.walk(folder, onerror=on_error):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+                report.num_others += 1
+            else:
+                paths.append(Path(parent, name))
+    return sorted(paths)
+
+
+Result = UploadItem | RefusedFile
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchUpload:
+    client: Client
+    folder: Path
+    split: str
+    source: str
+
+    def __call__(self, paths: Sequence[Path]) -> list[Result]:
+        """One result for each path, in any order. Raises ClientError."""
+        results: list[Result] = []
+        contents: list[tuple[Path, bytes]] = []
+        for path in paths:
+            try:
+                contents.append((path, path.read_bytes()))
+            except OSError as error:
+                results.append(RefusedFile(path, _reason(error)))
+        return results + send_batch(self._upload, contents) if contents else results
+
+    def _upload(self, contents: Sequence[tuple[Path, bytes]]) -> list[Result]:
+        files = [(path.relative_to(self.folder).as_posix(), content) for path, content in contents]
+        items = self.client.upload_images(files, split=self.split, source=self.source)
+        return [
+            RefusedFile(path, item.problem.detail) if item.problem else item
+            for (path, _), item in zip(contents, items, strict=True)
+        ]
+
+
+def _run_ahead(
+    threads: ThreadPoolExecutor,
+    upload: _BatchUpload,
+    batches: Iterator[list[Path]],
+    num_ahead: int,
+) -> Iterator[list[Result]]:
+    """Results as they come, with a bounded number of batches on their way."""
+    running: set[Future[list[Result]]] = set()
+    while True:
+        for batch in islice(batches, num_ahead - len(running)):
+            running.add(threads.submit(upload, batch))
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+def _count(results: Sequence[Result], report: ImportReport) -> None:
+    for result in results:
+        if isinstance(result, RefusedFile):
+            report.refused.append(result)
+        elif result.status == HTTPStatus.OK:
+            report.num_known += 1
+        else:
+            report.num_new += 1
+
+
+def _reason(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"

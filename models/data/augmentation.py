@@ -1,0 +1,142 @@
+"""Random views of a training image: mirrored, cropped or shrunk, and lit differently."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image
+
+from models.data.datasets import Sample
+from models.data.ground_truth import GroundTruth
+
+MIN_BOX_SIDE = 2.0  # pixels; a thinner rest of an object says nothing
+CROP_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """
+    How far training images may be changed. The defaults suit photographs of all kinds.
+
+    Attributes:
+        flip_probability: of mirroring left to right.
+        crop_probability: of a random window instead of the whole image.
+        min_crop_area: smallest window, as a share of the image's area.
+        crop_aspect: the window's aspect ratio changes by at most this factor.
+        min_visible: a window is turned down that cuts any object to a smaller share of its area
+            without leaving it out entirely: half an object must not count as background.
+        zoom_out_probability: of laying the image into a larger, plain one.
+        max_zoom_out: longest side of that one, over the image's.
+        brightness, contrast, saturation, hue: as for torchvision's ColorJitter.
+    """
+
+    flip_probability: float = 0.5
+    crop_probability: float = 0.6
+    min_crop_area: float = 0.3
+    crop_aspect: float = 1.5
+    min_visible: float = 0.4
+    zoom_out_probability: float = 0.2
+    max_zoom_out: float = 1.6
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.3
+    hue: float = 0.02
+
+
+NO_AUGMENTATION = Augmentation(
+    flip_probability=0,
+    crop_probability=0,
+    zoom_out_probability=0,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    hue=0,
+)
+
+
+class Augment:
+    """Draws one view of a sample; two calls under the same torch seed give the same view."""
+
+    def __init__(self, augmentation: Augmentation) -> None:
+        self._settings = augmentation
+        self._flip = v2.RandomHorizontalFlip(augmentation.flip_probability)
+        self._zoom_out = v2.RandomZoomOut(
+            fill=127,
+            side_range=(1.0, augmentation.max_zoom_out),
+            p=augmentation.zoom_out_probability,
+        )
+        self._color = v2.ColorJitter(
+            augmentation.brightness,
+            augmentation.contrast,
+            augmentation.saturation,
+            augmentation.hue,
+        )
+
+    def __call__(self, sample: Sample) -> Sample:
+        """
+        A changed copy; negatives are changed by the same rules.
+
+        An image whose objects were all left out by a window would teach "background" where it
+        should teach the object, so such windows are turned down: an image with objects keeps at
+        least one, unless all its boxes are thinner than two pixels.
+        """
+        window = self._draw_window(sample)
+        if window is not None:
+            sample = _crop(sample, window)
+        boxes = BoundingBoxes(
+            sample.truth.boxes,
+            format=BoundingBoxFormat.XYXY,
+            canvas_size=(sample.image.shape[1], sample.image.shape[2]),
+        )
+        image, boxes = self._zoom_out(*self._flip(Image(sample.image), boxes))
+        boxes, is_kept = functional.sanitize_bounding_boxes(boxes, min_size=MIN_BOX_SIDE)
+        return Sample(
+            self._color(image).as_subclass(Tensor),
+            GroundTruth(boxes.as_subclass(Tensor), sample.truth.labels[is_kept]),
+        )
+
+    def _draw_window(self, sample: Sample) -> tuple[int, int, int, int] | None:
+        """A window (left, top, right, bottom) that is fair to the objects; None for no crop."""
+        if float(torch.rand(())) >= self._settings.crop_probability:
+            return None
+        height, width = sample.image.shape[-2:]
+        for _ in range(CROP_ATTEMPTS):
+            area, aspect, x, y = torch.rand(4).tolist()
+            area = self._settings.min_crop_area + area * (1 - self._settings.min_crop_area)
+            stretch = self._settings.crop_aspect ** (aspect - 0.5)
+            crop_width = min(width, max(1, round(width * area**0.5 * stretch)))
+            crop_height = min(height, max(1, round(height * area**0.5 / stretch)))
+            left, top = round(x * (width - crop_width)), round(y * (height - crop_height))
+            window = (left, top, left + crop_width, top + crop_height)
+            if self._is_fair(sample.truth.boxes, window):
+                return window
+        return None
+
+    def _is_fair(self, boxes: Tensor, window: tuple[int, int, int, int]) -> bool:
+        if not len(boxes):
+            return True
+        visible = visible_shares(boxes, window)
+        is_kept = visible >= self._settings.min_visible
+        return bool(is_kept.any()) and bool((is_kept | (visible == 0)).all())
+
+
+def visible_shares(boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """Share of each box's area that lies in the window: float [M] in [0, 1]."""
+    left, top, right, bottom = window
+    width = boxes[:, 2].clamp(max=right) - boxes[:, 0].clamp(min=left)
+    height = boxes[:, 3].clamp(max=bottom) - boxes[:, 1].clamp(min=top)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    return width.clamp(min=0) * height.clamp(min=0) / area
+
+
+def _crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
+    left, top, right, bottom = window
+    is_kept = visible_shares(sample.truth.boxes, window) > 0
+    boxes = sample.truth.boxes[is_kept] - torch.tensor([left, top, left, top])
+    limits = torch.tensor([right - left, bottom - top] * 2)
+    return Sample(
+        sample.image[:, top:bottom, left:right],
+        GroundTruth(torch.minimum(boxes.clamp(min=0), limits), sample.truth.labels[is_kept]),
+    )

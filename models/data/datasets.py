@@ -1,0 +1,121 @@
+"""Images with their objects, decoded once and kept small in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from models.data.ground_truth import GroundTruth
+from models.data.images import decode, read_header
+
+Reader = Callable[[], bytes]
+
+DEFAULT_CAPACITY_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """
+    An image and the objects that it shows; none at all for a negative.
+
+    Attributes:
+        name: for people and reports, for instance a file name or a digest.
+        read: gives the encoded bytes, each time it is called.
+        truth: boxes in pixels of the upright image.
+    """
+
+    name: str
+    read: Reader
+    truth: GroundTruth
+
+    @classmethod
+    def negative(cls, name: str, read: Reader) -> "LabelledImage":
+        return cls(name, read, GroundTruth.empty())
+
+
+def negatives_in(folder: Path) -> list[LabelledImage]:
+    """Every JPEG and PNG of a folder, by name, as images that show no object."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in {".jpg", ".jpeg", ".png"})
+    return [LabelledImage.negative(path.name, path.read_bytes) for path in paths]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    A decoded image and its objects.
+
+    Attributes:
+        image: uint8 [3, H, W], upright RGB.
+        truth: boxes in pixels of `image`.
+    """
+
+    image: Tensor
+    truth: GroundTruth
+
+
+class ImageCache:
+    """
+    Labelled images decoded on first use, shrunk and kept, because decoding costs more than a copy.
+
+    Not shared between processes: every loader process fills its own.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        max_side: int,
+        *,
+        capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
+    ) -> None:
+        """
+        Args:
+            images: read lazily.
+            max_side: longer images are shrunk to this many pixels, never enlarged.
+            capacity_bytes: what fits is kept, the rest is decoded each time.
+        """
+        self._images = images
+        self._max_side = max_side
+        self._free_bytes = capacity_bytes
+        self._samples: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Raises `UnreadableImageError` for a damaged image."""
+        sample = self._samples.get(index)
+        if sample is None:
+            labelled = self._images[index]
+            data, enough = labelled.read(), 2 * self._max_side
+            header = read_header(data)
+            sample = shrink(
+                Sample(decode(data, enough=(enough, enough)), labelled.truth),
+                self._max_side,
+                original_size=(header.height, header.width),
+            )
+            if sample.image.nbytes <= self._free_bytes:
+                self._free_bytes -= sample.image.nbytes
+                self._samples[index] = sample
+        return sample
+
+
+def shrink(
+    sample: Sample, max_side: int, *, original_size: tuple[int, int] | None = None
+) -> Sample:
+    """
+    Scale the longest side down to `max_side` pixels, boxes with it; smaller images stay.
+
+    `original_size` is the (height, width) that the boxes refer to, where the image is a smaller
+    copy.
+    """
+    height, width = original_size or sample.image.shape[-2:]
+    if max(height, width) <= max_side:
+        return sample
+    scale = max_side / max(height, width)
+    size = [max(1, round(height * scale)), max(1, round(width * scale))]
+    image: Tensor = functional.resize(sample.image, size, antialias=True)
+    factors = torch.tensor([size[1] / width, size[0] / height] * 2)
+    return Sample(image, GroundTruth(sample.truth.boxes * factors, sample.truth.labels))

@@ -1,0 +1,32 @@
+"""The objects of one image."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """
+    The objects of one image; an image that shows none has boxes of shape (0, 4).
+
+    Attributes:
+        boxes: float [M, 4], xyxy in pixels of the original, upright image.
+        labels: int64 [M]; 1 and up, label k is `class_names[k - 1]`.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.labels), 4):
+            raise ValueError(f"{self.boxes.shape=} must be ({len(self.labels)}, 4)")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def empty(cls) -> "GroundTruth":
+        """The truth of a negative image."""
+        return cls(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))

@@ -1,0 +1,50 @@
+"""How many images a forward pass takes best on a device."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from models.detectors import Detector
+from models.inference.predict import predict
+
+CPU_BATCH = 8
+LARGEST_GPU_BATCH = 256
+MIN_GAIN = 1.05  # a doubled batch must be so many times as fast
+
+
+def choose_batch_size(detector: Detector) -> int:
+    """
+    8 on the CPU, where its cores are busy with few images; measured on any other device.
+
+    Takes some seconds on a GPU.
+    """
+    if detector.device.type == "cpu":
+        return CPU_BATCH
+    return fastest_batch_size(detector, LARGEST_GPU_BATCH)
+
+
+def fastest_batch_size(
+    detector: Detector, largest: int, clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """
+    Doubles the batch from 1 up to `largest` while that scores more images a second.
+
+    A size that does not fit into the device's memory ends the search, and so does a gain below
+    5 %. Images are black, at the detector's own input size.
+    """
+    height, width = detector.spec.input_size
+    image = detector.preprocess(torch.zeros((3, height, width), dtype=torch.uint8))
+    best, best_rate, size = 1, 0.0, 1
+    while size <= largest:
+        try:
+            predict(detector, [image] * size)  # the first is slow: memory, choice of kernels
+            start = clock()
+            predict(detector, [image] * size)
+            rate = size / (clock() - start)
+        except torch.OutOfMemoryError:
+            break
+        if rate < MIN_GAIN * best_rate:
+            break
+        best, best_rate, size = size, rate, 2 * size
+    return best

@@ -1,0 +1,184 @@
+"""What each training step sees: a fixed mix of labelled images and negatives, by seed and step."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from models.data.augmentation import Augment, Augmentation
+from models.data.datasets import ImageCache, LabelledImage, Sample
+from models.detectors import Detector, PreparedImage
+
+LABELLED_STREAM, NEGATIVE_STREAM, VIEW_STREAM = range(3)
+
+Target = dict[str, Tensor]
+Batch = tuple[list[PreparedImage], list[Target]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """
+    Which images make up each step of a training run: a pure function of seed and step.
+
+    Labelled images and negatives go round in two separate streams, each reshuffled after every
+    pass, so that every batch holds exactly `num_negatives_per_batch` negatives, every image of a
+    stream comes up equally often, and a run can be resumed at any step.
+
+    Attributes:
+        num_labelled: images in the labelled stream.
+        num_negatives: images in the other one.
+        batch_size: images per step over all processes.
+        num_negatives_per_batch: how many of them are negatives.
+        seed: of all draws.
+    """
+
+    num_labelled: int
+    num_negatives: int
+    batch_size: int
+    num_negatives_per_batch: int
+    seed: int
+
+    @property
+    def num_labelled_per_batch(self) -> int:
+        return self.batch_size - self.num_negatives_per_batch
+
+    @property
+    def steps_per_pass(self) -> int:
+        """Steps in which every labelled image has come up at least once."""
+        return -(-self.num_labelled // self.num_labelled_per_batch)
+
+    def batch(self, step: int) -> list[int]:
+        """
+        The images of one step, counted from 0; negatives are numbered on after the labelled.
+
+        The two kinds are spread evenly over the batch, so that processes which take every n-th
+        position get both.
+        """
+        labelled = self._draw(LABELLED_STREAM, step, self.num_labelled, self.num_labelled_per_batch)
+        negatives = self._draw(
+            NEGATIVE_STREAM, step, self.num_negatives, self.num_negatives_per_batch
+        )
+        chosen = [*labelled, *(self.num_labelled + index for index in negatives)]
+        places = [
+            (position + 0.5) / count
+            for count in (self.num_labelled_per_batch, self.num_negatives_per_batch)
+            for position in range(count)
+        ]
+        return [chosen[index] for index in np.argsort(places, kind="stable")]
+
+    def view_seed(self, step: int, position: int) -> int:
+        """Seed for augmenting the image at one position of one step."""
+        return draw_seed(self.seed, VIEW_STREAM, step, position)
+
+    def _draw(self, stream: int, step: int, num_images: int, count: int) -> list[int]:
+        drawn = []
+        for index in range(step * count, (step + 1) * count):
+            number, place = divmod(index, num_images)
+            drawn.append(int(_pass_order(self.seed, stream, number, num_images)[place]))
+        return drawn
+
+
+@functools.lru_cache(maxsize=4)  # a batch touches the current pass of two streams, or the next
+def _pass_order(seed: int, stream: int, number: int, num_images: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, stream, number]).permutation(num_images)
+
+
+def plan_batches(
+    num_labelled: int, num_negatives: int, *, batch_size: int, negative_share: float, seed: int
+) -> BatchPlan:
+    """
+    Mix so that `negative_share` of each batch are negatives, rounded, but at least one of each.
+
+    Without negatives, or with a share of 0, every batch is labelled images only.
+
+    Raises:
+        ValueError: No labelled images, a share outside [0, 1), or too small a batch for both.
+    """
+    if num_labelled < 1:
+        raise ValueError("training needs at least one labelled image")
+    if not 0 <= negative_share < 1:
+        raise ValueError(f"{negative_share=} must lie in [0, 1)")
+    wants_negatives = num_negatives > 0 and negative_share > 0
+    if batch_size < (2 if wants_negatives else 1):
+        raise ValueError(f"{batch_size=} is too small to hold labelled images and negatives")
+    wanted = round(batch_size * negative_share)
+    share = min(max(wanted, 1), batch_size - 1) if wants_negatives else 0
+    return BatchPlan(num_labelled, num_negatives, batch_size, share, seed)
+
+
+def draw_seed(*key: int) -> int:
+    """A seed in [0, 2**63) that is as good as independent for every other key."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class TrainingViews(Dataset[tuple[PreparedImage, Target]]):
+    """Augmented, resized training images; an item is asked for by (index, seed of its view)."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        images: Sequence[LabelledImage],
+        augmentation: Augmentation,
+        max_side: int,
+    ) -> None:
+        self._images = ImageCache(images, max_side)
+        self._augment = Augment(augmentation)
+        self._preprocess = detector.preprocess
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[PreparedImage, Target]:
+        index, seed = key
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sample = self._augment(self._images[index])
+        return self._preprocess(sample.image), _target(sample)
+
+
+class PlannedSampler(Sampler[list[tuple[int, int]]]):
+    """Keys for `TrainingViews` by a plan, from one step up to another, for one of n processes."""
+
+    def __init__(
+        self, plan: BatchPlan, steps: range, *, process: int = 0, num_processes: int = 1
+    ) -> None:
+        if plan.batch_size % num_processes:
+            raise ValueError(
+                f"batch_size {plan.batch_size} must be a multiple of {num_processes} processes"
+            )
+        self._plan, self._steps = plan, steps
+        self._process, self._num_processes = process, num_processes
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in self._steps:
+            keys = [
+                (index, self._plan.view_seed(step, position))
+                for position, index in enumerate(self._plan.batch(step))
+            ]
+            yield keys[self._process :: self._num_processes]
+
+
+def batch_loader(
+    views: TrainingViews, sampler: PlannedSampler, *, num_workers: int
+) -> DataLoader[tuple[PreparedImage, Target]]:
+    """Batches in the sampler's order; the same ones whatever the number of worker processes."""
+    return DataLoader(
+        views,
+        batch_sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=_as_lists,
+        persistent_workers=False,
+    )
+
+
+def _as_lists(items: Sequence[tuple[PreparedImage, Target]]) -> Batch:
+    return [image for image, _ in items], [target for _, target in items]
+
+
+def _target(sample: Sample) -> Target:
+    return {"boxes": sample.truth.boxes, "labels": sample.truth.labels}

@@ -1,0 +1,83 @@
+"""What a version is measured at, as it is kept with it."""
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from hardneg.schemas.stats import ComparisonOut, FalseDetectionFigures, Figures, IntervalOut, finite
+from models.evaluation.average_precision import bootstrap_ap
+from models.evaluation.evaluate import Comparison, Evaluation, compare
+from models.evaluation.false_detections import false_detection_stats
+from service.evaluation.measure import evaluation_of, images_scored_by
+from service.tables import ModelVersion
+
+KEPT_THRESHOLDS = (0.3, 0.5)
+RECALL_THRESHOLD = 0.5
+
+
+def figures_of(session: Session, version: ModelVersion) -> Figures:
+    """Measured on all images of val and negative-test that the version has scored."""
+    return _figures(evaluation_of(session, version, images_scored_by(session, [version.id])))
+
+
+def compare_versions(
+    session: Session, version: ModelVersion, other: ModelVersion
+) -> ComparisonOut | None:
+    """On what both have scored; None where that tells nothing, for want of images or recall."""
+    images = images_scored_by(session, [version.id, other.id])
+    candidate = evaluation_of(session, version, images)
+    parent = evaluation_of(session, other, images)
+    if (
+        not images.negative_ids
+        or not _num_objects(parent)
+        or version.class_names != (other.class_names)
+    ):
+        return None
+    if parent.recall(RECALL_THRESHOLD).value == 0:
+        return None
+    return _comparison_out(other.id, compare(candidate, parent, threshold=RECALL_THRESHOLD))
+
+
+def _comparison_out(version_id: int, comparison: Comparison) -> ComparisonOut:
+    return ComparisonOut(
+        model_version_id=version_id,
+        recall=comparison.parent.recall.value,
+        fppi_before=IntervalOut.of(comparison.parent.fppi),
+        fppi=IntervalOut.of(comparison.candidate.fppi),
+        ap50_95_difference=IntervalOut.of(comparison.ap50_95_difference),
+    )
+
+
+def _figures(evaluation: Evaluation) -> Figures:
+    has_objects = _num_objects(evaluation) > 0
+    precision = evaluation.average_precision if has_objects else None
+    return Figures(
+        num_val_images=len(evaluation.truths),
+        num_objects=_num_objects(evaluation),
+        num_negative_images=len(evaluation.negatives),
+        ap50_95=IntervalOut.of(bootstrap_ap(evaluation.matches, seed=0)) if has_objects else None,
+        ap50=finite(precision.ap50) if precision else None,
+        recall=IntervalOut.of(evaluation.recall(RECALL_THRESHOLD)) if has_objects else None,
+        false_detections=_false_detections(evaluation),
+    )
+
+
+def _false_detections(evaluation: Evaluation) -> list[FalseDetectionFigures]:
+    if not evaluation.negatives:
+        return []
+    found = [
+        false_detection_stats(evaluation.false_detections, threshold, evaluation.num_classes)
+        for threshold in KEPT_THRESHOLDS
+    ]
+    return [
+        FalseDetectionFigures(
+            threshold=stats.threshold,
+            false_detections=IntervalOut.of(stats.num_false_detections),
+            fppi=IntervalOut.of(stats.fppi),
+            share_of_images=IntervalOut.of(stats.share_of_images),
+        )
+        for stats in found
+    ]
+
+
+def _num_objects(evaluation: Evaluation) -> int:
+    return int(np.sum([len(truth) for truth in evaluation.truths]))

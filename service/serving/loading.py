@@ -1,0 +1,117 @@
+"""From a stored checkpoint to a detector in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+import torch
+from sqlalchemy.orm import Session
+
+from models.detectors import Detector
+from models.detectors.checkpoint import load_checkpoint
+from models.inference.batch_size import choose_batch_size
+from models.inference.compiled import compile_dense
+from models.inference.device import select_device
+from models.inference.fused import fuse
+from models.inference.streams import settle
+from service.blobs import BlobStore
+from service.db import Sessions
+from service.scoring import store
+from service.scoring.engine import LoadedVersion
+from service.scoring.scorer import Scorer
+from service.scoring.screen import WORTH_FROM, Screen, has_bfloat16, make_screen
+from service.settings import Settings
+from service.tables import ModelVersion
+
+log = structlog.get_logger()
+
+
+def load_detector(blobs: BlobStore, version: ModelVersion, device: str | None) -> Detector:
+    """As it was saved, to train on from there. Raises CheckpointError, FileNotFoundError."""
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        path = Path(folder) / "checkpoint.safetensors"
+        blobs.copy_to_file(version.checkpoint_key, path)
+        return load_checkpoint(path, device=str(select_device(device)))
+
+
+def load_version(
+    blobs: BlobStore,
+    version: ModelVersion,
+    settings: Settings,
+    scorer: Scorer,
+    read_sessions: Sessions,
+) -> LoadedVersion:
+    """To score with, by this scorer; raises as `load_detector` does."""
+    detector = fuse(load_detector(blobs, version, settings.device))
+    screen = None
+    if settings.backend != "eager":
+        with _threads_of_torch(scorer.cores_of_each):
+            screen = make_screen(detector, version.name)
+    if screen is not None:
+        _remember(screen, version, read_sessions)
+    batch_size = settings.batch_size or choose_batch_size(detector)
+    settle(detector.device)  # it will score in another stream
+    return LoadedVersion(version.id, version.name, detector, screen, batch_size)
+
+
+def is_worth_compiling(settings: Settings, session: Session) -> bool:
+    """Whether OpenVINO is asked for, and the pool large enough to be screened."""
+    return settings.backend == "openvino" and store.count_images(session, "pool") >= WORTH_FROM
+
+
+def compile_version(
+    loaded: LoadedVersion,
+    blobs: BlobStore,
+    version: ModelVersion,
+    scorer: Scorer,
+    read_sessions: Sessions,
+) -> LoadedVersion:
+    """
+    The same version, screened by what OpenVINO makes of it; itself where that is no gain.
+
+    Takes some seconds, while others may score with `loaded`. Raises as `load_detector` does.
+    """
+    device = loaded.detector.device
+    if device.type != "cpu" or not has_bfloat16(device):
+        log.info("backend refused: it needs a CPU with bfloat16", backend="openvino")
+        return loaded
+    detector = load_detector(blobs, version, "cpu").eval()
+    cores = scorer.num_engine_threads * scorer.cores_of_each
+    try:
+        dense = compile_dense(detector, num_streams=scorer.num_engine_threads, num_threads=cores)
+        with _threads_of_torch(scorer.cores_of_each):
+            screen = make_screen(
+                loaded.detector,
+                version.name,
+                dense=dense,
+                compiler=f"OpenVINO {metadata.version('openvino')}",
+            )
+    except Exception as error:  # quick scores come another way, or exact ones alone
+        log.error("backend refused: it failed", backend="openvino", exc_info=error)
+        return loaded
+    if screen is None:
+        return loaded
+    _remember(screen, version, read_sessions)
+    return replace(loaded, screen=screen)
+
+
+@contextmanager
+def _threads_of_torch(count: int) -> Iterator[None]:
+    """As many as a batch has when others are scored beside it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _remember(screen: Screen, version: ModelVersion, read_sessions: Sessions) -> None:
+    with read_sessions.begin() as session:
+        known = store.find_screen_margin(session, version.id, screen.computed_by)
+    if known is not None:
+        screen.remember(known.num_images, known.largest_error)

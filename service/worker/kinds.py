@@ -1,0 +1,6 @@
+"""Every kind of job that a worker runs."""
+
+from service.imports.job import IMPORT
+from service.training_runs.job import RETRAIN
+
+KINDS = (IMPORT, RETRAIN)

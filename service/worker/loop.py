@@ -1,0 +1,231 @@
+"""Claims jobs, runs them, saves what they come to; no HTTP."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from threading import Event, Thread
+
+import structlog
+from obstore.exceptions import GenericError
+from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from service import migrate
+from service.blobs import BlobStore
+from service.db import open_engine, open_sessions, read_only
+from service.errors import ServiceError
+from service.jobs import store
+from service.jobs.kind import JobKind
+from service.jobs.leftovers import delete_leftovers
+from service.jobs.running import (
+    JobCancelled,
+    LeaseLost,
+    RunningJob,
+    TransientError,
+    WorkerStopping,
+)
+from service.locks import try_lock
+from service.logs import set_up_logs
+from service.settings import Settings
+from service.tables import Job
+from service.worker.kinds import KINDS
+
+LEASE_S = 60.0  # the thread that keeps it shares the interpreter's lock with the training
+BEAT_S = 1.0
+POLL_S = 1.0
+PAUSE_AFTER_ERROR_S = 5.0
+RETRY_AFTER_S = 10.0
+
+# Another attempt may not meet these; any other error would come again.
+PASSING_ERRORS = (
+    TransientError,
+    OSError,
+    MemoryError,
+    OperationalError,
+    InterfaceError,
+    GenericError,
+)
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Works on one job of each lane at a time, until `stopping` is set."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        blobs: BlobStore,
+        settings: Settings,
+        kinds: Sequence[JobKind],
+        stopping: Event,
+        *,
+        lease_s: float = LEASE_S,
+        beat_s: float = BEAT_S,
+        poll_s: float = POLL_S,
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._engine = engine
+        self._sessions = open_sessions(engine)
+        self._read_sessions = open_sessions(read_only(engine))
+        self._blobs = blobs
+        self._settings = settings
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._stopping = stopping
+        self._lease_s = lease_s
+        self._beat_s = beat_s
+        self._poll_s = poll_s
+        self._retry_after_s = retry_after_s
+
+    def run(self) -> None:
+        """Return when `stopping` is set and every job at hand is saved and given back."""
+        lanes = sorted({kind.lane for kind in self._kinds.values()})
+        threads = [Thread(target=self._work_lane, args=[lane], name=lane) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        while not self._stopping.is_set():  # no wait(): a signal's handler sets the event here
+            time.sleep(0.1)
+        for thread in threads:
+            thread.join()
+
+    def work_once(self, lane: str) -> bool:
+        """Work on a lane's next job to its end; whether there was one for this worker."""
+        with self._read_sessions.begin() as session:
+            if not store.has_claimable(session, lane):
+                return False
+        # The lease tells the living from the dead by time alone; this lock knows.
+        with try_lock(self._engine, f"jobs-{lane}") as held:
+            job = self._claim(lane) if held else None
+            if job is not None:
+                self._work(job)
+        return job is not None
+
+    def _work_lane(self, lane: str) -> None:
+        while not self._stopping.is_set():
+            try:
+                if not self.work_once(lane):
+                    self._stopping.wait(self._poll_s)
+            except Exception as error:  # the worker outlives a database that is away
+                log.error("worker failed, will try again", lane=lane, exc_info=error)
+                self._stopping.wait(PAUSE_AFTER_ERROR_S)
+
+    def _claim(self, lane: str) -> Job | None:
+        with self._sessions.begin() as session:
+            job = store.claim(session, lane, self.name, self._lease_s)
+            if job is not None:
+                message = f"attempt {job.attempt} taken up by {self.name}"
+                store.add_event(session, job, "state", message, {"status": job.status})
+        return job
+
+    def _work(self, job: Job) -> None:
+        running = RunningJob(
+            self._engine,
+            self._blobs,
+            self._settings,
+            job,
+            stopping=self._stopping,
+            lease_s=self._lease_s,
+            beat_s=self._beat_s,
+        )
+        log.info("job taken up", job=job.id, kind=job.kind, attempt=job.attempt)
+        try:
+            self._run(running, job)
+        except LeaseLost as error:
+            log.warning("job lost", job=job.id, reason=str(error))
+
+    def _run(self, running: RunningJob, job: Job) -> None:
+        """Raises LeaseLost."""
+        if job.num_failures >= job.max_failures:
+            self._fail(running, job, f"its worker died, {job.num_failures} failures in all")
+            return
+        try:
+            running.raise_if_stopped()
+            kind = self._kinds.get(job.kind)
+            if kind is None:
+                raise ValueError(f"this worker knows no job of kind '{job.kind}'")
+            with running:
+                result = kind.run(running)
+        except LeaseLost:
+            raise
+        except JobCancelled:
+            self._finish(running, "cancelled", "cancelled")
+        except WorkerStopping:
+            self._give_back(running, "given back: the worker stops", {})
+        except Exception as error:
+            log.error("job failed", job=job.id, kind=job.kind, exc_info=error)
+            self._fail_or_retry(running, job, error)
+        else:
+            self._finish(running, "done", "done", {"result": dict(result), "failure": None})
+
+    def _fail_or_retry(self, running: RunningJob, job: Job, error: Exception) -> None:
+        reason = _reason(error)
+        num_failures = job.num_failures + 1
+        if not isinstance(error, PASSING_ERRORS) or num_failures >= job.max_failures:
+            self._fail(running, job, reason, num_failures)
+            return
+        pause_s = self._retry_after_s * 2 ** (num_failures - 1)
+        self._give_back(
+            running,
+            f"failed, next attempt in {pause_s:.0f} s: {reason}",
+            {"num_failures": num_failures, "failure": reason},
+            pause_s,
+        )
+
+    def _fail(
+        self, running: RunningJob, job: Job, reason: str, num_failures: int | None = None
+    ) -> None:
+        values = {"failure": reason, "num_failures": num_failures or job.num_failures}
+        self._finish(running, "failed", f"failed: {reason}", values)
+
+    def _finish(
+        self,
+        running: RunningJob,
+        status: str,
+        message: str,
+        values: dict[str, object] | None = None,
+    ) -> None:
+        with self._sessions.begin() as session:
+            finished_at = store.now(session)
+            running.release_in(
+                session, message, {"status": status, "finished_at": finished_at, **(values or {})}
+            )
+        delete_leftovers(self._blobs, running.params, running.resume)
+        log.info("job over", job=running.id, status=status)
+
+    def _give_back(
+        self, running: RunningJob, message: str, values: dict[str, object], pause_s: float = 0.0
+    ) -> None:
+        with self._sessions.begin() as session:
+            not_before = store.now(session) + timedelta(seconds=pause_s)
+            running.release_in(
+                session, message, {"status": "todo", "not_before": not_before, **values}
+            )
+        log.info("job given back", job=running.id)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ServiceError):
+        return error.detail
+    return f"{type(error).__name__}: {error}"
+
+
+def run_worker(settings: Settings, stopping: Event | None = None) -> None:
+    """
+    Work on jobs until SIGTERM, SIGINT or `stopping`, which end it as soon as its job is saved.
+
+    Must run in the main thread.
+    """
+    set_up_logs(settings.log_level, settings.log_format)
+    stopping = stopping or Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    engine = open_engine(settings.sqlalchemy_url)
+    migrate.upgrade(engine)
+    worker = Worker(engine, BlobStore(settings.blob_store_url), settings, KINDS, stopping)
+    log.info("worker ready", worker=worker.name)
+    worker.run()
+    engine.dispose()

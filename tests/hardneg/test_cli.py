@@ -1,0 +1,166 @@
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hardneg.cli.app import app
+from hardneg.client import server_url
+from hardneg.demo.server_process import free_port
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS = [
+    ["serve"],
+    ["worker"],
+    ["db", "upgrade"],
+    ["model", "add"],
+    ["model", "list"],
+    ["model", "activate"],
+    ["import"],
+    ["hard-negatives"],
+    ["mine"],
+    ["demo"],
+]
+HEAVY = {"alembic", "fastapi", "httpx", "numpy", "PIL", "pydantic", "rich", "sqlalchemy", "torch"}
+
+run = CliRunner().invoke
+
+
+def test_help_lists_every_command_without_loading_what_only_they_need() -> None:
+    code = (
+        "import sys; sys.argv = ['hardneg', '--help']\n"
+        "from hardneg.cli.app import main\n"
+        "try: main()\n"
+        "finally: print('loaded', *sys.modules)"
+    )
+
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+    shown, loaded = output.split("loaded ")
+    assert HEAVY & set(loaded.split()) == set()
+    assert {words[0] for words in COMMANDS} <= set(shown.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_shows_an_example(command: list[str]) -> None:
+    output = run(app, [*command, "--help"]).output
+
+    assert "Example" in output
+    assert f"hardneg {' '.join(command)}" in output
+
+
+def test_version_is_printed() -> None:
+    result = run(app, ["--version"])
+
+    assert result.exit_code == 0
+    assert result.output.startswith("hardneg")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["model", "list"], ["hard-negatives"], ["mine"], ["import", "."], ["model", "activate", "v1"]],
+    ids=" ".join,
+)
+def test_no_server_is_told_in_one_sentence(command: list[str]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+
+    result = run(app, [*command, "--url", url])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"hardneg: no service answers at {url}: start one with")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_wrong_address_is_told_in_one_sentence() -> None:
+    result = run(app, ["model", "list", "--url", "ftp://nowhere"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDNEG_PORT", "many")
+
+    result = run(app, ["model", "list"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: HARDNEG_PORT: ")
+
+
+def test_options_of_serve_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARDNEG_HOST", "127.0.0.1")
+
+    result = run(app, ["serve", "--host", "192.0.2.1"])
+
+    assert result.exit_code == 1
+    assert "refusing to listen on 192.0.2.1 without a key" in result.stderr
+
+
+def test_adding_a_version_needs_a_file_or_an_architecture() -> None:
+    neither = run(app, ["model", "add"])
+    both = run(app, ["model", "add", "a.safetensors", "--architecture", "ssd_small"])
+
+    assert neither.exit_code == both.exit_code == 1
+    assert neither.stderr == both.stderr
+    assert "either a checkpoint FILE or --architecture" in both.stderr
+
+
+def test_import_of_what_is_no_folder_fails(tmp_path: Path) -> None:
+    result = run(app, ["import", str(tmp_path / "missing")])
+
+    assert result.exit_code == 1
+    assert result.stderr == f"hardneg: {tmp_path / 'missing'} is not a folder\n"
+
+
+def test_db_upgrade_makes_the_embedded_database(tmp_path: Path) -> None:
+    first = run(app, ["db", "upgrade", "--data-dir", str(tmp_path / "data")])
+    again = run(app, ["db", "upgrade", "--data-dir", str(tmp_path / "data")])
+
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert (tmp_path / "data" / "hardneg.sqlite3").stat().st_size > 0
+
+
+def test_db_upgrade_without_a_database_is_told_in_one_sentence() -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+
+    result = run(app, ["db", "upgrade", "--database-url", url])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: the database does not answer: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("example.org", "http://example.org:8000"),
+    ],
+)
+def test_a_server_is_reached_where_it_listens(host: str, url: str) -> None:
+    assert server_url(host, 8000) == url
+
+
+def test_commands_in_the_readme_are_as_the_help_says() -> None:
+    code = "".join(README.read_text(encoding="utf-8").split("```")[1::2])
+    lines = re.findall(r"^hardneg .*$", code, re.MULTILINE)
+
+    assert len(lines) >= 4
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        (command,) = [known for known in COMMANDS if words[: len(known)] == known]
+        help_text = run(app, [*command, "--help"]).output
+        options = [word for word in words if word.startswith("-")]
+        assert [
+            option
+            for option in options
+            if not re.search(rf"(^|[ ,]){option}[ ,]", help_text, re.MULTILINE)
+        ] == [], line

@@ -1,0 +1,145 @@
+"""`hardneg import --labels` against a real server in a child process."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from hardneg.cli.app import app
+from hardneg.demo.server_process import free_port, running_server
+from tests.scenes import RED, encoded, scene
+
+pytestmark = pytest.mark.slow
+
+MAX_BODY_BYTES = 400_000  # a scene has about 77 kB: no batch of ten goes in whole
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    port = free_port()
+    settings = {
+        "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "DEVICE": "cpu",
+        "EMBEDDED_WORKER": "false",
+    }
+    with running_server(folder / "data", port, folder / "server.log", settings):
+        yield f"http://127.0.0.1:{port}"
+
+
+def labelled_set(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Images in a folder, and COCO that names one red box on each; ids from 100."""
+    images, annotations = [], []
+    for number, seed in enumerate(seeds, 100):
+        pixels, box = scene(seed, RED)
+        assert box is not None
+        name = f"yard {number % 2}/{seed}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encoded(pixels))
+        x1, y1, x2, y2 = box
+        bbox = [x1 + 0.25, y1, x2 - x1 - 0.125, y2 - y1]
+        images.append({"id": number, "file_name": name, "width": 160, "height": 160})
+        annotations.append({"id": number, "image_id": number, "category_id": 9, "bbox": bbox})
+    categories = [{"id": 9, "name": "red"}, {"id": 12, "name": "blue"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def import_labels(url: str, folder: Path, coco: object, *words: str) -> Result:
+    labels = folder / "labels.json"
+    labels.write_text(json.dumps(coco))
+    command = ["import", str(folder), "--labels", str(labels), *words, "--url", url]
+    return CliRunner().invoke(app, command)
+
+
+def test_a_set_that_is_larger_than_one_request_goes_in_with_its_boxes(
+    url: str, tmp_path: Path
+) -> None:
+    coco = labelled_set(tmp_path, range(10))
+
+    first = import_labels(url, tmp_path, coco, "--split", "train", "--source", "yards")
+    second = import_labels(url, tmp_path, coco, "--split", "train", "--source", "yards")
+
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr
+    assert first.stdout == (
+        "10 images new, 0 known already; 10 boxes of red, blue; 0 items refused\n"
+    )
+    assert second.stdout.startswith("0 images new, 10 known already; 10 boxes")
+    stored = httpx.get(f"{url}/labelled-images", params={"split": "train"}).json()["items"]
+    assert [item["image"]["file_name"] for item in stored] == [
+        image["file_name"] for image in coco["images"]
+    ]
+    assert {item["image"]["source"] for item in stored} == {"yards"}
+    for item, annotation in zip(stored, coco["annotations"], strict=True):
+        x, y, width, height = annotation["bbox"]
+        (found,) = item["boxes"]
+        assert found["label"] == "red"
+        assert found["box"] == {"x1": x, "y1": y, "x2": x + width, "y2": y + height}
+
+
+def test_what_is_wrong_is_named_item_by_item_and_the_rest_goes_in(url: str, tmp_path: Path) -> None:
+    coco = labelled_set(tmp_path, range(50, 56))
+    coco["images"][0]["file_name"] = "missing.png"
+    coco["images"][1]["width"] = 7
+    coco["annotations"][2]["bbox"] = [1, 1, 0, 5]
+    coco["annotations"][3]["bbox"] = [100, 100, 100, 20]
+    coco["annotations"].append({"id": 900, "image_id": 104, "category_id": 77, "bbox": [1] * 4})
+    (tmp_path / "copy.png").write_bytes((tmp_path / coco["images"][4]["file_name"]).read_bytes())
+    (tmp_path / "large.png").write_bytes(
+        (tmp_path / coco["images"][5]["file_name"]).read_bytes() + bytes(MAX_BODY_BYTES)
+    )
+    coco["images"] += [{"id": 200, "file_name": "copy.png"}, {"id": 201, "file_name": "large.png"}]
+
+    result = import_labels(url, tmp_path, coco, "--split", "val")
+
+    assert result.exit_code == 1
+    assert "4 images new, 0 known already; 3 boxes of red, blue; 6 items refused" in result.stdout
+    told = result.stderr.splitlines()
+    for expected in (
+        "annotation 103: Its box was clipped to the image.",
+        "image 100: There is no file missing.png.",
+        "annotation 102: Its bbox has no area: width 0, height 5.",
+        "annotation 900: There is no category 77.",
+        "copy.png: the image yard 0/54.png has the same bytes, and its boxes hold",
+        "large.png: the request body is larger than this service takes",
+    ):
+        assert expected in told
+    assert any(line.startswith("image 101: ") and "7x160" in line for line in told)
+
+
+def test_images_of_another_split_are_refused(url: str, tmp_path: Path) -> None:
+    coco = labelled_set(tmp_path, [80])
+    import_labels(url, tmp_path, coco, "--split", "train")
+
+    result = import_labels(url, tmp_path, coco, "--split", "val")
+
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("yard 0/80.png: ")]
+    assert "train" in line
+    assert "val" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "content", "reason"),
+    [
+        (["--split", "pool"], "{}", "--split train and --split val go with --labels"),
+        (["--split", "val"], "{}", "COCO instances need the lists images"),
+        (["--split", "val"], "[", "is not JSON"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_told_in_one_sentence(
+    url: str, tmp_path: Path, words: list[str], content: str, reason: str
+) -> None:
+    labels = tmp_path / "labels.json"
+    labels.write_text(content)
+
+    command = ["import", str(tmp_path), "--labels", str(labels), *words, "--url", url]
+    result = CliRunner().invoke(app, command)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: ")
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,134 @@
+"""`hardneg mine` against a real server with a worker of its own."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from hardneg.cli.app import app
+from hardneg.client import Client
+from hardneg.demo.server_process import free_port, running_server
+from tests.service.job_kinds import wait_until
+from tests.service.mining import send_everything
+
+pytestmark = pytest.mark.slow
+
+QUICK = ["--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "4"]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with a little of each split, and a first version that serves."""
+    folder = tmp_path_factory.mktemp("server")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running_server(folder / "data", port, folder / "server.log", {"DEVICE": "cpu"}):
+        with httpx.Client(base_url=url, timeout=60) as client:
+            send_everything(client)
+        first = mine(url, "--architecture", "ssd_small", "--name", "base", *QUICK)
+        assert first.exit_code == 0, first.stderr
+        assert "base is promoted: no version served before" in first.stdout
+        yield url
+
+
+def mine(url: str, *words: str) -> Result:
+    return CliRunner().invoke(app, ["mine", *words, "--url", url])
+
+
+def test_rounds_are_watched_and_shown_as_a_table_and_as_curves(url: str, tmp_path: Path) -> None:
+    curves = tmp_path / "curves.png"
+    options = ["--num-negatives", "3", "--promotion", "manual", "--name", "mined", *QUICK]
+
+    result = mine(url, *options, "--plot", str(curves))
+
+    assert result.exit_code == 0, result.stderr
+    assert "round 1 trains on 8 labelled, 3 mined images" in result.stderr
+    assert "round 1, epoch 1 of 1: " in result.stderr
+    with Client(url) as client:
+        before, after = client.iterations()[:2]
+    assert (before.model_version, after.model_version) == ("base", "mined")
+    rows = [line.split() for line in result.stdout.splitlines()]
+    for version, num_mined in ((before, "0"), (after, "3")):
+        assert version.figures is not None
+        assert version.figures.ap50_95 is not None
+        (row,) = [row for row in rows if row[0] == version.model_version and row[1] == num_mined]
+        assert row[2:5] == [
+            f"{version.figures.ap50_95.value:.3f}",
+            f"{version.figures.ap50:.3f}",
+            f"{version.figures.false_detections[0].false_detections.value:.0f}",
+        ]
+    assert "mined is offered: it waits for POST /model-versions/ID/activate" in result.stdout
+    with Image.open(curves) as picture:
+        assert picture.width > picture.height > 300
+        assert sum(count > 0 for count in picture.convert("L").histogram()) > 10
+
+
+def test_without_matplotlib_all_but_the_curves_is_there(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
+
+    result = mine(url, "--job", "1", "--plot", str(tmp_path / "curves.png"))
+
+    assert result.exit_code == 0
+    assert "pip install 'hardneg[plots]'" in result.stderr
+    assert "base is promoted" in result.stdout
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_curves_that_cannot_be_saved_are_told(url: str, tmp_path: Path) -> None:
+    result = mine(url, "--job", "1", "--plot", str(tmp_path / "curves.unknown"))
+
+    assert result.exit_code == 1
+    assert "hardneg: cannot save" in result.stderr
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_job(url: str) -> None:
+    words = ["mine", "--epochs", "500", "--steps-per-epoch", "2", "--url", url]
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "hardneg", *words],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as watching,
+        Client(url) as client,
+    ):
+        wait_until(lambda: _newest_job_trains(client), timeout_s=60)
+        watching.send_signal(signal.SIGINT)
+        _, errors = watching.communicate()
+        job_id = _newest_job(client)
+        still = client.job(job_id)
+        cancelled = client.cancel_job(job_id)
+
+    assert watching.returncode == 130
+    assert f"job {job_id} goes on; watch it again:  hardneg mine --job {job_id}" in errors
+    assert f"curl -X POST {url}/jobs/{job_id}/cancel" in errors
+    assert (still.status, cancelled.cancel_requested) == ("running", True)
+    watched = mine(url, "--job", str(job_id))
+    assert watched.exit_code == 1
+    assert f"hardneg: job {job_id} is cancelled" in watched.stderr
+
+
+def test_a_refused_request_is_told_in_one_sentence(url: str) -> None:
+    unknown = mine(url, "--start-from", "nobody")
+    wrong = mine(url, "--learning-rate", "-1")
+
+    assert (unknown.exit_code, wrong.exit_code) == (1, 1)
+    assert "nobody" in unknown.stderr
+    assert wrong.stderr.startswith("hardneg: body.learning_rate: ")
+
+
+def _newest_job(client: Client) -> int:
+    jobs = httpx.get(f"{client.url}/jobs").json()["items"]
+    return int(jobs[0]["id"])
+
+
+def _newest_job_trains(client: Client) -> bool:
+    return "epoch 1 of 500" in str(client.job(_newest_job(client)).events)

@@ -1,0 +1,166 @@
+"""The commands against a real server in a child process."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from hardneg.cli.app import app
+from hardneg.demo.server_process import free_port, running_server
+from models.detectors import build
+from models.detectors.checkpoint import save_checkpoint
+
+pytestmark = pytest.mark.slow
+
+KEY = "a key for the tests"
+MAX_BODY_BYTES = 60_000
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    port = free_port()
+    settings = {
+        "API_KEY": KEY,
+        "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "DEVICE": "cpu",
+        "EMBEDDED_WORKER": "false",
+    }
+    with running_server(folder / "data", port, folder / "server.log", settings):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("checkpoint") / "digits.safetensors"
+    save_checkpoint(build("ssd_small", ["3", "8"], score_threshold=0.0), path)
+    return path
+
+
+def hardneg(url: str, *words: str, key: str = KEY) -> Result:
+    return CliRunner().invoke(app, [*words, "--url", url, "--api-key", key])
+
+
+def save_noise(path: Path, seed: int, side: int = 48) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def test_without_a_version_the_ranking_names_the_remedy(url: str) -> None:
+    result = hardneg(url, "hard-negatives")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: no model version serves")
+
+
+def test_wrong_key_is_told_in_one_sentence(url: str, tmp_path: Path) -> None:
+    save_noise(tmp_path / "one.png", 0)
+
+    listing = hardneg(url, "model", "list", key="wrong")
+    upload = hardneg(url, "import", str(tmp_path), key="wrong")
+
+    assert (listing.exit_code, upload.exit_code) == (1, 1)
+    assert listing.stderr.startswith("hardneg: send the service's key")
+    assert "send the service's key" in upload.stderr
+
+
+def test_versions_are_added_listed_and_activated(url: str, checkpoint: Path) -> None:
+    added = hardneg(url, "model", "add", str(checkpoint), "--name", "digits")
+    again = hardneg(url, "model", "add", str(checkpoint), "--name", "digits")
+    built = hardneg(
+        url, "model", "add", "--architecture", "ssd_small", "--class", "fox", "--name", "foxes"
+    )
+    activated = hardneg(url, "model", "activate", "digits")
+    listed = hardneg(url, "model", "list")
+
+    assert added.output == again.output == "digits (id 1): ssd_small, 3, 8\n"
+    assert built.output == "foxes (id 2): ssd_small, fox\n"
+    assert activated.output.startswith("digits serves")
+    rows = [line for line in listed.output.splitlines() if "ssd_small" in line]
+    assert ["serves" in row for row in rows] == [False, True]
+
+
+def test_wrong_versions_are_refused_in_one_sentence(url: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"no checkpoint")
+
+    unknown = hardneg(url, "model", "activate", "a/b")
+    broken = hardneg(url, "model", "add", str(tmp_path / "broken.safetensors"))
+    missing = hardneg(url, "model", "add", str(tmp_path / "missing.safetensors"))
+
+    assert [result.exit_code for result in (unknown, broken, missing)] == [1, 1, 1]
+    assert broken.stderr.startswith("hardneg: ")
+    assert missing.stderr.startswith("hardneg: cannot read")
+
+
+def test_import_takes_what_it_can_and_names_the_rest(url: str, tmp_path: Path) -> None:
+    for index in range(40):
+        save_noise(tmp_path / f"camera {index % 3}" / f"{index}.png", index)
+    (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a photograph")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "notes.txt").write_text("no image")
+
+    first = hardneg(url, "import", str(tmp_path), "--source", "cameras")
+    second = hardneg(url, "import", str(tmp_path), "--source", "cameras")
+
+    assert (first.exit_code, second.exit_code) == (1, 1)
+    assert "43 images: 40 new, 0 known already, 3 refused" in first.output
+    assert "43 images: 0 new, 40 known already, 3 refused" in second.output
+    for name in ("half.jpg", "empty.png", "gone.png"):
+        assert any(line.startswith(f"{name}: ") for line in first.stderr.splitlines())
+    assert "1 other files were left out" in first.output
+
+
+def test_a_file_that_the_service_finds_too_large_does_not_stop_the_others(
+    url: str, tmp_path: Path
+) -> None:
+    for index in range(12):
+        save_noise(tmp_path / f"{index}.png", 100 + index, side=64)
+    save_noise(tmp_path / "large.png", 200, side=200)
+
+    result = hardneg(url, "import", str(tmp_path), "--split", "negative-test")
+
+    assert result.exit_code == 1
+    assert "13 images: 12 new, 0 known already, 1 refused" in result.output
+    assert "large.png: the request body is larger than this service takes" in result.stderr
+
+
+def test_the_worst_images_come_as_a_table_as_json_and_as_a_picture(
+    url: str, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "worst.png"
+
+    table = hardneg(url, "hard-negatives", "-n", "3", "--source", "cameras")
+    as_json = hardneg(url, "hard-negatives", "-n", "3", "--source", "cameras", "--json")
+    saved = hardneg(url, "hard-negatives", "-n", "7", "--save-sheet", str(sheet))
+
+    assert "digits has scored 40 of 40 images" in table.output
+    page = json.loads(as_json.stdout)
+    assert [item["rank"] for item in page["items"]] == [1, 2, 3]
+    scores = [item["log_odds"] for item in page["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert saved.exit_code == 0
+    with Image.open(sheet) as picture:
+        assert picture.width > 5 * 256
+        assert picture.height > 2 * 256
+
+
+def test_a_sheet_that_cannot_be_saved_is_told(url: str, tmp_path: Path) -> None:
+    result = hardneg(url, "hard-negatives", "--save-sheet", str(tmp_path / "sheet.unknown"))
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: cannot save")
+
+
+def test_wrong_filter_is_told_in_one_sentence(url: str) -> None:
+    result = hardneg(url, "hard-negatives", "--label", "zebra")
+
+    assert result.exit_code == 1
+    assert result.stderr == "hardneg: version 'digits' knows no class 'zebra'; it knows 3, 8\n"
