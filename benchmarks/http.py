@@ -18,16 +18,17 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from benchmarks.score_databases import score_database
 from hardneg.schemas.hard_negatives import Coverage, HardNegative, HardNegativePage
 from service.app import create_app
-from service.db import ReadSessionDep, open_engine, open_sessions, read_only
+from service.db import open_engine, open_sessions, read_only
 from service.hard_negatives.cursor import Cursor
 from service.images import views
 from service.logs import set_up_logs
@@ -44,10 +45,16 @@ REQUEST = b"GET /hard-negatives?n=10 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 def usual_app(database_url: str) -> FastAPI:
     """The list as it is usually written."""
     app = FastAPI()
-    app.state.read_sessions = open_sessions(read_only(open_engine(database_url)))
+    sessions = open_sessions(read_only(open_engine(database_url)))
+
+    def get_session() -> Iterator[Session]:
+        with sessions.begin() as session:
+            yield session
 
     @app.get("/hard-negatives")
-    def list_hard_negatives(session: ReadSessionDep, n: int = 10) -> HardNegativePage:
+    def list_hard_negatives(
+        session: Annotated[Session, Depends(get_session)], n: int = 10
+    ) -> HardNegativePage:
         return usual_page(session, n)
 
     return app

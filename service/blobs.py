@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import obstore
-from fastapi import Depends, Request
 from obstore.store import LocalStore, ObjectStore, from_url
 
 COPY_CHUNK_BYTES = 8 * 1024**2
@@ -105,11 +104,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def get_blobs(request: Request) -> BlobStore:
-    blobs: BlobStore = request.app.state.blobs
-    return blobs
-
-
-BlobsDep = Annotated[BlobStore, Depends(get_blobs)]

@@ -1,10 +1,9 @@
 """Engine, sessions and the declarative base."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import Depends, Request
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -208,36 +207,6 @@ def is_one_of(
     if session.get_bind().dialect.name != "postgresql":
         return column.in_(values)
     return column == func.any(_array(column.expression, values))
-
-
-def get_session(request: Request) -> Iterator[Session]:
-    with request.app.state.sessions.begin() as session:
-        yield session
-
-
-def get_read_session(request: Request) -> Iterator[Session]:
-    with request.app.state.read_sessions.begin() as session:
-        yield session
-
-
-# "function": the transaction ends before the response is sent, so a failed commit is no 200.
-SessionDep = Annotated[Session, Depends(get_session, scope="function")]
-ReadSessionDep = Annotated[Session, Depends(get_read_session, scope="function")]
-
-
-async def get_sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
-async def get_read_sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.read_sessions
-    return sessions
-
-
-# For work in several transactions, none of which may stay open while a model computes.
-SessionsDep = Annotated[Sessions, Depends(get_sessions)]
-ReadSessionsDep = Annotated[Sessions, Depends(get_read_sessions)]
 
 
 async def read_rows(sessions: Sessions, read: Callable[[], T], *, is_quick: bool) -> T:

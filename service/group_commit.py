@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import Annotated, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from service.db import Sessions, commit_unflushed
@@ -83,11 +82,3 @@ class GroupCommit:
             return
         for write, result in zip(group, results, strict=True):
             write.results, write.is_done = [result], True
-
-
-def get_group_commit(request: Request) -> GroupCommit:
-    group_commit: GroupCommit = request.app.state.group_commit
-    return group_commit
-
-
-GroupCommitDep = Annotated[GroupCommit, Depends(get_group_commit)]

@@ -9,9 +9,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.db import ReadSessionsDep
 from service.errors import ServiceError, problem_responses
-from service.scoring.scorer import ScorerDep
+from service.scoring.resources import ResourcesDep
 from service.serving.errors import NoServingVersion
 
 log = structlog.get_logger()
@@ -46,14 +45,15 @@ def alive() -> Alive:
 
 
 @router.get("/readyz", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
-def ready(sessions: ReadSessionsDep, scorer: ScorerDep) -> Ready:
+def ready(resources: ResourcesDep) -> Ready:
     """The database answers and a model version is loaded; else 503 with the reason."""
     try:
-        with sessions.begin() as session:
+        with resources.read_sessions.begin() as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         log.error("the database does not answer", exc_info=error)
         raise DatabaseAway from error
+    scorer = resources.scorer
     if scorer.serving is None:
         raise NoServingVersion(scorer.why_not_ready())
     return Ready(model_version=scorer.serving.name)

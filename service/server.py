@@ -42,7 +42,8 @@ class Server(uvicorn.Server):
 def run_server(settings: Settings) -> None:
     """Serve on the address of the settings; SIGTERM and SIGINT stop it gracefully."""
     set_up_logs(settings.log_level, settings.log_format)
-    app = create_app(settings)
+    stopping = Event()
+    app = create_app(settings, stopping)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -54,7 +55,7 @@ def run_server(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
     worker = start_embedded_worker(settings) if settings.embedded_worker else None
-    server = Server(config, app.state.stopping, worker)
+    server = Server(config, stopping, worker)
     try:
         server.run()
     finally:

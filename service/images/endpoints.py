@@ -19,16 +19,12 @@ from hardneg.schemas.images import (
     UploadResult,
 )
 from hardneg.schemas.text import PlainText
-from service.blobs import BlobsDep
-from service.db import ReadSessionDep, ReadSessionsDep, SessionDep, SessionsDep
 from service.errors import problem_of, problem_responses
-from service.group_commit import GroupCommitDep
 from service.images import service, views
 from service.images.ingest import Ingest, Outcome, Upload
 from service.images.storing import Purpose
-from service.scoring.scorer import ScorerDep
+from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
 from service.serving.backlog import BacklogDep
-from service.settings import SettingsDep
 from service.text import plain_file_name
 
 router = APIRouter(tags=["images"])
@@ -59,12 +55,8 @@ UNKNOWN_IMAGE = problem_responses(HTTPStatus.NOT_FOUND)
     },
 )
 def upload_images(
-    group_commit: GroupCommitDep,
-    read_sessions: ReadSessionsDep,
-    blobs: BlobsDep,
-    scorer: ScorerDep,
+    resources: ResourcesDep,
     backlog: BacklogDep,
-    settings: SettingsDep,
     files: Annotated[list[UploadFile], File(description="One image or more.", min_length=1)],
     split: Annotated[Split, Form(description="What the images are for.")] = Split.POOL,
     source: Annotated[PlainText, Form(description="Where they come from.")] = "",
@@ -77,16 +69,8 @@ def upload_images(
     serves, images are stored and scored later.
     """
     is_async = "respond-async" in (token.strip().lower() for token in prefer.split(","))
-    purpose = Purpose(split, source, settings.seal_fraction)
-    ingest = Ingest(
-        group_commit,
-        read_sessions,
-        blobs,
-        scorer,
-        settings.max_pixels,
-        purpose,
-        scores_now=not is_async,
-    )
+    purpose = Purpose(split, source, resources.settings.seal_fraction)
+    ingest = Ingest(resources, purpose, scores_now=not is_async)
     uploads = [Upload(plain_file_name(file.filename), file.file) for file in files]
     outcomes = list(ingest.run(uploads))
     backlog.add([o.image.id for o in outcomes if o.image and o.score is None])
@@ -128,12 +112,11 @@ def _json(body: BaseModel, status: int, headers: dict[str, str]) -> Response:
     responses={**UPLOAD_PROBLEMS, **problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def score_image(
-    scorer: ScorerDep,
-    settings: SettingsDep,
+    resources: ResourcesDep,
     file: Annotated[UploadFile, File(description="One image.")],
 ) -> ScoreOut:
     """Score one image with the serving model version; nothing is stored."""
-    return service.score_bytes(scorer, file.file.read(), settings.max_pixels)
+    return service.score_bytes(resources, file.file.read())
 
 
 @router.get("/images")
@@ -155,9 +138,9 @@ def list_images(
 
 
 @router.get("/images/{image_id}", responses=UNKNOWN_IMAGE)
-def show_image(sessions: ReadSessionsDep, image_id: ImageId) -> ScoredImageOut:
+def show_image(resources: ResourcesDep, image_id: ImageId) -> ScoredImageOut:
     """One image, with its score by the serving version."""
-    return service.show_image(sessions, image_id)
+    return service.show_image(resources.read_sessions, image_id)
 
 
 @router.get(
@@ -165,9 +148,9 @@ def show_image(sessions: ReadSessionsDep, image_id: ImageId) -> ScoredImageOut:
     response_class=Response,
     responses={200: {"content": {"image/*": {}}, "description": "The bytes"}, **UNKNOWN_IMAGE},
 )
-def image_content(session: ReadSessionDep, blobs: BlobsDep, image_id: ImageId) -> Response:
+def image_content(session: ReadSessionDep, resources: ResourcesDep, image_id: ImageId) -> Response:
     """The image's bytes, as they were uploaded."""
-    image, chunks = service.image_content(session, blobs, image_id)
+    image, chunks = service.image_content(session, resources.blobs, image_id)
     headers = {
         "Content-Length": str(image.size_bytes),
         "Cache-Control": "private, max-age=31536000, immutable",
@@ -184,12 +167,12 @@ def image_content(session: ReadSessionDep, blobs: BlobsDep, image_id: ImageId) -
 )
 def image_thumbnail(
     session: ReadSessionDep,
-    blobs: BlobsDep,
+    resources: ResourcesDep,
     image_id: ImageId,
     max_side: Annotated[int, Query(ge=16, le=1024, description="In pixels.")] = 256,
 ) -> Response:
     """The image, upright and made small."""
-    content = service.image_thumbnail(session, blobs, image_id, max_side)
+    content = service.image_thumbnail(session, resources.blobs, image_id, max_side)
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return Response(content, media_type="image/jpeg", headers=headers)
 
@@ -208,6 +191,6 @@ def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) ->
 
 
 @router.delete("/images/{image_id}", status_code=HTTPStatus.NO_CONTENT, responses=UNKNOWN_IMAGE)
-def delete_image(sessions: SessionsDep, blobs: BlobsDep, image_id: ImageId) -> None:
+def delete_image(resources: ResourcesDep, image_id: ImageId) -> None:
     """Delete an image: its bytes, its scores and its rank."""
-    service.delete_image(sessions, blobs, image_id)
+    service.delete_image(resources.sessions, resources.blobs, image_id)

@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.images import ScoreOut
 from models.inference.predict import Prediction
-from service.blobs import BlobStore, new_key
+from service.blobs import new_key
 from service.db import Sessions
 from service.errors import ServiceError
-from service.group_commit import GroupCommit
 from service.images import store, views
 from service.images.storing import Purpose, ReadImage, image_row, read_image
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer, outcome_of
+from service.scoring.resources import Resources
+from service.scoring.scorer import outcome_of
 from service.scoring.stages import behind
 from service.tables import Image
 
@@ -68,11 +68,7 @@ class _Window:
 class Ingest:
     """Takes uploads in; the purpose holds for all of them."""
 
-    group_commit: GroupCommit
-    read_sessions: Sessions
-    blobs: BlobStore
-    scorer: Scorer
-    max_pixels: int
+    resources: Resources
     purpose: Purpose
     scores_now: bool
 
@@ -83,8 +79,8 @@ class Ingest:
         A window's files are decoded while those of the window before are scored and saved. Memory
         is bounded by a few windows of the scorer.
         """
-        version = self.scorer.serving if self.scores_now else None
-        size = self.scorer.window
+        version = self.resources.scorer.serving if self.scores_now else None
+        size = self.resources.scorer.window
         windows = (uploads[start : start + size] for start in range(0, len(uploads), size))
         reading = (self._start_reading(window, version) for window in windows)
         taken_in = (self._take_in(files, version) for files in behind(reading))
@@ -95,9 +91,9 @@ class Ingest:
         self, uploads: Sequence[Upload], version: LoadedVersion | None
     ) -> list[_File]:
         def read(upload: Upload) -> ReadImage:
-            return read_image(upload.file.read(), self.max_pixels, version)
+            return read_image(upload.file.read(), self.resources.settings.max_pixels, version)
 
-        futures = self.scorer.map_decode(read, uploads)
+        futures = self.resources.scorer.map_decode(read, uploads)
         return [_File(*pair) for pair in zip(uploads, futures, strict=True)]
 
     def _take_in(self, files: Sequence[_File], version: LoadedVersion | None) -> _Window:
@@ -109,12 +105,12 @@ class Ingest:
                 reads.setdefault(file.read.sha256, file.read)
             except ServiceError as error:
                 file.error = error
-        with self.read_sessions.begin() as session:
+        with self.resources.read_sessions.begin() as session:
             known = store.find_by_digests(session, list(reads))
         scores = {}
         if version is not None and known:
             ids = [image.id for image in known.values()]
-            stored = stored_scores(self.read_sessions, version.id, ids)
+            stored = stored_scores(self.resources.read_sessions, version.id, ids)
             scores = {d: stored[image.id] for d, image in known.items() if image.id in stored}
         scoring = {}
         if version is not None:
@@ -128,7 +124,7 @@ class Ingest:
                 known[digest].split if digest in known else self.purpose.split_of(digest)
                 for digest in images
             ]
-            futures = self.scorer.submit(version, list(images.values()), splits=splits)
+            futures = self.resources.scorer.submit(version, list(images.values()), splits=splits)
             scoring = dict(zip(images, futures, strict=True))
         return _Window(files, known, scores, scoring, self._put(files, known))
 
@@ -144,7 +140,7 @@ class Ingest:
                 key = new_key("images", read.sha256)
                 rows[read.sha256] = image_row(read, file.upload.file_name, self.purpose, key)
                 contents[key] = read.content
-        self.blobs.put_all(contents)
+        self.resources.blobs.put_all(contents)
         return rows
 
     def _save(self, window: _Window, version: LoadedVersion | None) -> Iterable[Outcome]:
@@ -161,14 +157,14 @@ class Ingest:
                 score_store.save_scores(session, version.id, score_store.scored_images(by_id))
             return images
 
-        images = self.group_commit.run(write) if window.rows or fresh else window.known
+        images = self.resources.group_commit.run(write) if window.rows or fresh else window.known
         is_new = {
             digest
             for digest, row in window.rows.items()
             if images[digest].blob_key == row["blob_key"]
         }
         for digest in window.rows.keys() - is_new:  # stored by another request meanwhile
-            self.blobs.delete(str(window.rows[digest]["blob_key"]))
+            self.resources.blobs.delete(str(window.rows[digest]["blob_key"]))
         scores = dict(window.scores)
         if version is not None:
             scores |= {d: views.fresh_score(version, outcome) for d, outcome in fresh.items()}

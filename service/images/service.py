@@ -12,7 +12,7 @@ from service.images import store, views
 from service.images.errors import ImageIsLabelled, ImageNotFound
 from service.images.ingest import stored_scores
 from service.images.storing import read_image
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.serving import store as serving_store
 from service.serving.errors import NoServingVersion
 from service.tables import Image
@@ -80,8 +80,9 @@ def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:
     blobs.delete(image.blob_key)
 
 
-def score_bytes(scorer: Scorer, content: bytes, max_pixels: int) -> ScoreOut:
+def score_bytes(resources: Resources, content: bytes) -> ScoreOut:
     """Score one image that is not kept. Raises NoServingVersion and what `read_image` raises."""
+    scorer, max_pixels = resources.scorer, resources.settings.max_pixels
     version = scorer.serving
     if version is None:
         raise NoServingVersion(scorer.why_not_ready())

@@ -8,9 +8,6 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prometheus_client import CollectorRegistry
-
-from service.group_commit import GroupCommit
 from service.images.ingest import Ingest, Outcome, Upload
 from service.images.storing import Purpose
 from service.imports.archives import open_archive
@@ -18,8 +15,9 @@ from service.imports.entries import Entry, Limits, Source, UnreadableEntry, Unre
 from service.imports.places import check_allowed, open_place
 from service.imports.schemas import ImportParams, Tally
 from service.jobs.kind import JobResult
+from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.text import plain_file_name
 
 WINDOWS = 2  # of files that are read before their place is kept: the scorer works on both at once
@@ -34,30 +32,18 @@ def run_import(job: RunningJob) -> JobResult:
     """
     params = ImportParams.model_validate(job.params)
     tally = Tally.model_validate(job.resume or {})
-    scorer = Scorer(job.settings, CollectorRegistry())
-    try:
-        with _open_source(job, params) as source:
-            _store_all(job, params, source, tally, scorer)
-    finally:
-        scorer.close()
+    with job_resources(job, job.sessions) as resources, _open_source(job, params) as source:
+        _store_all(job, resources, params, source, tally)
     return tally.model_dump(mode="json")
 
 
 def _store_all(
-    job: RunningJob, params: ImportParams, source: Source, tally: Tally, scorer: Scorer
+    job: RunningJob, resources: Resources, params: ImportParams, source: Source, tally: Tally
 ) -> None:
     purpose = Purpose(params.split, params.source, job.settings.seal_fraction)
-    ingest = Ingest(
-        GroupCommit(job.sessions),
-        job.read_sessions,
-        job.blobs,
-        scorer,
-        job.settings.max_pixels,
-        purpose,
-        scores_now=False,
-    )
+    ingest = Ingest(resources, purpose, scores_now=False)
     entries = islice(source.entries, tally.seen, None)
-    while window := _read_window(entries, WINDOWS * scorer.window, tally):
+    while window := _read_window(entries, WINDOWS * resources.scorer.window, tally):
         job.raise_if_stopped()
         for outcome in ingest.run([upload for upload in window if upload is not None]):
             _count(tally, outcome)

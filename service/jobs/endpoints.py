@@ -9,11 +9,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from hardneg.schemas.jobs import JobDetail, JobOut, JobPage, JobStatus
 from hardneg.schemas.text import PlainText
-from service.blobs import BlobsDep
-from service.db import ReadSessionDep, ReadSessionsDep, SessionsDep
 from service.errors import problem_responses
 from service.jobs import service
-from service.jobs.stream import EventStream, ServerStoppingDep
+from service.jobs.stream import EventStream
+from service.scoring.resources import ReadSessionDep, ResourcesDep
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -47,26 +46,26 @@ def show_job(session: ReadSessionDep, job_id: JobId) -> JobDetail:
         **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     },
 )
-def cancel_job(sessions: SessionsDep, blobs: BlobsDep, response: Response, job_id: JobId) -> JobOut:
+def cancel_job(resources: ResourcesDep, response: Response, job_id: JobId) -> JobOut:
     """Cancel a job; one that nobody works on is cancelled at once."""
-    job = service.cancel(sessions, blobs, job_id)
+    job = service.cancel(resources.sessions, resources.blobs, job_id)
     if job.status is not JobStatus.CANCELLED:
         response.status_code = HTTPStatus.ACCEPTED
     return job
 
 
 def open_stream(
-    sessions: ReadSessionsDep,
-    stopping: ServerStoppingDep,
+    resources: ResourcesDep,
     job_id: JobId,
     last_event_id: Annotated[
         int, Header(ge=0, le=MAX_ID, description="Only events after this one.")
     ] = 0,
 ) -> EventStream:
     """Raises JobNotFound, before the stream has begun."""
+    sessions = resources.read_sessions
     with sessions.begin() as session:
         service.get_job(session, job_id)
-    return EventStream(sessions, job_id, last_event_id, stopping)
+    return EventStream(sessions, job_id, last_event_id, resources.stopping)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=UNKNOWN_JOB)

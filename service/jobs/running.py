@@ -81,7 +81,7 @@ class RunningJob:
         self.read_sessions: Sessions = open_sessions(read_only(engine))
         self.blobs = blobs
         self.settings = settings
-        self._stopping = stopping
+        self.stopping = stopping
         self._lease_s = lease_s
         self._beat_s = beat_s
         self._leased_at = time.monotonic()
@@ -189,7 +189,7 @@ class RunningJob:
             return LeaseLost(f"attempt {self.attempt} has no lease on job {self.id} any more")
         if self._cancelled:
             return JobCancelled(f"job {self.id} was cancelled")
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             return WorkerStopping("the worker stops")
         return None
 

@@ -2,11 +2,9 @@
 
 from collections.abc import AsyncIterator
 from threading import Event
-from typing import Annotated
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
 from fastapi.sse import ServerSentEvent
 
 from hardneg.schemas.jobs import JobEventOut, JobOut, JobStatus
@@ -59,11 +57,3 @@ class EventStream:
         with self._sessions.begin() as session:
             job, events = service.events_after(session, self._job_id, self._last_event_id, PAGE)
             return job, list(events)
-
-
-def get_server_stopping(request: Request) -> Event:
-    stopping: Event = request.app.state.stopping
-    return stopping
-
-
-ServerStoppingDep = Annotated[Event, Depends(get_server_stopping)]

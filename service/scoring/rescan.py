@@ -13,12 +13,11 @@ from models.data.images import UnreadableImageError
 from models.detectors import PreparedImage
 from models.inference.predict import Prediction
 from models.inference.predict import prepare as prepare_image
-from service.blobs import BlobStore
-from service.db import Sessions
 from service.group_commit import GroupCommit
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer, outcome_of
+from service.scoring.resources import Resources
+from service.scoring.scorer import outcome_of
 from service.scoring.screen import Screen
 from service.scoring.stages import behind
 from service.tables import Image
@@ -40,12 +39,7 @@ class Taken(NamedTuple):
 
 
 def score_stored(
-    scorer: Scorer,
-    version: LoadedVersion,
-    blobs: BlobStore,
-    group_commit: GroupCommit,
-    read_sessions: Sessions,
-    windows: Iterable[Sequence[Image]],
+    resources: Resources, version: LoadedVersion, windows: Iterable[Sequence[Image]]
 ) -> Taken:
     """
     Score images after all that clients wait for, and save; so is a failure that is the image's own.
@@ -58,8 +52,8 @@ def score_stored(
     holds for all of a window of several.
     """
     num_images = 0
-    with _Writer(group_commit, version) as writer:
-        rescan = _Rescan(scorer, version, blobs, read_sessions)
+    with _Writer(resources.group_commit, version) as writer:
+        rescan = _Rescan(resources, version)
         try:
             for window in rescan.run(windows):
                 writer.put(window.outcomes)
@@ -104,13 +98,11 @@ class _Rescan:
     them are scored exactly and only so.
     """
 
-    def __init__(
-        self, scorer: Scorer, version: LoadedVersion, blobs: BlobStore, read_sessions: Sessions
-    ) -> None:
-        self._scorer = scorer
+    def __init__(self, resources: Resources, version: LoadedVersion) -> None:
+        self._scorer = resources.scorer
         self._version = version
-        self._blobs = blobs
-        self._read_sessions = read_sessions
+        self._blobs = resources.blobs
+        self._read_sessions = resources.read_sessions
         self._under_way: set[_Window] = set()
         self.unread_splits: set[str] = set()
 

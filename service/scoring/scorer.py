@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import structlog
 import torch
-from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from models.detectors.detector import PreparedImage
@@ -150,11 +149,3 @@ def _is_finite(prediction: Prediction) -> bool:
         and bool(found.scores.isfinite().all())
         and bool(found.boxes.isfinite().all())
     )
-
-
-def get_scorer(request: Request) -> Scorer:
-    scorer: Scorer = request.app.state.scorer
-    return scorer
-
-
-ScorerDep = Annotated[Scorer, Depends(get_scorer)]

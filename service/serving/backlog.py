@@ -14,17 +14,13 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from service.blobs import BlobStore
-from service.db import Sessions, open_sessions, read_only
-from service.group_commit import GroupCommit
 from service.locks import try_lock
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.serving import store as serving_store
 from service.serving.loading import compile_version, is_worth_compiling, load_version
-from service.settings import Settings
 from service.tables import Image, ModelVersion, utc_now
 
 POLL_S = 1.0
@@ -52,22 +48,10 @@ class Backlog:
     process sweeps at a time. Uploads that ask for no score in their answer come in by `add`.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        sessions: Sessions,
-        group_commit: GroupCommit,
-        blobs: BlobStore,
-        scorer: Scorer,
-        settings: Settings,
-    ) -> None:
-        self._engine = engine
-        self._sessions = sessions
-        self._group_commit = group_commit
-        self._read_sessions = open_sessions(read_only(engine))
-        self._blobs = blobs
-        self._scorer = scorer
-        self._settings = settings
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._scorer = resources.scorer
+        self._read_sessions = resources.read_sessions
         self._added: deque[int] = deque(maxlen=MAX_ADDED)
         self._wake = Event()
         self._stopping = Event()
@@ -94,7 +78,7 @@ class Backlog:
         """
         with self._loading:
             loaded = self._load(version)
-            with self._sessions.begin() as session:
+            with self._resources.sessions.begin() as session:
                 serving_store.add_activation(session, version.id)
             self._scorer.swap(loaded)
         self._wake.set()
@@ -126,7 +110,7 @@ class Backlog:
         with self._loading:
             with self._read_sessions.begin() as session:
                 version = serving_store.serving_version(session)
-                compiles = is_worth_compiling(self._settings, session)
+                compiles = is_worth_compiling(self._resources.settings, session)
             if version is None:
                 return
             if self._is_loaded(version):
@@ -150,7 +134,7 @@ class Backlog:
         serving = self._scorer.serving
         if serving is not None and serving.id == version.id:
             return serving
-        return load_version(self._blobs, version, self._settings, self._scorer, self._read_sessions)
+        return load_version(self._resources, version)
 
     def _compile_soon(self, version: ModelVersion) -> None:
         """Beside all else; `_loading` is held."""
@@ -163,9 +147,7 @@ class Backlog:
         if self._scorer.serving is not serving:
             return
         try:
-            compiled = compile_version(
-                serving, self._blobs, version, self._scorer, self._read_sessions
-            )
+            compiled = compile_version(self._resources, serving, version)
         except Exception as error:  # what is stored is out of reach
             log.error("a version is not compiled, will try again", exc_info=error)
             self._stopping.wait(PAUSE_AFTER_FAILURE_S)
@@ -181,14 +163,7 @@ class Backlog:
         version = self._scorer.serving
         if version is None:
             return False
-        taken = score_stored(
-            self._scorer,
-            version,
-            self._blobs,
-            self._group_commit,
-            self._read_sessions,
-            self._windows(version),
-        )
+        taken = score_stored(self._resources, version, self._windows(version))
         return taken.num_images > 0
 
     def _windows(self, version: LoadedVersion) -> Iterator[Sequence[Image]]:
@@ -198,9 +173,7 @@ class Backlog:
             window = self._added_images()
             if not window:
                 if not found:
-                    found = list(
-                        self._sweep.next_images(self._engine, self._read_sessions, version.id, PAGE)
-                    )
+                    found = list(self._sweep.next_images(self._resources, version.id, PAGE))
                 window, found = found[: self._scorer.window], found[self._scorer.window :]
             if not window:
                 return
@@ -238,19 +211,17 @@ class _Sweep:
         self._lock = ExitStack()
         self._holds_lock = False
 
-    def next_images(
-        self, engine: Engine, sessions: Sessions, version_id: int, limit: int
-    ) -> Sequence[Image]:
+    def next_images(self, resources: Resources, version_id: int, limit: int) -> Sequence[Image]:
         now = time.monotonic()
         if version_id != self._version_id:
             self._version_id, self._next_at, self._next_full_at = version_id, 0.0, 0.0
             self._takes_all = False
-        if now < self._next_at or not self._take_lock(engine):
+        if now < self._next_at or not self._take_lock(resources.engine):
             return []
         if not self._takes_all and now >= self._next_full_at:
             self._after_id, self._takes_all = 0, True
         while True:
-            with sessions.begin() as session:
+            with resources.read_sessions.begin() as session:
                 newest_id = store.newest_image_id(session)
                 until_id = self._after_id + RANGE if self._takes_all else newest_id
                 images = store.unscored_images(

@@ -22,7 +22,7 @@ from service.blobs import BlobStore
 from service.db import Sessions
 from service.scoring import store
 from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.scoring.screen import WORTH_FROM, Screen, has_bfloat16, make_screen
 from service.settings import Settings
 from service.tables import ModelVersion
@@ -38,21 +38,16 @@ def load_detector(blobs: BlobStore, version: ModelVersion, device: str | None) -
         return load_checkpoint(path, device=str(select_device(device)))
 
 
-def load_version(
-    blobs: BlobStore,
-    version: ModelVersion,
-    settings: Settings,
-    scorer: Scorer,
-    read_sessions: Sessions,
-) -> LoadedVersion:
+def load_version(resources: Resources, version: ModelVersion) -> LoadedVersion:
     """To score with, by this scorer; raises as `load_detector` does."""
-    detector = fuse(load_detector(blobs, version, settings.device))
+    settings, scorer = resources.settings, resources.scorer
+    detector = fuse(load_detector(resources.blobs, version, settings.device))
     screen = None
     if settings.backend != "eager":
         with _threads_of_torch(scorer.cores_of_each):
             screen = make_screen(detector, version.name)
     if screen is not None:
-        _remember(screen, version, read_sessions)
+        _remember(screen, version, resources.read_sessions)
     batch_size = settings.batch_size or choose_batch_size(detector)
     settle(detector.device)  # it will score in another stream
     return LoadedVersion(version.id, version.name, detector, screen, batch_size)
@@ -64,22 +59,18 @@ def is_worth_compiling(settings: Settings, session: Session) -> bool:
 
 
 def compile_version(
-    loaded: LoadedVersion,
-    blobs: BlobStore,
-    version: ModelVersion,
-    scorer: Scorer,
-    read_sessions: Sessions,
+    resources: Resources, loaded: LoadedVersion, version: ModelVersion
 ) -> LoadedVersion:
     """
     The same version, screened by what OpenVINO makes of it; itself where that is no gain.
 
     Takes some seconds, while others may score with `loaded`. Raises as `load_detector` does.
     """
-    device = loaded.detector.device
+    scorer, device = resources.scorer, loaded.detector.device
     if device.type != "cpu" or not has_bfloat16(device):
         log.info("backend refused: it needs a CPU with bfloat16", backend="openvino")
         return loaded
-    detector = load_detector(blobs, version, "cpu").eval()
+    detector = load_detector(resources.blobs, version, "cpu").eval()
     cores = scorer.num_engine_threads * scorer.cores_of_each
     try:
         dense = compile_dense(detector, num_streams=scorer.num_engine_threads, num_threads=cores)
@@ -95,7 +86,7 @@ def compile_version(
         return loaded
     if screen is None:
         return loaded
-    _remember(screen, version, read_sessions)
+    _remember(screen, version, resources.read_sessions)
     return replace(loaded, screen=screen)
 
 

@@ -13,8 +13,8 @@ from hardneg.schemas.training_runs import (
     TrainingRunOut,
     TrainingRunPage,
 )
-from service.db import ReadSessionDep, SessionDep
 from service.errors import problem_responses
+from service.scoring.resources import ReadSessionDep, SessionDep
 from service.training_runs import service
 
 router = APIRouter(tags=["training"])

@@ -5,22 +5,21 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.stats import Figures
 from hardneg.schemas.training_runs import RetrainRequest, Strategy
 from service.evaluation import store as evaluation_store
 from service.evaluation.figures import compare_versions, figures_of
-from service.group_commit import GroupCommit
 from service.jobs.kind import JobResult
+from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions import store as version_store
 from service.model_versions.service import NameTaken, add_checkpoint
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.serving import store as serving_store
 from service.serving.loading import compile_version, is_worth_compiling, load_version
 from service.tables import Image, ModelVersion, TrainingRun, utc_now
@@ -38,20 +37,17 @@ def run_retrain(job: RunningJob) -> JobResult:
     finished with the verdict in the transaction that promotes its version.
     """
     request = RetrainRequest.model_validate(job.params)
-    scorer = Scorer(job.settings, CollectorRegistry())
-    try:
-        return _Rounds(job, request, scorer).work()
-    finally:
-        scorer.close()
+    with job_resources(job, job.fenced) as resources:
+        return _Rounds(job, request, resources).work()
 
 
 class _Rounds:
     """The rounds of one job."""
 
-    def __init__(self, job: RunningJob, request: RetrainRequest, scorer: Scorer) -> None:
+    def __init__(self, job: RunningJob, request: RetrainRequest, resources: Resources) -> None:
         self._job = job
         self._request = request
-        self._scorer = scorer
+        self._resources = resources
 
     def work(self) -> JobResult:
         with self._job.read_sessions.begin() as session:
@@ -156,19 +152,18 @@ class _Rounds:
 
     def _score_all(self, version_id: int, stage: str) -> None:
         """Score what a version has not scored yet, of the pool and of what it is measured on."""
-        job, scorer = self._job, self._scorer
+        job, resources = self._job, self._resources
         with job.read_sessions.begin() as session:
             num_total = score_store.count_unscored(session, version_id)
             compiles = is_worth_compiling(job.settings, session)
         if num_total == 0:
             return
         version = self._version(version_id)
-        loaded = load_version(job.blobs, version, job.settings, scorer, job.read_sessions)
+        loaded = load_version(resources, version)
         if compiles:
-            loaded = compile_version(loaded, job.blobs, version, scorer, job.read_sessions)
+            loaded = compile_version(resources, loaded, version)
         windows = self._unscored(loaded, stage, num_total)
-        saving = GroupCommit(job.fenced)
-        taken = score_stored(scorer, loaded, job.blobs, saving, job.read_sessions, windows)
+        taken = score_stored(resources, loaded, windows)
         if taken.unread_splits - {"pool"}:
             raise TransientError("some of the images that a version is measured on cannot be read")
 
@@ -176,7 +171,7 @@ class _Rounds:
         self, version: LoadedVersion, stage: str, num_total: int
     ) -> Iterator[Sequence[Image]]:
         """Windows of images. Raises as `raise_if_stopped` does."""
-        window = self._scorer.window_of(version)
+        window = self._resources.scorer.window_of(version)
         after_id = num_done = 0
         while True:
             self._job.raise_if_stopped()

@@ -6,7 +6,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
@@ -21,15 +20,15 @@ from service.serving import store as serving_store
 from service.settings import Settings
 from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
+from tests.service.resources import resources_of
 
 
 @pytest.fixture
 def lost_version(client: TestClient, add_version: AddVersion, other_checkpoint: Path) -> int:
     """The id of a version whose checkpoint is gone."""
-    assert isinstance(client.app, FastAPI)
     version_id = add_version(other_checkpoint, "lost")
-    blobs: BlobStore = client.app.state.blobs
-    with client.app.state.sessions.begin() as session:
+    blobs: BlobStore = resources_of(client).blobs
+    with resources_of(client).sessions.begin() as session:
         version = store.find_version(session, version_id)
     assert version is not None
     blobs.delete(version.checkpoint_key)
@@ -86,17 +85,8 @@ def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(
 
 def _import(client: TestClient, num_images: int) -> None:
     """Stored for a sweep to find."""
-    assert isinstance(client.app, FastAPI)
-    state = client.app.state
-    ingest = Ingest(
-        state.group_commit,
-        state.read_sessions,
-        state.blobs,
-        state.scorer,
-        max_pixels=10**6,
-        purpose=Purpose("pool", ""),
-        scores_now=False,
-    )
+    resources = resources_of(client)
+    ingest = Ingest(resources, Purpose("pool", ""), scores_now=False)
     files = [Upload(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
     assert all(outcome.error is None for outcome in ingest.run(files))
 

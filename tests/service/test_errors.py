@@ -2,7 +2,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
@@ -10,6 +9,7 @@ from service.app import create_app
 from service.db import open_engine
 from service.settings import Settings
 from tests.scenes import scene_bytes
+from tests.service.resources import resources_of
 
 KEY = "a-key-of-some-length"
 
@@ -117,8 +117,9 @@ def test_readiness_says_why_not(client: TestClient) -> None:
 
 
 def test_readiness_tells_a_database_that_is_away(client: TestClient) -> None:
-    assert isinstance(client.app, FastAPI)
-    client.app.state.read_sessions.configure(bind=open_engine("sqlite:////nowhere/at/all.sqlite3"))
+    resources_of(client).read_sessions.configure(
+        bind=open_engine("sqlite:////nowhere/at/all.sqlite3")
+    )
 
     assert_problem(client.get("/readyz"), 503, "database-away")
 

@@ -3,7 +3,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -16,6 +15,7 @@ from service.scoring import store
 from service.tables import Image, Job, ModelVersion, TrainingRun
 from service.training_runs import store as run_store
 from tests.scenes import ORANGE, RED, scene_bytes
+from tests.service.resources import resources_of
 
 SaveScore = Callable[..., int]
 
@@ -23,8 +23,7 @@ SaveScore = Callable[..., int]
 @pytest.fixture
 def save_score(client: TestClient) -> SaveScore:
     """Writes one pool image and its score by version v1 as the scorer writes them."""
-    assert isinstance(client.app, FastAPI)
-    sessions = client.app.state.sessions
+    sessions = resources_of(client).sessions
     with sessions.begin() as session:
         version = ModelVersion(
             name="v1",
@@ -195,8 +194,7 @@ def test_pages_join_without_gap_or_overlap(client: TestClient, save_score: SaveS
 @pytest.fixture
 def add_trained_version(client: TestClient) -> Callable[..., int]:
     """Writes a version, and the run that trained it on these images, as a worker writes them."""
-    assert isinstance(client.app, FastAPI)
-    sessions = client.app.state.sessions
+    sessions = resources_of(client).sessions
 
     def add(name: str, parent_id: int, image_ids: list[int]) -> int:
         with sessions.begin() as session:
@@ -306,8 +304,7 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
 
 
 def test_the_ranking_is_one_range_of_its_index(client: TestClient, save_score: SaveScore) -> None:
-    assert isinstance(client.app, FastAPI)
-    with client.app.state.sessions.begin() as session:
+    with resources_of(client).sessions.begin() as session:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SET LOCAL enable_seqscan = off"))
             session.execute(text("SET LOCAL enable_sort = off"))

@@ -7,7 +7,6 @@ from hashlib import sha256
 import numpy as np
 import pytest
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from service.app import create_app
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
+from tests.service.resources import resources_of, serving_of
 
 
 def upload(
@@ -168,9 +168,8 @@ def test_bytes_that_are_gone_are_not_found(client: TestClient, settings: Setting
 def test_a_failure_of_the_machine_does_not_take_an_image_out_of_the_ranking(
     serving: TestClient,
 ) -> None:
-    assert isinstance(serving.app, FastAPI)
-    scorer = serving.app.state.scorer
-    working = scorer.serving
+    scorer = resources_of(serving).scorer
+    working = serving_of(scorer)
     broken = replace(working, detector=deepcopy(working.detector))
     broken.detector.network = torch.nn.Identity()  # fails as a device out of memory does
     scorer.swap(broken)

@@ -16,7 +16,6 @@ from sqlalchemy import select
 from models.detectors import PreparedImage
 from models.detectors.checkpoint import load_checkpoint
 from models.inference.predict import Prediction, predict, prepare
-from service.blobs import BlobStore
 from service.scoring import store
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, LoadedVersion
@@ -27,6 +26,7 @@ from service.settings import Settings
 from service.tables import Image, ImageScore
 from tests.scenes import ORANGE, scene_bytes
 from tests.service.conftest import AddVersion
+from tests.service.resources import resources_of, serving_of
 
 WINDOW = 4
 
@@ -52,27 +52,23 @@ class Pool:
 
     def __init__(self, client: TestClient, version_id: int, checkpoint: Path) -> None:
         assert isinstance(client.app, FastAPI)
-        self.state = client.app.state
-        self.blobs: BlobStore = self.state.blobs
+        self.resources = resources_of(client)
+        self.blobs = self.resources.blobs
         self.version = LoadedVersion(version_id, "squares", load_checkpoint(checkpoint).eval())
         files = [("files", (f"{n}.png", scene_bytes(n, ORANGE))) for n in range(10 * WINDOW)]
         client.post("/images", files=files).raise_for_status()
-        with self.state.read_sessions.begin() as session:
+        with self.resources.read_sessions.begin() as session:
             self.images = list(session.scalars(select(Image).order_by(Image.id)))
 
     def score(self, scorer: Scorer, windows: Iterable[Sequence[Image]] | None = None) -> Taken:
-        state = self.state
         return score_stored(
-            scorer,
+            replace(self.resources, scorer=scorer),
             self.version,
-            self.blobs,
-            state.group_commit,
-            state.read_sessions,
             windows_of(self.images) if windows is None else windows,
         )
 
     def scores(self) -> dict[int, ImageScore]:
-        with self.state.read_sessions.begin() as session:
+        with self.resources.read_sessions.begin() as session:
             return store.find_scores(session, self.version.id, [image.id for image in self.images])
 
 
@@ -252,8 +248,7 @@ def test_what_a_client_waits_for_is_decoded_first() -> None:
 def test_a_swap_in_the_middle_of_a_sweep_leaves_no_image_out(
     client: TestClient, checkpoint: Path, add_version: AddVersion
 ) -> None:
-    assert isinstance(client.app, FastAPI)
-    scorer = client.app.state.scorer
+    scorer = resources_of(client).scorer
     files = [("files", (f"{n}.png", scene_bytes(n, ORANGE))) for n in range(100)]
     client.post("/images", files=files).raise_for_status()
     add_version(checkpoint, "squares")
@@ -262,7 +257,7 @@ def test_a_swap_in_the_middle_of_a_sweep_leaves_no_image_out(
     deadline = time.monotonic() + 60
     while (scored := _num_scored(client)) < 100:
         if scored < 80:  # the same version again: a sweep of it goes on
-            scorer.swap(replace(scorer.serving))
+            scorer.swap(replace(serving_of(scorer)))
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

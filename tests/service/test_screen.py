@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from service.serving import loading
 from service.serving.loading import compile_version, load_version
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, scene_bytes
+from tests.service.resources import resources_of, serving_of
 
 
 def _prediction(log_odds: float | None) -> Prediction:
@@ -72,9 +72,10 @@ def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None
 def test_the_worst_images_have_the_scores_of_float32(
     serving: TestClient, checkpoint: Path, is_compiled: bool
 ) -> None:
-    assert isinstance(serving.app, FastAPI)
-    scorer = serving.app.state.scorer
-    version = scorer.serving
+    if not has_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16")
+    scorer = resources_of(serving).scorer
+    version = serving_of(scorer)
     dense = compile_dense(load_checkpoint(checkpoint).eval(), num_streams=2)
     sizes: list[int] = []
 
@@ -110,22 +111,21 @@ def test_the_next_start_begins_with_what_was_learned(
     serving: TestClient, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _accept_any_speed(monkeypatch)
-    assert isinstance(serving.app, FastAPI)
-    state = serving.app.state
+    resources = resources_of(serving)
     made = make_screen(load_checkpoint(checkpoint).eval(), "v1", min_speedup=0)
     if made is None:
         pytest.skip("this processor has no bfloat16")
     learning = Screen(exact_top=2, sample_size=8, computed_by=made.computed_by)
-    state.scorer.swap(replace(state.scorer.serving, screen=learning, batch_size=4))
+    resources.scorer.swap(replace(serving_of(resources.scorer), screen=learning, batch_size=4))
     _send(serving, "pool", [scene_bytes(seed, (RED, None)[seed % 2]) for seed in range(64)])
     _wait_until_scored(serving, 64)
 
     (shown,) = serving.get("/model-versions/squares").json()["screen_margins"]
-    with state.read_sessions.begin() as session:
+    with resources.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
-    loaded = load_version(state.blobs, row, state.settings, state.scorer, state.read_sessions)
-    compiled = compile_version(loaded, state.blobs, row, state.scorer, state.read_sessions)
+    loaded = load_version(resources, row)
+    compiled = compile_version(resources, loaded, row)
 
     assert shown["num_images"] == learning.num_images >= 8
     assert shown["largest_error"] == learning.largest_error > 0
@@ -152,33 +152,33 @@ def test_a_large_pool_is_screened_by_what_is_compiled_meanwhile(
         client.post("/model-versions/squares/activate").raise_for_status()
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6)])
         _wait_until_scored(client, 6)
-        before = app.state.scorer.serving
+        before = serving_of(app.state.resources.scorer)
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6, 8)])
 
         deadline = time.monotonic() + 120
-        while app.state.scorer.serving is before:
+        while serving_of(app.state.resources.scorer) is before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        compiled = app.state.scorer.serving
+        compiled = serving_of(app.state.resources.scorer)
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(8, 24)])
         _wait_until_scored(client, 24)
 
         assert before.screen is None or before.screen.dense is None
+        assert compiled.screen is not None
         assert compiled.screen.dense is not None
         assert compiled.detector is before.detector
-        assert app.state.scorer.serving is compiled  # once is enough
+        assert serving_of(app.state.resources.scorer) is compiled  # once is enough
 
 
 def test_eager_scores_have_no_screen(serving: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     _accept_any_speed(monkeypatch)
-    assert isinstance(serving.app, FastAPI)
-    state = serving.app.state
-    with state.read_sessions.begin() as session:
+    resources = resources_of(serving)
+    with resources.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
-    settings = state.settings.model_copy(update={"backend": "eager"})
+    settings = resources.settings.model_copy(update={"backend": "eager"})
 
-    loaded = load_version(state.blobs, row, settings, state.scorer, state.read_sessions)
+    loaded = load_version(replace(resources, settings=settings), row)
 
     assert loaded.screen is None
 
@@ -186,18 +186,15 @@ def test_eager_scores_have_no_screen(serving: TestClient, monkeypatch: pytest.Mo
 def test_what_cannot_be_compiled_goes_on_as_it_is(
     serving: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(serving.app, FastAPI)
-    state = serving.app.state
-    with state.read_sessions.begin() as session:
+    resources = resources_of(serving)
+    with resources.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
 
-    compiled = compile_version(
-        state.scorer.serving, state.blobs, row, state.scorer, state.read_sessions
-    )
+    compiled = compile_version(resources, serving_of(resources.scorer), row)
 
-    assert compiled is state.scorer.serving
+    assert compiled is serving_of(resources.scorer)
     assert any("backend refused" in line for line in caplog.messages)
 
 
