@@ -14,7 +14,7 @@ from service.images.ingest import stored_scores
 from service.images.storing import read_image
 from service.scoring.resources import Resources
 from service.serving import store as serving_store
-from service.serving.errors import NoServingVersion
+from service.serving.service import loaded_version
 from service.tables import Image
 
 
@@ -81,11 +81,13 @@ def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:
 
 
 def score_bytes(resources: Resources, content: bytes) -> ScoreOut:
-    """Score one image that is not kept. Raises NoServingVersion and what `read_image` raises."""
+    """
+    Score one image that is not kept.
+
+    Raises NoServingVersion, VersionNotLoaded, and the errors of `read_image`.
+    """
     scorer, max_pixels = resources.scorer, resources.settings.max_pixels
-    version = scorer.serving
-    if version is None:
-        raise NoServingVersion(scorer.why_not_ready())
+    version = loaded_version(resources)
     (read,) = scorer.map_decode(lambda data: read_image(data, max_pixels, version), [content])
     prepared = read.result().prepared
     assert prepared is not None
