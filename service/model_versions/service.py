@@ -22,6 +22,7 @@ from service.scoring import store as score_store
 from service.scoring.screen import margin_of
 from service.serving import store as serving_store
 from service.serving.backlog import Backlog
+from service.serving.service import require_serving_version
 from service.tables import ModelVersion, ScreenMargin
 
 MAX_ID = 2**63 - 1
@@ -75,6 +76,15 @@ def get_version(session: Session, key: str) -> ModelVersion:
     if version is None:
         raise ModelVersionNotFound(key)
     return version
+
+
+def named_or_serving(session: Session, key: str | None) -> ModelVersion:
+    """
+    Return the version with this id or name, or the serving version where `key` is None.
+
+    Raises ModelVersionNotFound, NoServingVersion.
+    """
+    return require_serving_version(session) if key is None else get_version(session, key)
 
 
 def list_versions(session: Session) -> list[ModelVersionOut]:

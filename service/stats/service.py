@@ -28,7 +28,6 @@ from service.evaluation.measure import evaluation_of, false_detections_of, image
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
 from service.serving import store as serving_store
-from service.serving.service import require_serving_version
 from service.stats import store
 from service.tables import ModelVersion, TrainingRun, VersionEvaluation
 from service.training_runs import store as run_store
@@ -63,7 +62,7 @@ def report_false_detections(
     session: Session, model_version: str | None, threshold: float
 ) -> FalseDetectionReport:
     """Raises ModelVersionNotFound, NoServingVersion, NothingMeasured, ThresholdTooLow."""
-    version = _version(session, model_version)
+    version = version_service.named_or_serving(session, model_version)
     lowest = _lowest_threshold(version)
     if threshold < lowest:
         raise ThresholdTooLow(version.name, lowest)
@@ -125,12 +124,6 @@ def _iteration(
         evaluated_at=evaluation.evaluated_at if evaluation else None,
         created_at=version.created_at,
     )
-
-
-def _version(session: Session, key: str | None) -> ModelVersion:
-    if key is not None:
-        return version_service.get_version(session, key)
-    return require_serving_version(session)
 
 
 def _lowest_threshold(version: ModelVersion) -> float:
