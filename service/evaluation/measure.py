@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from sqlalchemy.orm import Session
 
-from models.data.ground_truth import GroundTruth
 from models.detectors.detections import Detections
 from models.evaluation.evaluate import Evaluation
 from models.evaluation.false_detections import FalseDetections
 from service.evaluation import store
-from service.tables import Detection, LabelledBox, ModelVersion
+from service.labelled_images.ground_truth import ground_truth
+from service.labelled_images.store import boxes_in
+from service.tables import Detection, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,14 @@ def images_scored_by(session: Session, version_ids: Sequence[int]) -> MeasuredIm
 
 def evaluation_of(session: Session, version: ModelVersion, images: MeasuredImages) -> Evaluation:
     """What a version found on val and negative-test, against what is there."""
-    boxes = store.boxes_in(session, "val")
+    boxes = boxes_in(session, "val")
     asked = (("val", images.val_ids), ("negative-test", images.negative_ids))
     found = store.detections_in(session, version.id, [split for split, ids in asked if ids])
     unknown = {box.class_name for rows in boxes.values() for box in rows} - {*version.class_names}
     class_names = [*version.class_names, *sorted(unknown)]
     return Evaluation(
         num_classes=len(class_names),
-        truths=tuple(_truth(boxes.get(id_, []), class_names) for id_ in images.val_ids),
+        truths=tuple(ground_truth(boxes.get(id_, []), class_names) for id_ in images.val_ids),
         labelled=tuple(_detections(found.get(id_, [])) for id_ in images.val_ids),
         negatives=tuple(_detections(found.get(id_, [])) for id_ in images.negative_ids),
     )
@@ -68,13 +69,6 @@ def false_detections_of(
         labels=np.array([row.label for row in rows], dtype=np.int64)[is_measured],
         images=np.searchsorted(negative_ids, ids[is_measured]),
         num_images=len(negative_ids),
-    )
-
-
-def _truth(boxes: Sequence[LabelledBox], class_names: Sequence[str]) -> GroundTruth:
-    return GroundTruth(
-        torch.tensor([[b.x1, b.y1, b.x2, b.y2] for b in boxes]).reshape(-1, 4),
-        torch.tensor([class_names.index(b.class_name) + 1 for b in boxes], dtype=torch.int64),
     )
 
 

@@ -12,7 +12,6 @@ from service.tables import (
     Detection,
     Image,
     ImageScore,
-    LabelledBox,
     VersionEvaluation,
     utc_now,
 )
@@ -32,19 +31,6 @@ def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list
             )
         )
     return list(session.scalars(statement.order_by(Image.id)))
-
-
-def boxes_in(session: Session, split: str) -> dict[int, list[LabelledBox]]:
-    rows = session.scalars(
-        select(LabelledBox)
-        .join(Image, Image.id == LabelledBox.image_id)
-        .where(Image.split == split)
-        .order_by(LabelledBox.image_id, LabelledBox.position)
-    )
-    found: dict[int, list[LabelledBox]] = defaultdict(list)
-    for row in rows:
-        found[row.image_id].append(row)
-    return found
 
 
 def detections_in(

@@ -14,6 +14,7 @@ from service.evaluation.figures import compare_versions, figures_of
 from service.jobs.kind import JobResult
 from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob, TransientError
+from service.labelled_images import store as labelled_store
 from service.model_versions import store as version_store
 from service.model_versions.service import NameTaken, add_checkpoint
 from service.scoring import store as score_store
@@ -92,7 +93,7 @@ class _Rounds:
         return int(self._request.start_from) if self._request.start_from else None
 
     def _freeze(self, session: Session, iteration: int, start_id: int | None) -> TrainingRun | None:
-        labelled = store.labelled_images(session, "train")
+        labelled = labelled_store.digests_in(session, "train")
         earlier = store.last_run_of_version(session, start_id) if start_id else None
         kept = store.kept_negatives(session, earlier.id) if earlier else []
         mined: list[tuple[int, str]] = []

@@ -16,6 +16,7 @@ from models.detectors import ARCHITECTURES, check_weights
 from models.sampling import SamplerSpec, build_sampler
 from service.errors import ServiceError
 from service.jobs.service import enqueue
+from service.labelled_images import store as labelled_store
 from service.model_versions import service as version_service
 from service.model_versions import store as version_store
 from service.serving import store as serving_store
@@ -51,7 +52,7 @@ def ask_for_retraining(session: Session, request: RetrainRequest) -> JobOut:
 
     Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain.
     """
-    class_names = store.train_class_names(session)
+    class_names = labelled_store.class_names_in(session, "train")
     if not class_names:
         raise NotReadyToTrain(
             "there is nothing to train on: send images with boxes to POST /labelled-images and "

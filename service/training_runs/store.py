@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from service.tables import (
     Image,
     ImageScore,
-    LabelledBox,
     ModelVersion,
     TrainingRun,
     TrainingRunImage,
@@ -106,19 +105,6 @@ def frozen_images(session: Session, run_id: int) -> list[tuple[TrainingRunImage,
     return [(row[0], row[1]) for row in rows]
 
 
-def labelled_images(session: Session, split: str) -> list[tuple[int, str]]:
-    """Id and digest of each image, in order of id."""
-    rows = session.execute(
-        select(Image.id, Image.sha256).where(Image.split == split).order_by(Image.id)
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-def images_in(session: Session, split: str) -> Sequence[Image]:
-    """In order of id."""
-    return session.scalars(select(Image).where(Image.split == split).order_by(Image.id)).all()
-
-
 def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
     """The negatives of an earlier run that are still there, and no one has found an object on."""
     rows = session.execute(
@@ -176,17 +162,6 @@ def runs_behind(session: Session, version_id: int) -> Sequence[int]:
     return session.scalars(
         select(TrainingRun.id).where(TrainingRun.model_version_id.in_(select(line.c.id)))
     ).all()
-
-
-def train_class_names(session: Session) -> list[str]:
-    """The classes of the boxes on train, in order of their names."""
-    names = session.scalars(
-        select(LabelledBox.class_name)
-        .join(Image, Image.id == LabelledBox.image_id)
-        .where(Image.split == "train")
-        .distinct()
-    )
-    return sorted(names)
 
 
 def _is_negative() -> list[ColumnElement[bool]]:

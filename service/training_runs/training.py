@@ -21,12 +21,13 @@ from models.sampling import SamplerSpec, build_sampler
 from models.training.config import TrainingConfig
 from models.training.loop import train
 from models.training.reports import EpochReport, StepReport
-from service.evaluation.store import boxes_in
 from service.jobs.leftovers import delete_leftovers
 from service.jobs.running import RunningJob, TransientError
+from service.labelled_images import store as labelled_store
+from service.labelled_images.ground_truth import ground_truth
 from service.model_versions import store as version_store
 from service.serving.loading import load_detector
-from service.tables import Image, LabelledBox, TrainingRun
+from service.tables import Image, TrainingRun
 from service.training_runs import store
 
 FINE_TUNING_RATE = 5e-4
@@ -170,7 +171,7 @@ def _start_detector(job: RunningJob, run: TrainingRun, request: RetrainRequest) 
     if run.start_version_id is None:
         assert request.architecture is not None
         with job.read_sessions.begin() as session:
-            class_names = store.train_class_names(session)
+            class_names = labelled_store.class_names_in(session, "train")
         torch.manual_seed(request.seed)
         detector = build(
             request.architecture,
@@ -194,9 +195,9 @@ def _training_sets(job: RunningJob, run: TrainingRun, class_names: Sequence[str]
     """Raises ValueError for a frozen list whose images are not all there any more."""
     with job.read_sessions.begin() as session:
         frozen = store.frozen_images(session, run.id)
-        train_boxes = boxes_in(session, "train")
-        val_boxes = boxes_in(session, "val")
-        val_images = store.images_in(session, "val")
+        train_boxes = labelled_store.boxes_in(session, "train")
+        val_boxes = labelled_store.boxes_in(session, "val")
+        val_images = labelled_store.images_in(session, "val")
     missing = [line.image_id for line, image in frozen if image is None]
     if missing:
         raise ValueError(
@@ -206,12 +207,12 @@ def _training_sets(job: RunningJob, run: TrainingRun, class_names: Sequence[str]
     for line, image in frozen:
         assert image is not None
         if line.role == "labelled":
-            truth = _truth(train_boxes.get(image.id, []), class_names)
+            truth = ground_truth(train_boxes.get(image.id, []), class_names)
             labelled.append(_labelled(job, image, truth))
         else:
             negatives.append(_labelled(job, image, GroundTruth.empty()))
     val = [
-        _labelled(job, image, _truth(val_boxes.get(image.id, []), class_names))
+        _labelled(job, image, ground_truth(val_boxes.get(image.id, []), class_names))
         for image in val_images
     ]
     return TrainingSets(labelled, negatives, val)
@@ -219,15 +220,6 @@ def _training_sets(job: RunningJob, run: TrainingRun, class_names: Sequence[str]
 
 def _labelled(job: RunningJob, image: Image, truth: GroundTruth) -> LabelledImage:
     return LabelledImage(image.sha256, partial(job.blobs.get, image.blob_key), truth)
-
-
-def _truth(boxes: Sequence[LabelledBox], class_names: Sequence[str]) -> GroundTruth:
-    """Objects of classes that the detector does not know are left out."""
-    known = [box for box in boxes if box.class_name in class_names]
-    return GroundTruth(
-        torch.tensor([[b.x1, b.y1, b.x2, b.y2] for b in known]).reshape(-1, 4),
-        torch.tensor([class_names.index(b.class_name) + 1 for b in known], dtype=torch.int64),
-    )
 
 
 def _config(request: RetrainRequest, *, is_fresh: bool) -> TrainingConfig:
