@@ -3,8 +3,9 @@
 import math
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, computed_field
 
+from hardneg.schemas.deprecation import DEPRECATED
 from models.evaluation.intervals import Interval
 
 
@@ -67,18 +68,34 @@ class Iteration(BaseModel):
 
     model_version_id: int
     model_version: str = Field(examples=["v3"])
-    start_version_id: int | None = Field(description="What it was trained from.")
+    parent_version_id: int | None = Field(
+        validation_alias=AliasChoices("parent_version_id", "start_version_id"),
+        description="The version that it was trained from.",
+    )
     is_serving: bool
     job_id: int | None = Field(description="Null for a version that was uploaded.")
     iteration: int | None
     strategy: str | None = Field(examples=["hard"])
     num_mined: int = Field(description="Negatives new in its training list.")
     num_negatives: int = Field(description="All negatives of its training list.")
-    verdict: str | None = Field(description="promoted, refused or offered.")
+    decision: str | None = Field(
+        validation_alias=AliasChoices("decision", "verdict"),
+        description="promoted, refused or offered; null for a version that was uploaded.",
+    )
     reason: str | None
     figures: Figures | None
     evaluated_at: datetime | None
     created_at: datetime
+
+    @computed_field(description="Use `parent_version_id`.", json_schema_extra=DEPRECATED)  # type: ignore[prop-decorator]
+    @property
+    def start_version_id(self) -> int | None:
+        return self.parent_version_id
+
+    @computed_field(description="Use `decision`.", json_schema_extra=DEPRECATED)  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> str | None:
+        return self.decision
 
 
 class IterationPage(BaseModel):

@@ -4,8 +4,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    computed_field,
+    model_validator,
+)
 
+from hardneg.schemas.deprecation import DEPRECATED
 from hardneg.schemas.text import PlainText
 from models.detectors.spec import MAX_INPUT_SIDE, MIN_INPUT_SIDE
 
@@ -65,12 +74,13 @@ class Recipe(BaseModel):
     learning_rate: float | None = Field(
         None, gt=0, le=10, description="Null: 0.0005 from a trained version, else 0.002."
     )
-    trunk_rate_factor: float | None = Field(
+    backbone_rate_factor: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Share of the rate at which the trunk learns; null: 0.1 for one that started "
-        "from pretrained weights, else 1.",
+        validation_alias=AliasChoices("backbone_rate_factor", "trunk_rate_factor"),
+        description="Factor on the learning rate of the backbone. Null: 0.1 for a backbone with "
+        "pretrained weights, else 1.",
     )
     weight_decay: float = Field(1e-4, ge=0, le=10)
     warmup_steps: int = Field(20, ge=0, le=1_000_000)
@@ -150,17 +160,33 @@ class TrainingRunOut(BaseModel):
     id: int
     job_id: int
     iteration: int = Field(description="Counted from 1.")
-    start_version_id: int | None
+    parent_version_id: int | None = Field(
+        validation_alias=AliasChoices("parent_version_id", "start_version_id"),
+        description="The version that the training started from; null if it started without one.",
+    )
     model_version_id: int | None = Field(description="Null until it is trained.")
     params: dict[str, object]
     num_labelled: int
     num_kept: int = Field(description="Negatives of the version it started from.")
     num_mined: int = Field(description="Negatives that are new.")
     history: list[dict[str, object]] = Field(description="One item for each epoch.")
-    verdict: str | None = Field(description="promoted, refused or offered; null until measured.")
+    decision: str | None = Field(
+        validation_alias=AliasChoices("decision", "verdict"),
+        description="promoted, refused or offered; null until the version is measured.",
+    )
     reason: str | None
     created_at: datetime
     finished_at: datetime | None
+
+    @computed_field(description="Use `parent_version_id`.", json_schema_extra=DEPRECATED)  # type: ignore[prop-decorator]
+    @property
+    def start_version_id(self) -> int | None:
+        return self.parent_version_id
+
+    @computed_field(description="Use `decision`.", json_schema_extra=DEPRECATED)  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> str | None:
+        return self.decision
 
 
 class TrainingRunPage(BaseModel):

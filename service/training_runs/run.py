@@ -112,7 +112,7 @@ class _Rounds:
         run = TrainingRun(
             job_id=self._job.id,
             iteration=iteration,
-            start_version_id=start_id,
+            parent_version_id=start_id,
             params=self._request.model_dump(mode="json"),
             history=[],
         )
@@ -142,7 +142,7 @@ class _Rounds:
         if name is not None and self._request.iterations > 1:
             name = f"{name}-{run.iteration}"
         fenced = self._job.fenced
-        parent_id = run.start_version_id
+        parent_id = run.parent_version_id
         with suppress(NameTaken):  # somebody took it during the training, which must not be lost
             version, _ = add_checkpoint(
                 fenced, self._job.blobs, path, name=name, parent_id=parent_id
@@ -196,10 +196,10 @@ class _Rounds:
         self._job.progress(f"round {run.iteration}: measuring", 0)
         assert run.model_version_id is not None
         version = self._version(run.model_version_id)
-        start = self._version(run.start_version_id) if run.start_version_id else None
+        start = self._version(run.parent_version_id) if run.parent_version_id else None
         with self._job.read_sessions.begin() as session:
             serving = serving_store.serving_version(session)
-        if serving is not None and serving.id not in (version.id, run.start_version_id):
+        if serving is not None and serving.id not in (version.id, run.parent_version_id):
             self._score_all(serving.id, f"round {run.iteration}: scoring with what serves")
         figures = self._measure(version, start)
         decision = self._decide(version, serving)
@@ -207,7 +207,8 @@ class _Rounds:
             evaluation_store.save_evaluation(session, version.id, figures.model_dump(mode="json"))
             if decision.verdict == "promoted":
                 serving_store.add_activation(session, version.id)
-            run.verdict, run.reason, run.finished_at = decision.verdict, decision.reason, utc_now()
+            run.decision, run.reason = decision.verdict, decision.reason
+            run.finished_at = utc_now()
             session.merge(run)
             self._job.log_in(
                 session,
@@ -248,12 +249,12 @@ class _Rounds:
 
     def _is_worth_going_on(self, run: TrainingRun) -> bool:
         """Patience 1: a round that improves neither curve is the last."""
-        if run.start_version_id is None or run.model_version_id is None:
+        if run.parent_version_id is None or run.model_version_id is None:
             return True
         with self._job.read_sessions.begin() as session:
             found = [
                 evaluation_store.find_evaluation(session, version_id)
-                for version_id in (run.model_version_id, run.start_version_id)
+                for version_id in (run.model_version_id, run.parent_version_id)
             ]
         now, before = (Figures.model_validate(row.figures) if row else None for row in found)
         return now is None or before is None or is_better(now, before)
@@ -265,7 +266,8 @@ class _Rounds:
                 {
                     "run_id": run.id,
                     "model_version_id": run.model_version_id,
-                    "verdict": run.verdict,
+                    "decision": run.decision,
+                    "verdict": run.decision,  # the old name, answered for one release
                     "reason": run.reason,
                 }
                 for run in runs

@@ -68,7 +68,7 @@ def train_run(
             sets.labelled,
             sets.negatives,
             sets.val,
-            _config(request, is_fresh=run.start_version_id is None),
+            _config(request, is_fresh=run.parent_version_id is None),
             on_epoch=partial(_on_epoch, job, run, states, write),
             on_step=partial(_on_step, job, run),
             should_stop=job.should_stop,
@@ -168,7 +168,7 @@ def _epoch(report: EpochReport) -> dict[str, object]:
 
 
 def _start_detector(job: RunningJob, run: TrainingRun, request: RetrainRequest) -> Detector:
-    if run.start_version_id is None:
+    if run.parent_version_id is None:
         assert request.architecture is not None
         with job.read_sessions.begin() as session:
             class_names = labelled_store.class_names_in(session, "train")
@@ -181,7 +181,7 @@ def _start_detector(job: RunningJob, run: TrainingRun, request: RetrainRequest) 
         ).to(select_device(job.settings.device))
     else:
         with job.read_sessions.begin() as session:
-            version = version_store.find_version(session, run.start_version_id)
+            version = version_store.find_version(session, run.parent_version_id)
         assert version is not None
         detector = load_detector(job.blobs, version, job.settings.device)
     if request.negative_weight is not None:
@@ -229,7 +229,7 @@ def _config(request: RetrainRequest, *, is_fresh: bool) -> TrainingConfig:
         batch_size=request.batch_size,
         negative_share=request.negative_share,
         learning_rate=request.learning_rate or (FRESH_RATE if is_fresh else FINE_TUNING_RATE),
-        trunk_rate_factor=request.trunk_rate_factor,
+        trunk_rate_factor=request.backbone_rate_factor,
         warmup_steps=request.warmup_steps,
         weight_decay=request.weight_decay,
         patience=request.patience,
