@@ -14,7 +14,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     exists,
-    or_,
     select,
     tuple_,
 )
@@ -22,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.hard_negatives.cursor import Cursor
+from service.images.store import is_negative
 from service.tables import (
     Activation,
     Detection,
@@ -34,9 +34,6 @@ from service.tables import (
 
 # Log-odds are finite between these; all that lies beyond is in the range that is read.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
-
-CONTAINS_OBJECT = VerdictFilter.CONTAINS_OBJECT
-
 
 IMAGE_COLUMNS = (
     Image.id,
@@ -198,7 +195,7 @@ def _few_images(verdict: VerdictFilter | None, trained: bool | None) -> CTE | No
     Materialized, because SQLite's planner knows no numbers and would walk the ranking instead.
     """
     chosen: Select[int]
-    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, CONTAINS_OBJECT):
+    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, VerdictFilter.CONTAINS_OBJECT):
         chosen = select(Image.id).where(Image.verdict == verdict)
     elif trained:
         chosen = select(TrainingRunImage.image_id.label("id")).where(_in_runs()).distinct()
@@ -229,7 +226,7 @@ def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[boo
         case VerdictFilter.NONE:
             return [Image.verdict.is_(None)]
         case None:
-            return [or_(Image.verdict.is_(None), Image.verdict != CONTAINS_OBJECT)]
+            return [is_negative()]
         case _:
             return [Image.verdict == verdict]
 

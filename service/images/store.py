@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from hardneg.schemas.images import Verdict
 from service.tables import Image
+
+
+def is_negative() -> ColumnElement[bool]:
+    """Select the images that no person has judged to contain an object."""
+    return or_(Image.verdict.is_(None), Image.verdict != Verdict.CONTAINS_OBJECT)
 
 
 def add_image(session: Session, values: dict[str, object]) -> Image | None:
