@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.images.store import is_negative
 from service.tables import (
     Detection,
     Image,
@@ -19,9 +20,7 @@ from service.tables import (
 
 def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list[int]:
     """Images of a split that all versions have scored without failure, in order of id."""
-    statement = select(Image.id).where(
-        Image.split == split, or_(Image.verdict.is_(None), Image.verdict != "contains-object")
-    )
+    statement = select(Image.id).where(Image.split == split, is_negative())
     for version_id in version_ids:
         statement = statement.where(
             exists().where(

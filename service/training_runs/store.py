@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
+from service.images.store import is_negative
 from service.tables import (
     Image,
     ImageScore,
@@ -113,7 +114,7 @@ def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
         .where(
             TrainingRunImage.run_id == run_id,
             TrainingRunImage.role.in_(NEGATIVE_ROLES),
-            *_is_negative(),
+            is_negative(),
         )
         .order_by(Image.id)
     )
@@ -131,7 +132,7 @@ def hardest_unused(
             ImageScore.model_version_id == version_id,
             ImageScore.split == "pool",
             ImageScore.ranking_key.is_not(None),
-            *_is_negative(),
+            is_negative(),
             *_is_unused(run_id),
         )
         .order_by(ImageScore.ranking_key, ImageScore.image_id)
@@ -144,7 +145,7 @@ def unused(session: Session, run_id: int | None) -> list[tuple[int, str]]:
     """The pool's images that a run has not used, in order of id."""
     rows = session.execute(
         select(Image.id, Image.sha256)
-        .where(Image.split == "pool", *_is_negative(), *_is_unused(run_id))
+        .where(Image.split == "pool", is_negative(), *_is_unused(run_id))
         .order_by(Image.id)
     )
     return [(row[0], row[1]) for row in rows]
@@ -162,10 +163,6 @@ def runs_behind(session: Session, version_id: int) -> Sequence[int]:
     return session.scalars(
         select(TrainingRun.id).where(TrainingRun.model_version_id.in_(select(line.c.id)))
     ).all()
-
-
-def _is_negative() -> list[ColumnElement[bool]]:
-    return [or_(Image.verdict.is_(None), Image.verdict != "contains-object")]
 
 
 def _is_unused(run_id: int | None) -> list[ColumnElement[bool]]:
