@@ -1,4 +1,4 @@
-"""From stored boxes to what a version is worth; nothing is computed by a detector here."""
+"""Measurement of a version from its stored detections; no detector runs here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from service.tables import Detection, ModelVersion
 
 @dataclass(frozen=True, slots=True)
 class MeasuredImages:
-    """Images of val and negative-test that some versions have all scored, in order of id."""
+    """Ids of the images of val and negative-test that all of some versions have scored, sorted."""
 
     val_ids: list[int]
     negative_ids: list[int]
@@ -26,10 +26,10 @@ class MeasuredImages:
 
 def images_scored_by(session: Session, version_ids: Sequence[int]) -> MeasuredImages:
     """
-    What these versions can be measured on together.
+    Return the images that these versions can be measured on together.
 
-    Images that failed in one of them are left out, and sealed images that a person has found to
-    hold an object.
+    Images on which one of them failed are left out, and so are sealed images that a person has
+    judged to contain an object.
     """
     return MeasuredImages(
         val_ids=store.scored_ids(session, "val", version_ids),
@@ -38,10 +38,16 @@ def images_scored_by(session: Session, version_ids: Sequence[int]) -> MeasuredIm
 
 
 def evaluation_of(session: Session, version: ModelVersion, images: MeasuredImages) -> Evaluation:
-    """What a version found on val and negative-test, against what is there."""
+    """
+    Match what a version found on these images with the objects that they show.
+
+    Classes of val that the version does not know count as classes in which it finds nothing.
+    """
     boxes = boxes_in(session, "val")
-    asked = (("val", images.val_ids), ("negative-test", images.negative_ids))
-    found = store.detections_in(session, version.id, [split for split, ids in asked if ids])
+    ids_of = {"val": images.val_ids, "negative-test": images.negative_ids}
+    found = store.detections_in(
+        session, version.id, [split for split, ids in ids_of.items() if ids]
+    )
     unknown = {box.class_name for rows in boxes.values() for box in rows} - {*version.class_names}
     class_names = [*version.class_names, *sorted(unknown)]
     return Evaluation(
@@ -56,9 +62,10 @@ def false_detections_of(
     session: Session, version: ModelVersion, images: MeasuredImages
 ) -> FalseDetections:
     """
-    What a version found on negative-test, without the boxes.
+    Return the detections of a version on the sealed images, without their boxes.
 
-    Raises ValueError if there are no such images.
+    Raises:
+        ValueError: `images` has no sealed ones.
     """
     rows = store.classes_found_in(session, version.id, "negative-test")
     negative_ids = np.array(images.negative_ids, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""SQL for what versions are measured on, and at."""
+"""SQL for the images that versions are measured on, their detections and their figures."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,11 @@ from service.tables import (
 
 
 def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list[int]:
-    """Images of a split that all versions have scored without failure, in order of id."""
+    """
+    Return the ids of a split's images that all these versions have scored, sorted.
+
+    Left out are images on which one of them failed, and those judged to contain an object.
+    """
     statement = select(Image.id).where(Image.split == split, is_negative())
     for version_id in version_ids:
         statement = statement.where(
@@ -35,7 +39,7 @@ def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list
 def detections_in(
     session: Session, version_id: int, splits: Sequence[str]
 ) -> dict[int, list[Detection]]:
-    """Of each image, highest score first."""
+    """Return a version's detections by image id, each image's highest score first."""
     rows = session.scalars(
         select(Detection)
         .join(Image, Image.id == Detection.image_id)
@@ -49,7 +53,7 @@ def detections_in(
 
 
 class FoundClass(NamedTuple):
-    """One detection without its box."""
+    """A detection without its box."""
 
     image_id: int
     label: int
@@ -57,7 +61,7 @@ class FoundClass(NamedTuple):
 
 
 def classes_found_in(session: Session, version_id: int, split: str) -> list[FoundClass]:
-    """In order of image, highest score first."""
+    """Return a version's detections in order of image, each image's highest score first."""
     rows = session.execute(
         select(Detection.image_id, Detection.label, Detection.score)
         .join(Image, Image.id == Detection.image_id)
@@ -68,7 +72,7 @@ def classes_found_in(session: Session, version_id: int, split: str) -> list[Foun
 
 
 def save_evaluation(session: Session, version_id: int, figures: Mapping[str, object]) -> None:
-    """The last one counts."""
+    """Save the figures of a version, in place of its earlier ones."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(VersionEvaluation).values(
         model_version_id=version_id, figures=dict(figures), evaluated_at=utc_now()
