@@ -22,20 +22,22 @@ from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, FastAPI
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from benchmarks.score_databases import score_database
 from hardneg.schemas.hard_negatives import Coverage, HardNegative, HardNegativePage
+from hardneg.schemas.images import Box, DetectionOut
 from service.app import create_app
 from service.db import open_engine, open_sessions, read_only
 from service.hard_negatives.cursor import Cursor
 from service.images import views
+from service.images.store import is_negative
 from service.logs import set_up_logs
 from service.scoring.store import count_images, count_scored, detections_of
 from service.serving.store import serving_version
 from service.settings import Settings
-from service.tables import Image, ImageScore
+from service.tables import Detection, Image, ImageScore, ModelVersion
 
 NUM_SCORES = 10_000
 START_S = 30.0
@@ -70,21 +72,20 @@ def usual_page(session: Session, n: int) -> HardNegativePage:
             ImageScore.model_version_id == version.id,
             ImageScore.split == "pool",
             ImageScore.ranking_key.is_not(None),
-            or_(Image.verdict.is_(None), Image.verdict != "contains-object"),
+            is_negative(),
         )
         .order_by(ImageScore.ranking_key, ImageScore.image_id)
         .limit(n + 1)
     ).all()
-    found = detections_of(session, version.id, [score.image_id for score, _ in rows[:n]])
+    found = detections_of(session, version.id, [image.id for _, image in rows[:n]])
     items = []
     for rank, (score, image) in enumerate(rows[:n], 1):
-        seen = views.stored_score(version, score, found[image.id])
         items.append(
             HardNegative(
                 rank=rank,
-                max_score=seen.max_score,
-                log_odds=seen.log_odds,
-                detections=seen.detections,
+                max_score=score.max_score,
+                log_odds=score.log_odds,
+                detections=[detection_out(version, row) for row in found[image.id]],
                 image=views.image_out(image),
             )
         )
@@ -98,6 +99,11 @@ def usual_page(session: Session, n: int) -> HardNegativePage:
         items=items,
         next_cursor=Cursor(version.id, last.ranking_key, last.image_id, n).encode(),
     )
+
+
+def detection_out(version: ModelVersion, row: Detection) -> DetectionOut:
+    box = Box(x1=row.x1, y1=row.y1, x2=row.x2, y2=row.y2)
+    return DetectionOut(label=version.class_names[row.label - 1], score=row.score, box=box)
 
 
 def _serve_ours(database_url: str, folder: str, port: int) -> None:

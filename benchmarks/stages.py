@@ -37,7 +37,7 @@ from models.inference.fused import fuse
 from models.inference.predict import predict
 from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions
-from service.images.storing import Purpose, read_image, store_image
+from service.images.storing import Destination, store_image, validate_image
 from service.migrate import upgrade
 from service.model_versions.service import add_checkpoint
 from service.scoring.store import save_scores, scored_images
@@ -102,9 +102,9 @@ class Line:
         image, _ = store_image(
             self.sessions,
             self.blobs,
-            read_image(content, self.max_pixels, None),
+            validate_image(content, self.max_pixels, None),
             file_name="",
-            purpose=Purpose("pool", ""),
+            destination=Destination("pool", ""),
         )
         return image.id, image.blob_key
 

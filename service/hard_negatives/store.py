@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.hard_negatives.cursor import Cursor
-from service.images.store import is_negative
+from service.images.store import IMAGE_COLUMNS, is_negative
 from service.tables import (
     Activation,
     Detection,
@@ -34,20 +33,6 @@ from service.tables import (
 
 # Log-odds are finite between these; all that lies beyond is in the range that is read.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
-
-IMAGE_COLUMNS = (
-    Image.id,
-    Image.sha256,
-    Image.split,
-    Image.source,
-    Image.file_name,
-    Image.media_type,
-    Image.size_bytes,
-    Image.width,
-    Image.height,
-    Image.verdict,
-    Image.created_at,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +62,13 @@ class RankingVersion(NamedTuple):
 
 
 class RankedImage(NamedTuple):
-    """One row of the list: an image's score, and the image as clients see it."""
+    """One row of the list; `columns` are the image's `IMAGE_COLUMNS` by name."""
 
+    id: int
     ranking_key: float
     max_score: float | None
     log_odds: float | None
-    id: int
-    sha256: str
-    split: str
-    source: str
-    file_name: str
-    media_type: str
-    size_bytes: int
-    width: int
-    height: int
-    verdict: str | None
-    created_at: datetime
+    columns: dict[str, object]
 
 
 class FoundBox(NamedTuple):
@@ -132,7 +108,13 @@ def hardest_images(
     if after is not None:
         values |= {"after_key": after.ranking_key, "after_id": after.image_id}
     statement = _ranking(frozenset(values), filters.verdict, filters.trained)
-    return [RankedImage(*row) for row in session.connection().execute(statement, values)]
+    rows = session.connection().execute(statement, values)
+    return [
+        RankedImage(
+            image_id, key, max_score, log_odds, dict(zip(IMAGE_COLUMNS, columns, strict=True))
+        )
+        for image_id, key, max_score, log_odds, *columns in rows
+    ]
 
 
 # Built once for each set of filters: building takes several times longer than running it.
@@ -144,7 +126,13 @@ def _ranking(
     ranked = Detection if "label" in given else ImageScore
     key: ColumnElement[Any] = ranked.ranking_key.expression
     statement = (
-        select(ranked.ranking_key, ImageScore.max_score, ImageScore.log_odds, *IMAGE_COLUMNS)
+        select(
+            ImageScore.image_id,
+            ranked.ranking_key,
+            ImageScore.max_score,
+            ImageScore.log_odds,
+            *IMAGE_COLUMNS.values(),
+        )
         .select_from(ImageScore)
         .join(Image, Image.id == ImageScore.image_id)
         .where(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from hardneg.schemas.labelled_images import LabelledImagePage, LabelledSplit, LabelledUploadResult
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
-from service.images.storing import Purpose
+from service.images.storing import Destination
 from service.imports.entries import Limits
 from service.labelled_images import service
 from service.labelled_images.service import InvalidAnnotations, LabelledIngest
@@ -43,7 +43,7 @@ def upload_labelled_images(
     """
     if (archive is None) == (files is None):
         raise InvalidAnnotations("send either 'archive', a zip, or 'files', the images")
-    ingest = LabelledIngest(resources, Purpose(split, source))
+    ingest = LabelledIngest(resources, Destination(split, source))
     if archive is not None:
         settings = resources.settings
         limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.max_files)

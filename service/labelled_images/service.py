@@ -24,7 +24,7 @@ from models.data.ground_truth import GroundTruth
 from service.errors import ServiceError, problem_of
 from service.images import service as image_service
 from service.images import views
-from service.images.storing import Purpose, ReadImage, read_image, store_image
+from service.images.storing import Destination, ValidatedImage, store_image, validate_image
 from service.labelled_images import store
 from service.scoring.resources import Resources
 from service.tables import Image, LabelledBox
@@ -50,10 +50,10 @@ class SameBytesTwice(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class LabelledIngest:
-    """Takes labelled images in; the purpose holds for all of them."""
+    """Takes labelled images in; the destination holds for all of them."""
 
     resources: Resources
-    purpose: Purpose
+    destination: Destination
 
     def run(
         self, annotations: bytes, find_file: Callable[[str], Reader | None]
@@ -83,13 +83,13 @@ class LabelledIngest:
             class_names=list(reading.class_names), items=items, problems=problems
         )
 
-    def _read(self, image: LabelledImage) -> ReadImage:
-        return read_image(image.read(), self.resources.settings.max_pixels, None)
+    def _read(self, image: LabelledImage) -> ValidatedImage:
+        return validate_image(image.read(), self.resources.settings.max_pixels, None)
 
     def _store(
         self,
         labelled: LabelledImage,
-        future: Future[ReadImage],
+        future: Future[ValidatedImage],
         class_names: tuple[str, ...],
         names: dict[str, str],
     ) -> LabelledUploadItem:
@@ -107,8 +107,8 @@ class LabelledIngest:
                 self.resources.blobs,
                 read,
                 file_name=name,
-                purpose=self.purpose,
-                describe=add_boxes,
+                destination=self.destination,
+                also_write=add_boxes,
             )
         except ServiceError as error:
             return LabelledUploadItem(

@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from service.app import create_app
 from service.blobs import BlobStore
 from service.db import open_sessions
-from service.images.ingest import Ingest, Upload
-from service.images.storing import Purpose
+from service.images.ingest import UploadedFile, ingest
+from service.images.storing import Destination
 from service.locks import try_lock
 from service.model_versions import store
 from service.serving import store as serving_store
@@ -85,10 +85,9 @@ def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(
 
 def _import(client: TestClient, num_images: int) -> None:
     """Stored for a sweep to find."""
-    resources = resources_of(client)
-    ingest = Ingest(resources, Purpose("pool", ""), scores_now=False)
-    files = [Upload(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
-    assert all(outcome.error is None for outcome in ingest.run(files))
+    files = [UploadedFile(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
+    ingested = ingest(resources_of(client), files, Destination("pool", ""))
+    assert all(file.error is None for file in ingested)
 
 
 def _num_scored(client: TestClient) -> int:
