@@ -16,7 +16,9 @@ from pydantic import (
 
 from hardneg.schemas.deprecation import DEPRECATED
 from hardneg.schemas.text import PlainText
-from models.detectors.spec import MAX_INPUT_SIDE, MIN_INPUT_SIDE
+
+# The bounds of `models.detectors.spec`, which loads torch; a test keeps them equal.
+MIN_INPUT_SIDE, MAX_INPUT_SIDE = 32, 2048
 
 Side = Annotated[int, Field(ge=MIN_INPUT_SIDE, le=MAX_INPUT_SIDE)]
 
