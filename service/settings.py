@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-OTHER_VARIABLES = {"HARDNEG_TEST_POSTGRES_URL"}  # read by the tests alone
+# read by the tests, and by the client
+OTHER_VARIABLES = {"HARDNEG_TEST_POSTGRES_URL", "HARDNEG_URL"}
 
 
 class Settings(BaseSettings):

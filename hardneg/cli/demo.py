@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hardneg.cli.connection import fail
+from hardneg.cli.failure import fail
 
 NEEDED = ("matplotlib", "skimage", "sklearn")  # beyond what the service needs
 

@@ -2,15 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from hardneg.cli.connection import ApiKeyOption, UrlOption, connect, fail
+from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.failure import fail
 
 if TYPE_CHECKING:
     from hardneg.client import Client
     from hardneg.schemas.jobs import JobDetail
+    from hardneg.schemas.training_runs import RetrainFields
 
 SamplerChoice = Literal["hard-negative", "batched-hard-negative", "balanced", "ratio", "all"]
 INTERRUPTED = 130  # what shells answer for a process that Ctrl-C has ended
@@ -94,7 +96,7 @@ def mine(
     """
     if plot is not None:
         _check_drawing()
-    request = {
+    options = {
         "iterations": iterations,
         "num_negatives": num_negatives,
         "negative_fraction": negative_fraction,
@@ -115,9 +117,9 @@ def mine(
         "weights": weights,
         "name": name,
     }
-    given = {field: value for field, value in request.items() if value is not None}
+    given = {field: value for field, value in options.items() if value is not None}
     with connect(url, api_key) as client:
-        job_id = client.retrain(given).id if job is None else job
+        job_id = client.retrain(**cast("RetrainFields", given)).id if job is None else job
         ended = _watch(client, job_id)
         _show(client, ended, plot)
     if ended.status != "done":

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hardneg.cli.connection import ApiKeyOption, UrlOption, connect, fail
+from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.failure import fail
 
 model = typer.Typer(
     help="Add, list and activate model versions.", no_args_is_help=True, rich_markup_mode=None

@@ -1,7 +1,7 @@
 """Label, train, mine, retrain, measure: the whole of it over HTTP."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ from hardneg.display.job_watch import watch_job
 from hardneg.display.progress import image_progress, job_progress
 from hardneg.display.ranking import print_table
 from hardneg.schemas.jobs import JobStatus
+from hardneg.schemas.training_runs import RetrainFields
+from hardneg.uploads.annotations import read_labels
 from hardneg.uploads.folder import import_images
-from hardneg.uploads.labelled import import_labelled, read_labels
+from hardneg.uploads.labelled import import_labelled
 
 ARCHITECTURE = "ssd_small"
 BATCH_SIZE = 16
@@ -85,7 +87,7 @@ def _check_all_went_in(refused: list[str]) -> None:
         raise ClientError(f"{len(refused)} images were refused, the first because: {refused[0]}")
 
 
-def _first_request(options: LoopOptions) -> dict[str, object]:
+def _first_request(options: LoopOptions) -> RetrainFields:
     return {
         "name": FIRST,
         "architecture": ARCHITECTURE,
@@ -98,7 +100,7 @@ def _first_request(options: LoopOptions) -> dict[str, object]:
     }
 
 
-def _mining_request(options: LoopOptions) -> dict[str, object]:
+def _mining_request(options: LoopOptions) -> RetrainFields:
     return {
         "name": MINED,
         "start_from": FIRST,
@@ -114,11 +116,11 @@ def _mining_request(options: LoopOptions) -> dict[str, object]:
     }
 
 
-def _retrain(client: Client, request: Mapping[str, object]) -> int:
+def _retrain(client: Client, request: RetrainFields) -> int:
     """The id of the job, which may be an earlier run's; it is done."""
     job_id = _earlier_job(client, request["name"])
     if job_id is None:
-        job_id = client.retrain(request).id
+        job_id = client.retrain(**request).id
     with job_progress() as progress:
         job = watch_job(client, job_id, progress)
     if job.status is not JobStatus.DONE:
@@ -128,7 +130,7 @@ def _retrain(client: Client, request: Mapping[str, object]) -> int:
 
 def _earlier_job(client: Client, name: object) -> int | None:
     """One that is done, or that a worker goes on with."""
-    for job in client.jobs("retrain"):
+    for job in client.iter_jobs(kind="retrain"):
         if job.params["name"] == name and job.status not in (
             JobStatus.FAILED,
             JobStatus.CANCELLED,
@@ -138,7 +140,7 @@ def _earlier_job(client: Client, name: object) -> int | None:
 
 
 def _show_hardest(client: Client, sheet: Path) -> None:
-    page = client.hard_negatives({"n": str(NUM_SHOWN), "model_version": FIRST})
+    page = client.hard_negatives(NUM_SHOWN, model_version=FIRST)
     typer.echo(
         f"\nthe {NUM_SHOWN} hardest negatives: no {' and no '.join(CLASS_NAMES)} in any of them "
         "(the file's name tells what is)"

@@ -2,11 +2,22 @@
 
 import math
 from datetime import datetime
+from typing import Protocol
 
 from pydantic import AliasChoices, BaseModel, Field, computed_field
 
 from hardneg.schemas.deprecation import DEPRECATED
-from models.evaluation.intervals import Interval
+
+
+class MeasuredInterval(Protocol):
+    """A measured value and the bounds of its interval; NaN where nothing is measured."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 class IntervalOut(BaseModel):
@@ -17,7 +28,7 @@ class IntervalOut(BaseModel):
     high: float | None = Field(examples=[0.41])
 
     @classmethod
-    def of(cls, interval: Interval) -> "IntervalOut":
+    def of(cls, interval: MeasuredInterval) -> "IntervalOut":
         return cls(
             value=finite(interval.value), low=finite(interval.low), high=finite(interval.high)
         )

@@ -1,8 +1,9 @@
 """What clients send and see of retraining."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypedDict
 
 from pydantic import (
     AliasChoices,
@@ -16,7 +17,9 @@ from pydantic import (
 
 from hardneg.schemas.deprecation import DEPRECATED
 from hardneg.schemas.text import PlainText
-from models.detectors.spec import MAX_INPUT_SIDE, MIN_INPUT_SIDE
+
+# The bounds of `models.detectors.spec`, which loads torch; a test keeps them equal.
+MIN_INPUT_SIDE, MAX_INPUT_SIDE = 32, 2048
 
 Side = Annotated[int, Field(ge=MIN_INPUT_SIDE, le=MAX_INPUT_SIDE)]
 
@@ -152,6 +155,35 @@ class RetrainRequest(Recipe):
         if self.architecture is None and (self.weights or self.input_size):
             raise ValueError("'weights' and 'input_size' need an 'architecture'")
         return self
+
+
+class RetrainFields(TypedDict, total=False):
+    """The fields of a `RetrainRequest`, as keyword arguments of the client."""
+
+    epochs: int
+    steps_per_epoch: int | None
+    batch_size: int
+    negative_share: float
+    learning_rate: float | None
+    backbone_rate_factor: float | None
+    weight_decay: float
+    warmup_steps: int
+    patience: int | None
+    negative_weight: float | None
+    sampler: SamplerIn | Mapping[str, object] | None
+    augmentation: AugmentationChoice | Literal["standard", "unmirrored", "none"]
+    seed: int
+    start_from: str | None
+    architecture: str | None
+    weights: str | None
+    input_size: tuple[int, int] | None
+    name: str | None
+    num_negatives: int | None
+    negative_fraction: float
+    strategy: Strategy | Literal["hard", "random", "none"]
+    iterations: int
+    promotion: Promotion | Literal["auto", "manual", "never"]
+    ap_margin: float
 
 
 class TrainingRunOut(BaseModel):

@@ -53,8 +53,8 @@ def test_demo_shows_the_whole_loop_goes_on_from_there_and_stops_at_ctrl_c(tmp_pa
             if "The service runs at" in line:
                 break
         with Client(f"http://127.0.0.1:{port}") as client:
-            assert len(client.hard_negatives({"n": "5"}).items) == 5
-            assert [job.status for job in client.jobs("retrain")] == ["done", "done"]
+            assert len(client.hard_negatives(5).items) == 5
+            assert [job.status for job in client.iter_jobs(kind="retrain")] == ["done", "done"]
         second.send_signal(signal.SIGINT)
         rest, errors = second.communicate()
     assert second.returncode == 0, errors

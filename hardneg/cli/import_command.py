@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hardneg.cli.connection import ApiKeyOption, UrlOption, connect, fail
+from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.failure import fail
 
 if TYPE_CHECKING:
     from hardneg.uploads.folder import ImportReport
@@ -76,7 +77,8 @@ def _import_labelled(
     folder: Path, labels: Path, split: str, source: str, url: str | None, api_key: str | None
 ) -> None:
     from hardneg.display.progress import image_progress
-    from hardneg.uploads.labelled import import_labelled, read_labels
+    from hardneg.uploads.annotations import read_labels
+    from hardneg.uploads.labelled import import_labelled
 
     with connect(url, api_key) as client:
         client.check_alive()
