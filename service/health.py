@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.errors import ServiceError, problem_responses
 from service.scoring.resources import ResourcesDep
 from service.serving.errors import NoServingVersion
+from service.serving.service import loaded_version
 
 log = structlog.get_logger()
 
@@ -25,6 +26,14 @@ class DatabaseAway(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the database does not answer; the service's log has the reason")
+
+
+class NotReady(ServiceError):
+    """No version has been activated, so that no load balancer should send requests here."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = NoServingVersion.slug
+    title = NoServingVersion.title
 
 
 class Alive(BaseModel):
@@ -53,7 +62,8 @@ def ready(resources: ResourcesDep) -> Ready:
     except SQLAlchemyError as error:
         log.error("the database does not answer", exc_info=error)
         raise DatabaseAway from error
-    scorer = resources.scorer
-    if scorer.serving is None:
-        raise NoServingVersion(scorer.why_not_ready())
-    return Ready(model_version=scorer.serving.name)
+    try:
+        version = loaded_version(resources)
+    except NoServingVersion as error:
+        raise NotReady(error.detail) from error
+    return Ready(model_version=version.name)

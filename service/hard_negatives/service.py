@@ -13,7 +13,7 @@ from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
 from service.scoring.store import Coverage
-from service.serving.errors import NothingRanked
+from service.serving.errors import NoServingVersion
 from service.training_runs import store as run_store
 
 
@@ -53,7 +53,7 @@ def list_hard_negatives(
 
     Raises:
         ModelVersionNotFound: so that an unknown name is not an empty list.
-        NothingRanked: no version is named and none serves.
+        NoServingVersion: no version is named and none serves.
         UnknownLabel: the version knows no such class.
         InvalidCursor: not a cursor, or one of another version.
     """
@@ -98,7 +98,7 @@ def _version(session: Session, key: str | None, after: Cursor | None) -> Ranking
         return pinned
     serving = store.serving_version(session)
     if serving is None:
-        raise NothingRanked
+        raise NoServingVersion
     return serving
 
 

@@ -16,7 +16,7 @@ from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
 from service.scoring.store import Failure
 from service.serving import store as serving_store
-from service.serving.errors import NoServingVersion
+from service.serving.service import loaded_version
 from service.tables import Image, ModelVersion
 
 
@@ -91,12 +91,10 @@ def score_bytes(resources: Resources, content: bytes) -> tuple[LoadedVersion, Pr
     """
     Score one image without storing it, and return the version that scored it.
 
-    Raises NoServingVersion, and the errors of `validate_image`.
+    Raises NoServingVersion, VersionNotLoaded, and the errors of `validate_image`.
     """
     scorer, max_pixels = resources.scorer, resources.settings.max_pixels
-    version = scorer.serving
-    if version is None:
-        raise NoServingVersion(scorer.why_not_ready())
+    version = loaded_version(resources)
     (valid,) = scorer.map_decode(lambda data: validate_image(data, max_pixels, version), [content])
     prepared = valid.result().prepared
     assert prepared is not None

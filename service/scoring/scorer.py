@@ -62,17 +62,6 @@ class Scorer:
         """The same where another version than the serving one scores, as in a worker."""
         return (version.batch_size if version else CPU_BATCH) * self.num_engine_threads
 
-    def why_not_ready(self) -> str:
-        """Why nothing can be scored now, and what to do; empty when it can."""
-        if self.serving is not None:
-            return ""
-        if self.loading_failure is not None:
-            return f"the serving model version could not be loaded: {self.loading_failure}"
-        return (
-            "no model version serves yet: add one with POST /model-versions (or "
-            "'hardneg model add'), then POST /model-versions/ID/activate"
-        )
-
     def swap(self, version: LoadedVersion) -> None:
         """Serve another version from the next request on; work under way keeps its own."""
         self.serving = version

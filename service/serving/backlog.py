@@ -122,7 +122,7 @@ class Backlog:
             except DBAPIError:  # /readyz tells of a database that is away
                 raise
             except Exception as error:
-                self._scorer.loading_failure = f"version '{version.name}': {error}"
+                self._scorer.loading_failure = str(error).partition("\n")[0]
                 raise
             log.info("serving", model_version=version.name)
 

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from service.app import create_app
@@ -16,11 +18,15 @@ from service.images.ingest import UploadedFile, ingest
 from service.images.storing import Destination
 from service.locks import try_lock
 from service.model_versions import store
+from service.scoring.scorer import Scorer
 from service.serving import store as serving_store
+from service.serving.errors import VersionNotLoaded
+from service.serving.service import loaded_version
 from service.settings import Settings
 from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
 from tests.service.resources import resources_of
+from tests.service.test_errors import assert_problem
 
 
 @pytest.fixture
@@ -59,6 +65,32 @@ def test_uploads_do_not_cut_the_pause_after_a_failure_short(
 
     assert sum("backlog failed" in line for line in caplog.messages) <= 1
     assert "'lost'" in unable.get("/readyz").json()["detail"]
+
+
+def test_requests_are_sent_away_while_the_serving_version_is_not_loaded(
+    unable: TestClient,
+) -> None:
+    _wait_until(lambda: resources_of(unable).scorer.loading_failure is not None)
+
+    score = unable.post("/score", files={"file": scene_bytes(1)})
+    ready = unable.get("/readyz")
+
+    for response in (score, ready):
+        assert_problem(response, 503, "version-not-loaded")
+        assert int(response.headers["Retry-After"]) > 0
+        assert "'lost' could not be loaded (" in response.json()["detail"]
+
+
+def test_requests_are_sent_away_until_the_first_attempt_to_load(
+    unable: TestClient, settings: Settings
+) -> None:
+    scorer = Scorer(settings, CollectorRegistry())
+
+    with pytest.raises(VersionNotLoaded, match="'lost' is being loaded: try again") as refused:
+        loaded_version(replace(resources_of(unable), scorer=scorer))
+    scorer.close()
+
+    assert refused.value.status == 503
 
 
 def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(

@@ -109,13 +109,6 @@ def test_a_request_keeps_its_id(client: TestClient) -> None:
     assert len(made.headers["X-Request-ID"]) == 32
 
 
-def test_readiness_says_why_not(client: TestClient) -> None:
-    response = client.get("/readyz")
-
-    assert_problem(response, 503, "no-serving-version")
-    assert "POST /model-versions" in response.json()["detail"]
-
-
 def test_readiness_tells_a_database_that_is_away(client: TestClient) -> None:
     resources_of(client).read_sessions.configure(
         bind=open_engine("sqlite:////nowhere/at/all.sqlite3")

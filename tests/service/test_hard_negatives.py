@@ -288,7 +288,7 @@ def test_a_cursor_stays_with_its_version(serving: TestClient, save_score: SaveSc
         ({"cursor": "WzEsICJuYW4iLCAxLCAxXQ=="}, 422, "invalid-cursor"),
         ({"model_version": "v1", "label": "green"}, 422, "unknown-label"),
         ({"source": "\x00"}, 422, "invalid-request"),
-        ({}, 409, "nothing-ranked"),
+        ({}, 409, "no-serving-version"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_the_reason(

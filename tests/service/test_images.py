@@ -194,7 +194,7 @@ def test_score_stores_nothing(serving: TestClient) -> None:
 def test_score_without_a_version_names_the_remedy(client: TestClient) -> None:
     response = client.post("/score", files={"file": ("a.png", scene_bytes(1))})
 
-    assert response.status_code == 503
+    assert response.status_code == 409
     assert response.json()["type"] == "/problems/no-serving-version"
     assert "POST /model-versions" in response.json()["detail"]
 
