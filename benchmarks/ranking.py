@@ -25,7 +25,7 @@ from service.hard_negatives import service as hard_negatives
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.views import page_json
 from service.scoring import store as score_store
-from service.serving.backlog import RANGE
+from service.serving.sweep import RANGE
 from service.stats import service as stats
 from service.tables import Detection, Image, ImageScore
 
