@@ -19,7 +19,8 @@ from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
-from service.scoring.scorer import outcome_of
+from service.scoring.results import wait_for_result
+from service.scoring.splits import min_score_of
 from service.scoring.stages import behind
 from service.tables import Image
 
@@ -112,7 +113,7 @@ class Ingest:
             ids = [image.id for image in known.values()]
             stored = stored_scores(self.resources.read_sessions, version.id, ids)
             scores = {d: stored[image.id] for d, image in known.items() if image.id in stored}
-        scoring = {}
+        scoring: dict[str, Future[Prediction]] = {}
         if version is not None:
             images = {
                 digest: read.prepared
@@ -120,12 +121,10 @@ class Ingest:
                 if read.prepared is not None and digest not in scores
                 if digest not in known or self.purpose.takes(known[digest])
             }
-            splits = [
-                known[digest].split if digest in known else self.purpose.split_of(digest)
-                for digest in images
-            ]
-            futures = self.resources.scorer.submit(version, list(images.values()), splits=splits)
-            scoring = dict(zip(images, futures, strict=True))
+            for digest, image in images.items():
+                split = known[digest].split if digest in known else self.purpose.split_of(digest)
+                min_score = min_score_of(split, self.resources.settings)
+                scoring[digest] = self.resources.scorer.submit(version, image, min_score=min_score)
         return _Window(files, known, scores, scoring, self._put(files, known))
 
     def _put(
@@ -144,7 +143,7 @@ class Ingest:
         return rows
 
     def _save(self, window: _Window, version: LoadedVersion | None) -> Iterable[Outcome]:
-        fresh = {digest: outcome_of(future) for digest, future in window.scoring.items()}
+        fresh = {digest: wait_for_result(future) for digest, future in window.scoring.items()}
 
         def write(session: Session) -> dict[str, Image]:
             images = {**window.known, **store.add_or_find_images(session, window.rows)}
@@ -154,7 +153,7 @@ class Ingest:
                     for digest, outcome in fresh.items()
                     if self.purpose.takes(images[digest])
                 }
-                score_store.save_scores(session, version.id, score_store.scored_images(by_id))
+                score_store.save_scores(session, version.id, by_id)
             return images
 
         images = self.resources.group_commit.run(write) if window.rows or fresh else window.known

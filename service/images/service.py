@@ -13,6 +13,7 @@ from service.images.errors import ImageIsLabelled, ImageNotFound
 from service.images.ingest import stored_scores
 from service.images.storing import read_image
 from service.scoring.resources import Resources
+from service.scoring.results import wait_for_result
 from service.serving import store as serving_store
 from service.serving.service import loaded_version
 from service.tables import Image
@@ -91,5 +92,5 @@ def score_bytes(resources: Resources, content: bytes) -> ScoreOut:
     (read,) = scorer.map_decode(lambda data: read_image(data, max_pixels, version), [content])
     prepared = read.result().prepared
     assert prepared is not None
-    (result,) = scorer.score(version, [prepared])
+    result = wait_for_result(scorer.submit(version, prepared))
     return views.fresh_score(version, result)

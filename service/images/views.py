@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from hardneg.schemas.images import Box, DetectionOut, ImageLinks, ImageOut, ScoredImageOut, ScoreOut
-from models.inference.predict import Prediction
 from service.scoring.engine import LoadedVersion
-from service.scoring.store import Failure
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import Detection, Image, ImageScore, ModelVersion
 
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
@@ -45,8 +44,8 @@ def stored_score(
     )
 
 
-def fresh_score(version: LoadedVersion, outcome: Prediction | Failure) -> ScoreOut:
-    if isinstance(outcome, Failure):
+def fresh_score(version: LoadedVersion, outcome: ScoreResult) -> ScoreOut:
+    if isinstance(outcome, ScoringFailure):
         return NOT_SCORED.model_copy(
             update={"model_version": version.name, "failure": outcome.reason}
         )
