@@ -93,7 +93,9 @@ def test_job_of_an_unknown_kind_fails_with_its_name(jobs: Jobs) -> None:
 
     jobs.run_once(kind_of(lambda _: {}))
 
-    assert jobs.show(job_id).failure == "ValueError: this worker does not know the job kind 'future'"
+    assert (
+        jobs.show(job_id).failure == "ValueError: this worker does not know the job kind 'future'"
+    )
 
 
 def test_running_job_stops_when_it_is_cancelled(jobs: Jobs) -> None:
