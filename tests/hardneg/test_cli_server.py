@@ -1,6 +1,9 @@
 """The commands against a real server in a child process."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +153,47 @@ def test_the_worst_images_come_as_a_table_as_json_and_as_a_picture(
     with Image.open(sheet) as picture:
         assert picture.width > 5 * 256
         assert picture.height > 2 * 256
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model", "list"],
+        ["hard-negatives", "--save-sheet", "worst.jpg"],
+        ["hard-negatives", "--json", "--save-sheet", "worst.jpg"],
+        ["import", "."],
+        ["--version"],
+        ["import", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_closed_pipe_ends_a_command_quietly_after_its_work(
+    url: str, checkpoint: Path, tmp_path: Path, words: list[str]
+) -> None:
+    """As `| head` does, which reads its lines and leaves."""
+    hardneg(url, "model", "add", str(checkpoint), "--name", "digits", "--activate")
+    save_noise(tmp_path / "one.png", 300)
+    hardneg(url, "import", str(tmp_path))
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with open(writing, "wb") as closed_pipe:
+        command = subprocess.run(
+            [sys.executable, "-m", "hardneg", *words],
+            cwd=tmp_path,
+            env={**os.environ, "HARDNEG_URL": url, "HARDNEG_API_KEY": KEY},
+            stdout=closed_pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert command.returncode == 1
+    told = [line for line in command.stderr.splitlines() if "importing" not in line]
+    if "--save-sheet" in words:
+        assert told == ["saved worst.jpg"]
+        assert (tmp_path / "worst.jpg").stat().st_size > 1000
+    else:
+        assert told == []
 
 
 def test_a_sheet_that_cannot_be_saved_is_told(url: str, tmp_path: Path) -> None:
