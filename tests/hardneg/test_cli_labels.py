@@ -125,7 +125,7 @@ def test_images_of_another_split_are_refused(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "content", "reason"),
     [
-        (["--split", "pool"], "{}", "--split train and --split val go with --labels"),
+        (["--split", "pool"], "{}", "--split train and --split val need --labels"),
         (["--split", "val"], "{}", "COCO instances need the lists images"),
         (["--split", "val"], "[", "is not JSON"),
     ],

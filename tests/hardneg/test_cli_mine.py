@@ -108,7 +108,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(url: str) -> None:
         cancelled = client.cancel_job(job_id)
 
     assert watching.returncode == 130
-    assert f"job {job_id} goes on; watch it again:  hardneg mine --job {job_id}" in errors
+    assert f"job {job_id} goes on; to watch it again:  hardneg mine --job {job_id}" in errors
     assert f"curl -X POST {url}/jobs/{job_id}/cancel" in errors
     assert (still.status, cancelled.cancel_requested) == ("running", True)
     watched = mine(url, "--job", str(job_id))

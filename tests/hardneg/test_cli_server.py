@@ -118,7 +118,7 @@ def test_import_takes_what_it_can_and_names_the_rest(url: str, tmp_path: Path) -
     assert "43 images: 0 new, 40 known already, 3 refused" in second.output
     for name in ("half.jpg", "empty.png", "gone.png"):
         assert any(line.startswith(f"{name}: ") for line in first.stderr.splitlines())
-    assert "1 other files were left out" in first.output
+    assert "left out 1 other files" in first.output
 
 
 def test_a_file_that_the_service_finds_too_large_does_not_stop_the_others(
