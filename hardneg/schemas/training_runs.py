@@ -167,8 +167,8 @@ class RetrainRequest(Recipe):
         1,
         ge=1,
         le=100,
-        description="Maximum number of rounds; a round that improves neither AP nor false detections is the "
-        "last one.",
+        description="Maximum number of rounds; a round that improves neither AP nor false "
+        "detections is the last one.",
     )
     promotion: Promotion = Field(
         Promotion.AUTO,

@@ -56,14 +56,14 @@ def save_noise(path: Path, seed: int, side: int = 48) -> None:
     Image.fromarray(noise).save(path)
 
 
-def test_without_a_version_the_ranking_names_the_remedy(url: str) -> None:
+def test_ranking_without_a_version_says_how_to_add_one(url: str) -> None:
     result = hardneg(url, "hard-negatives")
 
     assert result.exit_code == 1
     assert result.stderr.startswith("hardneg: no model version serves")
 
 
-def test_wrong_key_is_told_in_one_sentence(url: str, tmp_path: Path) -> None:
+def test_wrong_key_is_reported_in_one_sentence(url: str, tmp_path: Path) -> None:
     save_noise(tmp_path / "one.png", 0)
 
     listing = hardneg(url, "model", "list", key="wrong")
@@ -102,7 +102,7 @@ def test_wrong_versions_are_refused_in_one_sentence(url: str, tmp_path: Path) ->
     assert missing.stderr.startswith("hardneg: cannot read")
 
 
-def test_import_takes_what_it_can_and_names_the_rest(url: str, tmp_path: Path) -> None:
+def test_import_stores_good_files_and_lists_the_others(url: str, tmp_path: Path) -> None:
     for index in range(40):
         save_noise(tmp_path / f"camera {index % 3}" / f"{index}.png", index)
     (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a photograph")
@@ -121,9 +121,7 @@ def test_import_takes_what_it_can_and_names_the_rest(url: str, tmp_path: Path) -
     assert "left out 1 other files" in first.output
 
 
-def test_a_file_that_the_service_finds_too_large_does_not_stop_the_others(
-    url: str, tmp_path: Path
-) -> None:
+def test_file_that_is_too_large_does_not_stop_the_others(url: str, tmp_path: Path) -> None:
     for index in range(12):
         save_noise(tmp_path / f"{index}.png", 100 + index, side=64)
     save_noise(tmp_path / "large.png", 200, side=200)
@@ -135,9 +133,7 @@ def test_a_file_that_the_service_finds_too_large_does_not_stop_the_others(
     assert "large.png: the request body is larger than this service takes" in result.stderr
 
 
-def test_the_worst_images_come_as_a_table_as_json_and_as_a_picture(
-    url: str, tmp_path: Path
-) -> None:
+def test_hardest_images_come_as_table_json_and_picture(url: str, tmp_path: Path) -> None:
     sheet = tmp_path / "worst.png"
 
     table = hardneg(url, "hard-negatives", "-n", "3", "--source", "cameras")
@@ -170,7 +166,7 @@ def test_the_worst_images_come_as_a_table_as_json_and_as_a_picture(
 def test_closed_pipe_ends_a_command_quietly_after_its_work(
     url: str, checkpoint: Path, tmp_path: Path, words: list[str]
 ) -> None:
-    """As `| head` does, which reads its lines and leaves."""
+    """`| head` closes its pipe like this when it has read enough lines."""
     hardneg(url, "model", "add", str(checkpoint), "--name", "digits", "--activate")
     save_noise(tmp_path / "one.png", 300)
     hardneg(url, "import", str(tmp_path))
@@ -196,14 +192,14 @@ def test_closed_pipe_ends_a_command_quietly_after_its_work(
         assert told == []
 
 
-def test_a_sheet_that_cannot_be_saved_is_told(url: str, tmp_path: Path) -> None:
+def test_sheet_that_cannot_be_saved_fails_with_a_message(url: str, tmp_path: Path) -> None:
     result = hardneg(url, "hard-negatives", "--save-sheet", str(tmp_path / "sheet.unknown"))
 
     assert result.exit_code == 1
     assert result.stderr.startswith("hardneg: cannot save")
 
 
-def test_wrong_filter_is_told_in_one_sentence(url: str) -> None:
+def test_unknown_class_is_reported_in_one_sentence(url: str) -> None:
     result = hardneg(url, "hard-negatives", "--label", "zebra")
 
     assert result.exit_code == 1
