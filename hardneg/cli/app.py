@@ -58,4 +58,4 @@ app.command()(demo)
 
 def main() -> None:
     """Run the command that the process was started with."""
-    app()
+    app(prog_name="hardneg")

@@ -1,4 +1,4 @@
-"""Label, train, mine, retrain, measure: the whole of it over HTTP."""
+"""The whole loop over HTTP: label, train, mine, retrain, measure."""
 
 import time
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ ARCHITECTURE = "ssd_small"
 BATCH_SIZE = 16
 FIRST, MINED = "digits", "mined"
 NUM_SHOWN = 10
-NUM_CONNECTIONS = 1  # so that images get their ids in order, each time the same
+NUM_CONNECTIONS = 1  # images get their ids in order, the same in every run
 
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """How long to train at first and in each round, and how many images a round mines."""
+    """Length of the first training and of each round, and the number of images a round mines."""
 
     seed: int
     num_steps: int
@@ -40,7 +40,12 @@ class LoopOptions:
 
 
 def show_loop(client: Client, scenes: SceneFolders, options: LoopOptions, folder: Path) -> None:
-    """What is done already, of an earlier run, is not done again. Raises ClientError."""
+    """
+    Show the loop step by step; steps that an earlier run has done are not repeated.
+
+    Raises:
+        ClientError: The service refused a step, or a job failed.
+    """
     _send_scenes(client, scenes)
     typer.echo(
         f"\ntraining {ARCHITECTURE} from scratch to find handwritten {' and '.join(CLASS_NAMES)}: "
@@ -117,7 +122,7 @@ def _mining_request(options: LoopOptions) -> RetrainFields:
 
 
 def _retrain(client: Client, request: RetrainFields) -> int:
-    """The id of the job, which may be an earlier run's; it is done."""
+    """Wait for a retrain job, an earlier run's if there is one, and return its id."""
     job_id = _earlier_job(client, request["name"])
     if job_id is None:
         job_id = client.retrain(**request).id
@@ -129,7 +134,7 @@ def _retrain(client: Client, request: RetrainFields) -> int:
 
 
 def _earlier_job(client: Client, name: object) -> int | None:
-    """One that is done, or that a worker goes on with."""
+    """Return the job of this name that is done or not yet over, if there is one."""
     for job in client.iter_jobs(kind="retrain"):
         if job.params["name"] == name and job.status not in (
             JobStatus.FAILED,
@@ -152,7 +157,7 @@ def _show_hardest(client: Client, sheet: Path) -> None:
 
 @contextmanager
 def _step(done: str) -> Iterator[None]:
-    """Says what was done, and how long it took."""
+    """Print the step and its duration when it is done."""
     started = time.monotonic()
     yield
     typer.echo(f"{done} in {time.monotonic() - started:.1f} s")

@@ -1,7 +1,6 @@
-"""The client against a real server with a worker: every call of the HTTP contract."""
+"""The client against a real server with a worker."""
 
 import json
-import re
 import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -23,8 +22,6 @@ from tests.service.mining import send_everything
 
 pytestmark = pytest.mark.slow
 
-NOT_CALLED = {("GET", "/metrics")}  # for Prometheus
-
 
 @pytest.fixture(scope="module")
 def import_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,20 +38,10 @@ def url(tmp_path_factory: pytest.TempPathFactory, import_root: Path) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def called() -> set[tuple[str, str]]:
-    """Method and path of every request that the tests of this module have sent."""
-    return set()
-
-
-@pytest.fixture(scope="module")
-def client(url: str, called: set[tuple[str, str]]) -> Iterator[Client]:
-    def record(request: httpx.Request) -> None:
-        called.add((request.method, request.url.path))
-
+def client(url: str) -> Iterator[Client]:
     with httpx.Client(base_url=url, timeout=60) as http:
         send_everything(http)
     with Client(url) as client:
-        client._http.event_hooks["request"].append(record)
         yield client
 
 
@@ -308,17 +295,3 @@ def test_waiting_ends_after_its_time_and_cancelling_ends_the_job(
 def test_nobody_at_the_address_is_unreachable() -> None:
     with Client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(Unreachable):
         client.check_alive()
-
-
-def test_every_call_of_the_contract_has_a_method(
-    client: Client, url: str, called: set[tuple[str, str]]
-) -> None:
-    """The last test of the module: the others have called everything."""
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
-    operations = {(method.upper(), path) for path, item in paths.items() for method in item}
-
-    def is_called(method: str, path: str) -> bool:
-        pattern = re.sub(r"{\w+}", "[^/]+", path)
-        return any(method == sent and re.fullmatch(pattern, to) for sent, to in called)
-
-    assert {call for call in operations if not is_called(*call)} - NOT_CALLED == set()
