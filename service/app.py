@@ -1,4 +1,4 @@
-"""Puts the service together; no logic here."""
+"""Puts the service together, without logic beyond that."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +25,7 @@ from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
+from service.origins import OriginGuard
 from service.scoring.scorer import Scorer
 from service.serving.backlog import Backlog
 from service.settings import Settings
@@ -38,7 +39,7 @@ the detector is most surely wrong about.
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service over one database, one blob store and one detector."""
+    """Build the service over one database, one blob store and one detector."""
     registry = CollectorRegistry()
 
     @asynccontextmanager
@@ -71,7 +72,12 @@ def create_app(settings: Settings) -> FastAPI:
         version=_version(),
         lifespan=lifespan,
         form_limits={"max_files": settings.max_files},
-        responses=problem_responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+        responses=problem_responses(
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.MISDIRECTED_REQUEST,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        ),
     )
     # Not on the app: there the limit would answer outside the middleware that makes it a problem.
     app.router.max_body_size = settings.max_body_bytes
@@ -80,8 +86,9 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     if settings.api_key is not None:
         app.add_middleware(KeyGuard, api_key=settings.api_key.get_secret_value())
-    app.add_middleware(RequestLog)
     _add_metrics(app, registry)
+    app.add_middleware(OriginGuard, hosts=settings.known_hosts)
+    app.add_middleware(RequestLog)  # the last one added sees a request first
     app.include_router(health.router)
     for router in (
         images.router,
@@ -99,7 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
-    instrumentator = Instrumentator(registry=registry, excluded_handlers=["/metrics", "/healthz"])
+    excluded = ["/metrics", "/healthz"]
+    instrumentator = Instrumentator(registry=registry, excluded_handlers=excluded)
     instrumentator.instrument(app)
     instrumentator.expose(app, tags=["operation"], response_class=PlainTextResponse)
 

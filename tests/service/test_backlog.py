@@ -20,6 +20,7 @@ from service.model_versions import store
 from service.serving import store as serving_store
 from service.settings import Settings
 from tests.scenes import scene_bytes
+from tests.service.clients import local_client
 from tests.service.conftest import AddVersion
 
 
@@ -46,7 +47,7 @@ def _serve(engine: Engine, version_id: int) -> None:
 def unable(lost_version: int, engine: Engine, settings: Settings) -> Iterator[TestClient]:
     """The service after a start that could not load what serves."""
     _serve(engine, lost_version)
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 

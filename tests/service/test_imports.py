@@ -23,6 +23,7 @@ from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
 from service.imports.job import IMPORT
 from service.settings import Settings
 from service.worker.loop import Worker
+from tests.service.clients import local_client
 from tests.service.pictures import picture
 
 LIMITS = Limits(max_file_bytes=2 * 1024**2, max_total_bytes=4 * 1024**2, max_files=10)
@@ -67,7 +68,7 @@ def settings(database_url: str, tmp_path: Path, pool: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 
