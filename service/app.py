@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from models.inference.device import select_device
-from service import health, migrate
+from service import api_docs, health, migrate
 from service.auth import KeyGuard, describe_key
 from service.blobs import BlobStore
 from service.db import open_engine, open_sessions, read_only
@@ -70,6 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="hardneg",
         description=DESCRIPTION,
         version=_version(),
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         form_limits={"max_files": settings.max_files},
         responses=problem_responses(
@@ -90,6 +92,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(OriginGuard, hosts=settings.known_hosts)
     app.add_middleware(RequestLog)  # the last one added sees a request first
     app.include_router(health.router)
+    app.include_router(api_docs.router)
+    app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
         images.router,
         hard_negatives.router,
@@ -106,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
-    excluded = ["/metrics", "/healthz"]
+    excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH]
     instrumentator = Instrumentator(registry=registry, excluded_handlers=excluded)
     instrumentator.instrument(app)
     instrumentator.expose(app, tags=["operation"], response_class=PlainTextResponse)
