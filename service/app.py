@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
@@ -88,10 +87,11 @@ def create_app(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     if settings.api_key is not None:
         app.add_middleware(KeyGuard, api_key=settings.api_key.get_secret_value())
-    _add_metrics(app, registry)
+    _count_requests(app, registry)
     app.add_middleware(OriginGuard, hosts=settings.known_hosts)
     app.add_middleware(RequestLog)  # the last one added sees a request first
     app.include_router(health.router)
+    app.include_router(health.add_metrics(registry))
     app.include_router(api_docs.router)
     app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
@@ -109,11 +109,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
+def _count_requests(app: FastAPI, registry: CollectorRegistry) -> None:
     excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH]
-    instrumentator = Instrumentator(registry=registry, excluded_handlers=excluded)
-    instrumentator.instrument(app)
-    instrumentator.expose(app, tags=["operation"], response_class=PlainTextResponse)
+    Instrumentator(registry=registry, excluded_handlers=excluded).instrument(app)
 
 
 def _version() -> str:
