@@ -56,8 +56,9 @@ class OriginGuard:
     `Sec-Fetch-Site`: 403. Programs send neither of the two headers and pass.
 
     Safe methods pass from any origin, because they change nothing and a link from another site
-    should work. Pages of other origins cannot read the answers, which carry no CORS header, and
-    pages of other sites cannot embed them, because of `Cross-Origin-Resource-Policy`.
+    should work. Other pages cannot read the answers, which carry no CORS header, nor embed them
+    as images, because of `Cross-Origin-Resource-Policy`. (Its value `same-site` would help no one:
+    Chromium 156 takes another port of 127.0.0.1 for another site.)
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
@@ -72,7 +73,7 @@ class OriginGuard:
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Cross-Origin-Resource-Policy"] = "same-site"
+                MutableHeaders(scope=message)["Cross-Origin-Resource-Policy"] = "same-origin"
             await send(message)
 
         try:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 from service.db import open_engine
@@ -36,6 +37,7 @@ def wait_until_no_thread_is_free(client: httpx.Client) -> None:
     raise AssertionError("a thread was always free")
 
 
+@pytest.mark.slow
 def test_health_and_metrics_answer_while_requests_wait_for_every_thread(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -283,7 +283,7 @@ def test_no_answer_invites_other_origins_to_read_it(local: TestClient) -> None:
         response = local.request(method, "/images", headers=headers)
 
         assert not [name for name in response.headers if name.startswith("access-control-")]
-        assert response.headers["Cross-Origin-Resource-Policy"] == "same-site"
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 Ask = Callable[[bytes], tuple[int, str, bytes]]
