@@ -132,7 +132,7 @@ def test_options_of_serve_win_over_the_environment(monkeypatch: pytest.MonkeyPat
     result = run(app, ["serve", "--host", "192.0.2.1"])
 
     assert result.exit_code == 1
-    assert "refusing to listen on 192.0.2.1 without a key" in result.stderr
+    assert "a key is required to listen on 192.0.2.1" in result.stderr
 
 
 def test_adding_a_version_needs_a_file_or_an_architecture() -> None:
