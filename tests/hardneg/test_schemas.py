@@ -3,8 +3,10 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from hardneg.schemas import training_runs
 from hardneg.schemas.stats import Iteration
-from hardneg.schemas.training_runs import RetrainRequest, TrainingRunOut
+from hardneg.schemas.training_runs import RetrainFields, RetrainRequest, TrainingRunOut
+from models.detectors import spec
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RUN = {
@@ -35,6 +37,16 @@ ITERATION = {
     "evaluated_at": None,
     "created_at": NOW,
 }
+
+
+def test_retrain_request_has_the_input_sizes_of_the_detectors() -> None:
+    bounds = training_runs.MIN_INPUT_SIDE, training_runs.MAX_INPUT_SIDE
+
+    assert bounds == (spec.MIN_INPUT_SIDE, spec.MAX_INPUT_SIDE)
+
+
+def test_retrain_takes_every_field_of_its_request_as_a_keyword() -> None:
+    assert RetrainFields.__annotations__.keys() == RetrainRequest.model_fields.keys()
 
 
 def test_retrain_request_reads_the_old_name_of_the_backbone_rate_factor() -> None:

@@ -8,13 +8,14 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.jobs.running import RunningJob
+from tests.service.clients import local_client
 from tests.service.job_kinds import Jobs, kind_of
 from tests.service.servers import free_port, running_server
 
 
 @pytest.fixture
 def client(jobs: Jobs) -> Iterator[TestClient]:
-    with TestClient(create_app(jobs.settings)) as client:
+    with local_client(create_app(jobs.settings)) as client:
         yield client
 
 
