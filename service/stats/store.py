@@ -1,4 +1,4 @@
-"""SQL for versions beside their figures and runs."""
+"""SQL for versions with their figures and runs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

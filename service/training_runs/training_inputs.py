@@ -1,4 +1,4 @@
-"""What a training starts with: a detector, its data sets and its configuration."""
+"""The inputs of a training: its detector, its data sets and its configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

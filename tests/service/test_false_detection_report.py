@@ -1,4 +1,4 @@
-"""The report's counts beside the evaluation that versions are measured by."""
+"""The report's counts, compared with the evaluation that versions are measured by."""
 
 from collections.abc import Iterator
 
