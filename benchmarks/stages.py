@@ -40,7 +40,7 @@ from service.db import Sessions, open_engine, open_sessions
 from service.images.storing import Destination, store_image, validate_image
 from service.migrate import upgrade
 from service.model_versions.service import add_checkpoint
-from service.scoring.store import save_scores, scored_images
+from service.scoring.store import save_scores
 from service.settings import Settings
 
 NETWORK = "ssdlite320_mobilenet_v3_large"
@@ -127,8 +127,7 @@ class Line:
         watch.batches[-1]["scores"] -= sum(watch.batches[-1][name] for name in inner)
         ids = [image_id for image_id, _ in stored]
         with watch.stage("write", time.perf_counter), self.sessions.begin() as session:
-            outcomes = scored_images(dict(zip(ids, found, strict=True)))
-            save_scores(session, self.version_id, outcomes)
+            save_scores(session, self.version_id, dict(zip(ids, found, strict=True)))
 
     def watch_network(self, watch: Stopwatch) -> None:
         network = self.detector.network

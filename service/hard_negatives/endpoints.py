@@ -43,7 +43,8 @@ def list_hard_negatives(
     trained: Annotated[
         bool | None,
         Query(
-            description="`true`: images that the version or its ancestors trained on; `false`: others."
+            description="`true` lists only images that the version or an ancestor trained on, "
+            "`false` only the others."
         ),
     ] = None,
     cursor: Annotated[

@@ -12,7 +12,7 @@ from service.hard_negatives.cursor import Cursor, InvalidCursor
 from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
-from service.scoring.store import Coverage
+from service.scoring.store import ScoredCounts
 from service.training_runs import store as run_store
 
 
@@ -27,7 +27,7 @@ class RankedPage:
     """One page of the list, as it is in the database."""
 
     version: RankingVersion
-    coverage: Coverage
+    coverage: ScoredCounts
     first_rank: int
     images: list[RankedImage]
     boxes: list[FoundBox]
@@ -76,7 +76,7 @@ def list_hard_negatives(
         next_cursor = Cursor(version.id, last.ranking_key, last.id, first_rank + n - 1)
     return RankedPage(
         version=version,
-        coverage=score_store.coverage(session, version.id, "pool"),
+        coverage=score_store.scored_counts(session, version.id, "pool"),
         first_rank=first_rank,
         images=images,
         boxes=store.boxes_on(session, version.id, [image.id for image in images]),

@@ -16,8 +16,8 @@ from service.images.storing import Destination, ValidatedImage, image_row, valid
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
-from service.scoring.scorer import outcome_of
-from service.scoring.store import Failure
+from service.scoring.results import ScoreResult, wait_for_result
+from service.scoring.splits import min_score_of
 from service.tables import Image
 
 
@@ -42,7 +42,7 @@ class IngestedFile:
     file_name: str
     image: Image | None = None
     is_new: bool = False
-    score: Prediction | Failure | None = None
+    score: ScoreResult | None = None
     error: ServiceError | None = None
 
 
@@ -65,7 +65,7 @@ class _DistinctImage:
     valid: ValidatedImage
     file_name: str
     known: Image | None = None
-    score: Prediction | Failure | None = None
+    score: ScoreResult | None = None
     scoring: Future[Prediction] | None = None
     row: dict[str, object] | None = None
     stored: Image | None = None
@@ -154,7 +154,7 @@ class _Stages:
     def _look_up(self, images: Sequence[_DistinctImage]) -> None:
         with self.resources.read_sessions.begin() as session:
             known = store.find_by_digests(session, [image.digest for image in images])
-            scores: Mapping[int, Prediction | Failure] = {}
+            scores: Mapping[int, ScoreResult] = {}
             if self.version is not None and known:
                 ids = [image.id for image in known.values()]
                 scores = store.find_scores(session, self.version.id, ids)
@@ -167,22 +167,17 @@ class _Stages:
         """Queue the images without a score, except those that will be refused."""
         if self.version is None:
             return
-        unscored = [
-            image
-            for image in images
-            if image.score is None
-            and (image.known is None or self.destination.accepts(image.known))
-        ]
-        futures = self.resources.scorer.submit(
-            self.version,
-            [image.valid.prepared for image in unscored if image.valid.prepared is not None],
-            splits=[
-                image.known.split if image.known else self.destination.split_of(image.digest)
-                for image in unscored
-            ],
-        )
-        for image, future in zip(unscored, futures, strict=True):
-            image.scoring = future
+        for image in images:
+            if image.score is not None or image.valid.prepared is None:
+                continue
+            if image.known is not None and not self.destination.accepts(image.known):
+                continue
+            split = image.known.split if image.known else self.destination.split_of(image.digest)
+            image.scoring = self.resources.scorer.submit(
+                self.version,
+                image.valid.prepared,
+                min_score=min_score_of(split, self.resources.settings),
+            )
 
     def _make_durable(self, images: Sequence[_DistinctImage]) -> None:
         """Put the bytes of the images that are not known; their rows name them later."""
@@ -198,7 +193,7 @@ class _Stages:
         """Wait for the batch's scores, commit its rows and scores, and yield its files."""
         for image in batch.images:
             if image.scoring is not None:
-                image.score = outcome_of(image.scoring)
+                image.score = wait_for_result(image.scoring)
         stored = self._commit(batch.images)
         for image in batch.images:
             image.stored = stored[image.digest]
@@ -226,7 +221,7 @@ class _Stages:
                 if image.scoring is not None and image.score is not None
                 if self.destination.accepts(stored[image.digest])
             }
-            score_store.save_scores(session, self.version.id, score_store.scored_images(results))
+            score_store.save_scores(session, self.version.id, results)
         return stored
 
     def _ingested(self, file: _File) -> IngestedFile:

@@ -6,7 +6,6 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.images import AnySplit, Verdict
 from models.data.images import thumbnail
-from models.inference.predict import Prediction
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store
@@ -14,7 +13,7 @@ from service.images.errors import ImageIsLabelled, ImageNotFound
 from service.images.storing import validate_image
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
-from service.scoring.store import Failure
+from service.scoring.results import ScoreResult, wait_for_result
 from service.serving import store as serving_store
 from service.serving.service import loaded_version
 from service.tables import Image, ModelVersion
@@ -34,7 +33,7 @@ def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
 
 def show_image(
     session: Session, image_id: int
-) -> tuple[Image, ModelVersion | None, Prediction | Failure | None]:
+) -> tuple[Image, ModelVersion | None, ScoreResult | None]:
     """Return an image, the serving version and its score of the image. Raises ImageNotFound."""
     image = get_image(session, image_id)
     version = serving_store.serving_version(session)
@@ -87,7 +86,7 @@ def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:
     blobs.delete(image.blob_key)
 
 
-def score_bytes(resources: Resources, content: bytes) -> tuple[LoadedVersion, Prediction | Failure]:
+def score_bytes(resources: Resources, content: bytes) -> tuple[LoadedVersion, ScoreResult]:
     """
     Score one image without storing it, and return the version that scored it.
 
@@ -98,5 +97,5 @@ def score_bytes(resources: Resources, content: bytes) -> tuple[LoadedVersion, Pr
     (valid,) = scorer.map_decode(lambda data: validate_image(data, max_pixels, version), [content])
     prepared = valid.result().prepared
     assert prepared is not None
-    (result,) = scorer.score(version, [prepared])
+    result = wait_for_result(scorer.submit(version, prepared))
     return version, result

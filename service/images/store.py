@@ -11,7 +11,7 @@ from hardneg.schemas.images import ImageOut, Verdict
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.scoring import store as score_store
-from service.scoring.store import Failure
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import Detection, Image, ImageScore
 
 # The columns of an image that clients see, in the order of the JSON. Links are made from the id.
@@ -93,7 +93,7 @@ def list_images(
 
 def find_scores(
     session: Session, version_id: int, image_ids: Sequence[int]
-) -> dict[int, Prediction | Failure]:
+) -> dict[int, ScoreResult]:
     """Return the stored scores of images by one version, by image id."""
     scores = score_store.find_scores(session, version_id, image_ids)
     if not scores:
@@ -104,9 +104,9 @@ def find_scores(
     }
 
 
-def _score_result(score: ImageScore, found: Sequence[Detection]) -> Prediction | Failure:
+def _score_result(score: ImageScore, found: Sequence[Detection]) -> ScoreResult:
     if score.failure is not None:
-        return Failure(score.failure)
+        return ScoringFailure(score.failure)
     boxes = [(row.x1, row.y1, row.x2, row.y2) for row in found]
     detections = Detections(
         boxes=torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4),

@@ -11,12 +11,11 @@ from hardneg.schemas.images import (
     ScoreOut,
     UploadItem,
 )
-from models.inference.predict import Prediction
 from service.errors import problem_of
 from service.images.ingest import IngestedFile
 from service.images.store import IMAGE_COLUMNS
 from service.scoring.engine import LoadedVersion
-from service.scoring.store import Failure
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import Image, ModelVersion
 
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
@@ -39,13 +38,11 @@ def scored_image_out(image: Image, score: ScoreOut) -> ScoredImageOut:
     return ScoredImageOut.model_validate(image_json(_columns(image)) | dict(score))
 
 
-def score_out(
-    version: ModelVersion | LoadedVersion | None, result: Prediction | Failure | None
-) -> ScoreOut:
+def score_out(version: ModelVersion | LoadedVersion | None, result: ScoreResult | None) -> ScoreOut:
     """Return the score that a version gave an image; nulls where there is none."""
     if version is None or result is None:
         return NOT_SCORED
-    if isinstance(result, Failure):
+    if isinstance(result, ScoringFailure):
         return NOT_SCORED.model_copy(
             update={"model_version": version.name, "failure": result.reason}
         )

@@ -24,6 +24,7 @@ from service.serving.errors import VersionNotLoaded
 from service.serving.service import loaded_version
 from service.settings import Settings
 from tests.scenes import scene_bytes
+from tests.service.clients import local_client
 from tests.service.conftest import AddVersion
 from tests.service.resources import resources_of
 from tests.service.test_errors import assert_problem
@@ -51,7 +52,7 @@ def _serve(engine: Engine, version_id: int) -> None:
 def unable(lost_version: int, engine: Engine, settings: Settings) -> Iterator[TestClient]:
     """The service after a start that could not load what serves."""
     _serve(engine, lost_version)
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 

@@ -1,4 +1,4 @@
-"""What the report counts, against the evaluation that versions are measured by."""
+"""The report's counts, compared with the evaluation that versions are measured by."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,7 @@ from models.inference.predict import Prediction
 from service.db import open_engine, open_sessions
 from service.evaluation.measure import evaluation_of, false_detections_of, images_scored_by
 from service.scoring import store as score_store
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.stats import service
 from service.tables import Activation, Image, LabelledBox, ModelVersion
 
@@ -20,7 +21,7 @@ NUM_IMAGES = 40
 
 @pytest.fixture
 def session(database_url: str) -> Iterator[Session]:
-    """A version that serves, and images of all splits; some failed, some were judged."""
+    """Save a serving version and images of all splits; some failed, some have a verdict."""
     engine = open_engine(database_url)
     with open_sessions(engine).begin() as session:
         version = ModelVersion(
@@ -36,7 +37,9 @@ def session(database_url: str) -> Iterator[Session]:
         session.flush()
         session.add(Activation(model_version_id=version.id))
         session.add(LabelledBox(image_id=2, position=0, class_name="red", x1=1, y1=2, x2=11, y2=12))
-        score_store.save_scores(session, version.id, [_scored(n + 1) for n in range(NUM_IMAGES)])
+        score_store.save_scores(
+            session, version.id, {n: _result(n) for n in range(1, NUM_IMAGES + 1)}
+        )
         yield session
     engine.dispose()
 
@@ -56,17 +59,17 @@ def _image(number: int) -> Image:
     )
 
 
-def _scored(image_id: int) -> score_store.ScoredImage:
+def _result(image_id: int) -> ScoreResult:
     if image_id % 9 == 0:
-        return score_store.ScoredImage(image_id, None, "damaged")
+        return ScoringFailure("damaged")
     count = image_id % 4
     boxes = torch.tensor([[1.0, 2.0, 11.0, 12.0]]).expand(count, 4)
     scores = torch.tensor([0.9, 0.5, 0.1])[:count]
     found = Detections(boxes, scores, torch.tensor([1, 2, 2])[:count])
-    return score_store.ScoredImage(image_id, Prediction(0.9, 2.2, found), None)
+    return Prediction(0.9, 2.2, found)
 
 
-def test_what_is_counted_is_what_the_evaluation_finds(session: Session) -> None:
+def test_counted_false_detections_equal_those_of_the_evaluation(session: Session) -> None:
     version = session.get_one(ModelVersion, 1)
     images = images_scored_by(session, [1])
 
@@ -79,7 +82,7 @@ def test_what_is_counted_is_what_the_evaluation_finds(session: Session) -> None:
     np.testing.assert_array_equal(found.images, expected.images)
 
 
-def test_the_report_holds_all_detections_above_the_threshold(session: Session) -> None:
+def test_report_counts_every_detection_above_the_threshold(session: Session) -> None:
     report = service.report_false_detections(session, None, 0.5)
 
     sealed = [n + 1 for n in range(NUM_IMAGES) if n % 4 in (0, 3) and n != 4 and (n + 1) % 9]

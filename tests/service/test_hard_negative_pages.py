@@ -13,7 +13,7 @@ from service.hard_negatives.service import RankedPage
 from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.hard_negatives.views import page_json
 from service.images.store import IMAGE_COLUMNS
-from service.scoring.store import Coverage
+from service.scoring.store import ScoredCounts
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 probabilities = st.floats(0, 1)
@@ -64,7 +64,7 @@ pages = st.builds(
     version=st.builds(
         RankingVersion, id=ids, name=words, class_names=st.lists(words, min_size=2, max_size=2)
     ),
-    coverage=st.builds(Coverage, images=ids, scored=ids),
+    coverage=st.builds(ScoredCounts, images=ids, scored=ids),
     first_rank=st.integers(1, 10**9),
     images=st.lists(images, max_size=4),
     boxes=st.lists(boxes, max_size=6),

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.scoring import store
+from service.scoring.results import ScoringFailure
 from service.tables import Image, Job, ModelVersion, TrainingRun
 from service.training_runs import store as run_store
 from tests.scenes import ORANGE, RED, scene_bytes
@@ -52,7 +53,8 @@ def save_score(client: TestClient) -> SaveScore:
             scores=torch.tensor([max_score or 0.0])[:count],
             labels=torch.tensor([label or 1])[:count],
         )
-        prediction = None if failure else Prediction(max_score, log_odds, detections)
+        prediction = Prediction(max_score, log_odds, detections)
+        result = ScoringFailure(failure) if failure else prediction
         with sessions.begin() as session:
             image = Image(
                 sha256=f"{id(object()):x}-{session.query(Image).count()}",
@@ -68,8 +70,7 @@ def save_score(client: TestClient) -> SaveScore:
             )
             session.add(image)
             session.flush()
-            scored = store.ScoredImage(image.id, prediction, failure)
-            store.save_scores(session, version.id, [scored])
+            store.save_scores(session, version.id, {image.id: result})
             return image.id
 
     return save
@@ -212,15 +213,15 @@ def add_trained_version(client: TestClient) -> Callable[..., int]:
             session.add_all([version, job])
             session.flush()
             run = TrainingRun(job_id=job.id, iteration=1, model_version_id=version.id, params={})
-            run_store.add_run(session, run, [(image_id, "", "mined") for image_id in image_ids])
+            run_store.add_run(session, run, {"mined": [(image_id, "") for image_id in image_ids]})
             nothing = Detections(
                 torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64)
             )
-            scores = [
-                store.ScoredImage(image.id, Prediction(0.5, -float(image.id), nothing), None)
+            results = {
+                image.id: Prediction(0.5, -float(image.id), nothing)
                 for image in session.query(Image)
-            ]
-            store.save_scores(session, version.id, scores)
+            }
+            store.save_scores(session, version.id, results)
             return version.id
 
     return add
