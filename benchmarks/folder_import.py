@@ -34,7 +34,7 @@ from models.inference.fused import fuse
 from service.images.ingest import UploadedFile, ingest
 from service.images.storing import Destination
 from service.migrate import upgrade
-from service.model_versions.service import add_checkpoint
+from service.model_versions.service import register_checkpoint
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
 from service.scoring.resources import open_resources
@@ -53,7 +53,7 @@ class Store:
         detector = trained(NETWORK, 90, models)
         path = folder / "checkpoint.safetensors"
         save_checkpoint(detector, path)
-        row, _ = add_checkpoint(self.resources.sessions, self.resources.blobs, path)
+        row, _ = register_checkpoint(self.resources.sessions, self.resources.blobs, path)
         self.version = LoadedVersion(row.id, row.name, fuse(detector))
 
     def take_in(self, files: list[Path], *, in_full: bool) -> None:

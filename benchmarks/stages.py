@@ -39,7 +39,7 @@ from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions
 from service.images.storing import Destination, store_image, validate_image
 from service.migrate import upgrade
-from service.model_versions.service import add_checkpoint
+from service.model_versions.service import register_checkpoint
 from service.scoring.store import save_scores
 from service.settings import Settings
 
@@ -91,7 +91,7 @@ class Line:
         self.blobs = BlobStore(settings.blob_store_url)
         checkpoint = folder / "checkpoint.safetensors"
         save_checkpoint(detector, checkpoint)
-        version, _ = add_checkpoint(self.sessions, self.blobs, checkpoint)
+        version, _ = register_checkpoint(self.sessions, self.blobs, checkpoint)
         self.version_id = version.id
         self.max_pixels = settings.max_pixels
         self.floor = settings.detection_floor

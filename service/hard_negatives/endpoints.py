@@ -52,7 +52,7 @@ def list_hard_negatives(
     ] = None,
 ) -> Response:
     """List the pool's images on which a model version errs most surely, worst first."""
-    # Not by ReadSessionDep: it opens and closes in threads, which takes two trips more.
+    # not ReadSessionDep: it would add two trips to the thread pool, to open and to close
     with resources.read_sessions.begin() as session:
         page = service.list_hard_negatives(
             session,

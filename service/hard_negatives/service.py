@@ -17,6 +17,8 @@ from service.training_runs import store as run_store
 
 
 class UnknownLabel(ServiceError):
+    """A version does not know the requested class."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "unknown-label"
     title = "Unknown label"
@@ -24,7 +26,7 @@ class UnknownLabel(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class RankedPage:
-    """One page of the list, as it is in the database."""
+    """One page of the list as rows of the database."""
 
     version: RankingVersion
     coverage: ScoredCounts
@@ -48,13 +50,13 @@ def list_hard_negatives(
     cursor: str | None,
 ) -> RankedPage:
     """
-    The pool's worst images, worst first.
+    Return a page of the pool's worst images, worst first.
 
     Raises:
-        ModelVersionNotFound: so that an unknown name is not an empty list.
+        ModelVersionNotFound: no version has this name; an empty list would hide a typing error.
         NoServingVersion: no version is named and none serves.
-        UnknownLabel: the version knows no such class.
-        InvalidCursor: not a cursor, or one of another version.
+        UnknownLabel: the version does not know the class.
+        InvalidCursor: it is not a cursor, or it belongs to another version.
     """
     after = Cursor.decode(cursor) if cursor is not None else None
     version = _version(session, model_version, after)
@@ -102,9 +104,12 @@ def _version(session: Session, key: str | None, after: Cursor | None) -> Ranking
 
 
 def _label_index(version: RankingVersion, label: str | None) -> int | None:
+    """Return the label of a class by its name, from 1. Raises UnknownLabel."""
     if label is None:
         return None
     if label not in version.class_names:
         known = ", ".join(version.class_names)
-        raise UnknownLabel(f"version '{version.name}' knows no class '{label}'; it knows {known}")
+        raise UnknownLabel(
+            f"version '{version.name}' does not know the class '{label}': use one of {known}"
+        )
     return version.class_names.index(label) + 1

@@ -11,9 +11,9 @@ from service.images.views import image_json
 
 def page_json(page: RankedPage) -> bytes:
     """
-    The JSON of a `HardNegativePage`, byte for byte.
+    Write the JSON of a `HardNegativePage`, byte for byte, from the rows.
 
-    Written from the rows: to make and check models of them takes longer than to read them.
+    To build and validate models would take longer than to read the rows.
     """
     boxes: dict[int, list[object]] = defaultdict(list)
     for box in page.boxes:

@@ -1,4 +1,4 @@
-"""The way of an uploaded file: validated, scored, made durable, saved."""
+"""The pipeline that uploaded files go through: validate, score, make durable, save."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,10 +20,12 @@ from service.scoring.results import ScoreResult, wait_for_result
 from service.scoring.splits import min_score_of
 from service.tables import Image
 
+NUM_STAGES = 3  # validate, score, save
+
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """One file of an upload, by the client's name for it."""
+    """One file of an upload, under the client's name for it."""
 
     name: str
     file: BinaryIO
@@ -35,8 +37,8 @@ class IngestedFile:
     One uploaded file after ingest: a stored image, or the error that refused the file.
 
     Attributes:
-        is_new: this file added the image; else the same bytes were stored before.
-        score: by the version that ingest scored with; None without one.
+        is_new: whether this file added the image; else the same bytes were stored before.
+        score: given by the version that ingest scored with; None without a version.
     """
 
     file_name: str
@@ -49,17 +51,17 @@ class IngestedFile:
 @dataclass(slots=True)
 class _DistinctImage:
     """
-    One image on its way through the stages; each stage sets its own fields once.
+    One image under way. Each stage sets its own fields, once.
 
-    Files of a batch with the same bytes share it.
+    Files of a batch with the same bytes share one.
 
     Attributes:
         valid: set by `_collect`, like `file_name`, the name of the first file with these bytes.
         known: set by `_look_up`: the stored image with the same bytes, if there is one.
-        score: set by `_look_up` where it is stored already, else by `_save`.
+        score: set by `_look_up` if it is stored already, else by `save`.
         scoring: set by `_submit`, if the image needs a score.
         row: set by `_make_durable`, if the image is not known.
-        stored: set by `_save`, like `is_new`.
+        stored: set by `save`, like `is_new`.
     """
 
     valid: ValidatedImage
@@ -79,10 +81,10 @@ class _DistinctImage:
 @dataclass(slots=True)
 class _File:
     """
-    One file of a batch.
+    One file of a batch under way.
 
     Attributes:
-        image: set by `_collect` where the file is valid; else `error` is.
+        image: set by `_collect` if the file is valid; else `error` is set.
         is_first: set by `_collect`: no file before it in the batch has the same bytes.
     """
 
@@ -95,7 +97,7 @@ class _File:
 
 @dataclass(slots=True)
 class _Batch:
-    """Files that move through the stages together, and their distinct images."""
+    """Files that move through the stages together; `images` are set by `start_scoring`."""
 
     files: Sequence[_File] = ()
     images: Sequence[_DistinctImage] = ()
@@ -110,16 +112,15 @@ def ingest(
     """
     Store files as images, score them with `version` if there is one, and yield them in order.
 
-    Batches of the scorer's window move through three stages. Every turn of the loop starts to
-    validate one batch on the decode threads, submits the batch before it to the engine and makes
-    its bytes durable meanwhile, and saves the rows and scores of the batch before that. So three
-    batches are in memory at most, and decoding, scoring and saving overlap. A file that is refused
-    does not hold up the others of its batch.
+    Batches of files move through NUM_STAGES stages, and every turn of the loop moves each batch
+    one stage on. The decode threads validate one batch while the engine scores the batch before
+    it and the database saves the one before that. At most NUM_STAGES batches are in memory. A
+    file that is refused holds up no other file; any other error ends the ingest.
     """
     stages = _Stages(resources, destination, version)
     size = resources.scorer.window
     validating, scoring = _Batch(), _Batch()
-    for start in range(0, len(files) + 2 * size, size):  # two turns more finish the last batch
+    for start in range(0, len(files) + (NUM_STAGES - 1) * size, size):  # the last turns: no files
         next_batch = stages.start_validating(files[start : start + size])
         stages.start_scoring(validating)
         yield from stages.save(scoring)
@@ -135,7 +136,7 @@ class _Stages:
     version: LoadedVersion | None
 
     def start_validating(self, files: Sequence[UploadedFile]) -> _Batch:
-        """Read, validate and decode files on the decode threads."""
+        """Queue files for the decode threads, which read, validate and decode them."""
         validations = self.resources.scorer.map_decode(self._validate, files)
         return _Batch([_File(*pair) for pair in zip(files, validations, strict=True)])
 
@@ -144,7 +145,11 @@ class _Stages:
         return validate_image(uploaded.file.read(), max_pixels, self.version)
 
     def start_scoring(self, batch: _Batch) -> None:
-        """Wait for the batch's validation, queue its images for scores, and put its new bytes."""
+        """
+        Wait until the files are validated, queue their images for scores, and store new bytes.
+
+        The engine scores while the disk makes the bytes durable.
+        """
         batch.images = _collect(batch.files)
         if batch.images:
             self._look_up(batch.images)
@@ -152,6 +157,7 @@ class _Stages:
             self._make_durable(batch.images)
 
     def _look_up(self, images: Sequence[_DistinctImage]) -> None:
+        """Find out which images are stored already, and which of these have a score."""
         with self.resources.read_sessions.begin() as session:
             known = store.find_by_digests(session, [image.digest for image in images])
             scores: Mapping[int, ScoreResult] = {}
@@ -164,7 +170,7 @@ class _Stages:
                 image.score = scores.get(image.known.id)
 
     def _submit(self, images: Sequence[_DistinctImage]) -> None:
-        """Queue the images without a score, except those that will be refused."""
+        """Queue the images that have no score for the engine, except those to be refused."""
         if self.version is None:
             return
         for image in images:
@@ -180,7 +186,7 @@ class _Stages:
             )
 
     def _make_durable(self, images: Sequence[_DistinctImage]) -> None:
-        """Put the bytes of the images that are not known; their rows name them later."""
+        """Store the bytes of unknown images; `save` adds the rows that name them."""
         contents: dict[str, bytes] = {}
         for image in images:
             if image.known is None:
@@ -190,7 +196,7 @@ class _Stages:
         self.resources.blobs.put_all(contents)
 
     def save(self, batch: _Batch) -> Iterator[IngestedFile]:
-        """Wait for the batch's scores, commit its rows and scores, and yield its files."""
+        """Wait for the scores, commit rows and scores in one transaction, and yield the files."""
         for image in batch.images:
             if image.scoring is not None:
                 image.score = wait_for_result(image.scoring)
@@ -205,12 +211,13 @@ class _Stages:
             yield self._ingested(file)
 
     def _commit(self, images: Sequence[_DistinctImage]) -> Mapping[str, Image]:
-        """Save what is new of a batch, with that of other requests; return its rows by digest."""
+        """Commit new rows and scores, and return the rows of all images by digest."""
         if any(image.row is not None or image.scoring is not None for image in images):
             return self.resources.group_commit.run(partial(self._write, images))
         return {image.digest: image.known for image in images if image.known is not None}
 
     def _write(self, images: Sequence[_DistinctImage], session: Session) -> Mapping[str, Image]:
+        """Do the work of `_commit`; it may run twice, so it sets no fields."""
         stored = {image.digest: image.known for image in images if image.known is not None}
         rows = {image.digest: image.row for image in images if image.row is not None}
         stored |= store.add_or_find_images(session, rows)
@@ -225,7 +232,7 @@ class _Stages:
         return stored
 
     def _ingested(self, file: _File) -> IngestedFile:
-        """Return what became of a file: the one place that decides it."""
+        """Decide whether a file was stored or refused, and whether it is new."""
         name, image = file.uploaded.name, file.image
         if image is None or image.stored is None:
             assert file.error is not None
@@ -237,7 +244,7 @@ class _Stages:
 
 
 def _collect(files: Iterable[_File]) -> Sequence[_DistinctImage]:
-    """Wait until files are validated, and return their distinct images in order."""
+    """Wait until the files are validated, and return their distinct images in order."""
     images: dict[str, _DistinctImage] = {}
     for file in files:
         try:

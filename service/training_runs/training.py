@@ -11,7 +11,7 @@ from models.detectors.checkpoint import save_checkpoint
 from models.training.loop import train
 from models.training.reports import EpochReport, StepReport
 from service.jobs.running import RunningJob, TransientError
-from service.model_versions.service import NameTaken, add_checkpoint
+from service.model_versions.service import NameTaken, register_checkpoint
 from service.tables import TrainingRun
 from service.training_runs.retraining import Retraining
 from service.training_runs.training_inputs import detector_to_train, training_config, training_sets
@@ -84,11 +84,13 @@ def _add_version(retraining: Retraining, run: TrainingRun, path: Path) -> int:
         name = f"{name}-{run.iteration}"
     parent_id = run.parent_version_id
     try:
-        version, _ = add_checkpoint(
+        version, _ = register_checkpoint(
             resources.sessions, resources.blobs, path, name=name, parent_id=parent_id
         )
     except NameTaken:  # by another request during the training, which must not be lost
-        version, _ = add_checkpoint(resources.sessions, resources.blobs, path, parent_id=parent_id)
+        version, _ = register_checkpoint(
+            resources.sessions, resources.blobs, path, parent_id=parent_id
+        )
     return version.id
 
 

@@ -203,4 +203,7 @@ def test_unknown_class_is_reported_in_one_sentence(url: str) -> None:
     result = hardneg(url, "hard-negatives", "--label", "zebra")
 
     assert result.exit_code == 1
-    assert result.stderr == "hardneg: version 'digits' knows no class 'zebra'; it knows 3, 8\n"
+    assert (
+        result.stderr
+        == "hardneg: version 'digits' does not know the class 'zebra': use one of 3, 8\n"
+    )
