@@ -144,7 +144,7 @@ def test_large_pool_is_screened_by_the_version_compiled_meanwhile(
     if not has_bfloat16(torch.device("cpu")):
         pytest.skip("this processor has no bfloat16")
     _accept_any_speed(monkeypatch)
-    monkeypatch.setattr(loading, "WORTH_FROM", 8)
+    monkeypatch.setattr(loading, "MIN_SOURCE_SIZE", 8)
     app = create_app(settings.model_copy(update={"backend": "openvino"}))
     with TestClient(app) as client, checkpoint.open("rb") as file:
         client.post("/model-versions", files={"checkpoint": file}, data={"name": "squares"})
