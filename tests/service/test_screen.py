@@ -190,6 +190,7 @@ def test_version_that_cannot_be_compiled_serves_as_it_is(
         row = version_store.find_by_name(session, "squares")
     assert row is not None
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+    monkeypatch.setattr(loading, "has_bfloat16", lambda device: True)
 
     compiled = compile_version(resources, serving_of(resources.scorer), row)
 
