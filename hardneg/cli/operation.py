@@ -34,8 +34,8 @@ def serve(
     """
     Run the API and the scorer.
 
-    Every setting is an environment variable HARDNEG_… (docs/settings.md); an option here wins
-    over its variable. Without any, the service listens on http://127.0.0.1:8000 and keeps its
+    Every setting is an environment variable HARDNEG_… (docs/reference/settings.md); an option here
+    wins over its variable. Without any, the service listens on http://127.0.0.1:8000 and keeps its
     data in ./data. Ctrl-C or SIGTERM stops it.
 
     \b

@@ -37,7 +37,7 @@ class AugmentationChoice(StrEnum):
 
 
 class SamplerIn(BaseModel):
-    """Which anchors of an image enter the loss; `docs/samplers.md` says when to use which."""
+    """A choice of anchors that enter the loss; `docs/explanation/samplers.md` compares them."""
 
     model_config = ConfigDict(extra="forbid")
 
