@@ -12,7 +12,12 @@ WIDTH = "88"  # columns of a line of help
 
 def commands() -> str:
     """Return a section of Markdown for each command, in the order of `hardneg --help`."""
-    return "\n".join(_section(words) for words in _paths(get_command(app), ()))
+    return "\n".join(map(_section, command_paths()))
+
+
+def command_paths() -> list[tuple[str, ...]]:
+    """Return the words of each command, in the order of the help; the program itself is ()."""
+    return list(_paths(get_command(app), ()))
 
 
 def _paths(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

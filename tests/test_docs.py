@@ -1,12 +1,18 @@
 import re
+import shlex
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from docsite.cli_page import command_paths
 from docsite.navigation import INDEX, LINK
 from docsite.settings_page import PAGE as SETTINGS_PAGE
 from docsite.settings_page import renew, settings_named
+from hardneg import Client
+from hardneg.cli.app import app
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +66,26 @@ def test_every_make_command_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
 
     assert named <= _make_targets()
+
+
+@each_page
+def test_every_hardneg_command_that_a_page_shows_has_its_options(page: Path) -> None:
+    blocks = "".join(block[0] for block in CODE_BLOCK.finditer(page.read_text(encoding="utf-8")))
+
+    unknown = [
+        f"{option} in {line}"
+        for line in re.findall(r"^hardneg [a-z].*$", blocks, re.MULTILINE)
+        for option in _options(shlex.split(line, comments=True)[1:])
+    ]
+
+    assert unknown == []
+
+
+@each_page
+def test_every_client_method_that_a_page_shows_exists(page: Path) -> None:
+    called = set(re.findall(r"\bclient\.(\w+)\(", page.read_text(encoding="utf-8")))
+
+    assert [name for name in called if not hasattr(Client, name)] == []
 
 
 def test_index_of_the_docs_links_to_every_page() -> None:
@@ -125,6 +151,23 @@ def test_make_help_lists_every_target() -> None:
     )
 
     assert {line.split()[0] for line in listed.stdout.splitlines()} == _make_targets()
+
+
+def _options(words: list[str]) -> list[str]:
+    """Return the options among the words of a command that its help does not know."""
+    path = max(
+        (path for path in command_paths() if words[: len(path)] == list(path)), key=len, default=()
+    )
+    if not path:
+        return words[:1]
+    help_text = _help(path)
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    return [option for option in options if not re.search(rf"(^|[ ,/]){option}[ ,/]", help_text)]
+
+
+@cache
+def _help(path: tuple[str, ...]) -> str:
+    return CliRunner().invoke(app, [*path, "--help"]).output
 
 
 def _relative_links(page: Path) -> list[tuple[str, str]]:
