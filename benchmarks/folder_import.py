@@ -18,6 +18,7 @@ from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from unittest.mock import patch
 
 import torch
@@ -30,16 +31,13 @@ from benchmarks.service import numbered
 from benchmarks.timing import compare
 from models.detectors.checkpoint import save_checkpoint
 from models.inference.fused import fuse
-from service.blobs import BlobStore
-from service.db import open_engine, open_sessions, read_only
-from service.group_commit import GroupCommit
-from service.images.ingest import Ingest, Upload
-from service.images.storing import Purpose
+from service.images.ingest import UploadedFile, ingest
+from service.images.storing import Destination
 from service.migrate import upgrade
 from service.model_versions.service import add_checkpoint
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
-from service.scoring.scorer import Scorer
+from service.scoring.resources import open_resources
 from service.settings import Settings
 
 NETWORK = "ssdlite320_mobilenet_v3_large"
@@ -50,45 +48,24 @@ class Store:
 
     def __init__(self, folder: Path, models: Path, stack: ExitStack) -> None:
         settings = Settings(data_dir=folder, device="cpu")
-        engine = open_engine(settings.sqlalchemy_url)
-        upgrade(engine)
-        stack.callback(engine.dispose)
-        self.read_sessions = open_sessions(read_only(engine))
-        self.group_commit = GroupCommit(open_sessions(engine))
-        self.blobs = BlobStore(settings.blob_store_url)
-        self.scorer = Scorer(settings, CollectorRegistry())
-        stack.callback(self.scorer.close)
+        self.resources = stack.enter_context(open_resources(settings, CollectorRegistry(), Event()))
+        upgrade(self.resources.engine)
         detector = trained(NETWORK, 90, models)
         path = folder / "checkpoint.safetensors"
         save_checkpoint(detector, path)
-        row, _ = add_checkpoint(open_sessions(engine), self.blobs, path)
+        row, _ = add_checkpoint(self.resources.sessions, self.resources.blobs, path)
         self.version = LoadedVersion(row.id, row.name, fuse(detector))
-        self.ingest = Ingest(
-            self.group_commit,
-            self.read_sessions,
-            self.blobs,
-            self.scorer,
-            settings.max_pixels,
-            Purpose("pool", ""),
-            scores_now=False,
-        )
 
     def take_in(self, files: list[Path], *, in_full: bool) -> None:
         draft = patch.object(JpegImageFile, "draft", lambda *_: None) if in_full else nullcontext()
         with draft:
-            uploads = [Upload(file.name, io.BytesIO(file.read_bytes())) for file in files]
-            images = [outcome.image for outcome in self.ingest.run(uploads)]
+            uploaded = [UploadedFile(file.name, io.BytesIO(file.read_bytes())) for file in files]
+            ingested = ingest(self.resources, uploaded, Destination("pool", ""))
+            images = [file.image for file in ingested]
             stored = [image for image in images if image is not None]
             assert len(stored) == len(files)
             windows = [stored[k : k + 16] for k in range(0, len(stored), 16)]
-            score_stored(
-                self.scorer,
-                self.version,
-                self.blobs,
-                self.group_commit,
-                self.read_sessions,
-                windows,
-            )
+            score_stored(self.resources, self.version, windows)
 
 
 def files_of_a_turn(folder: Path, images: Iterator[bytes], num_images: int) -> list[Path]:

@@ -25,7 +25,8 @@ from service.hard_negatives import service as hard_negatives
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.views import page_json
 from service.scoring import store as score_store
-from service.serving.backlog import RANGE
+from service.scoring.results import ScoreResult
+from service.serving.sweep import RANGE
 from service.stats import service as stats
 from service.tables import Detection, Image, ImageScore
 
@@ -184,9 +185,9 @@ def sweep_seconds(engine: Engine, last_id: int) -> tuple[float, float]:
     return sum(times), max(times)
 
 
-def _scores(first: int) -> list[score_store.ScoredImage]:
+def _scores(first: int) -> dict[int, ScoreResult]:
     """Scores anywhere in the ranking; one image in ten has a detection."""
-    scored = []
+    results: dict[int, ScoreResult] = {}
     for image_id in range(first, first + WRITE_BATCH):
         log_odds = (image_id * 2654435761 % 2**32) / 2**32 * 12 - 12
         score = 1 / (1 + math.exp(-log_odds))
@@ -196,8 +197,8 @@ def _scores(first: int) -> list[score_store.ScoredImage]:
             torch.tensor([score])[:count],
             torch.ones(count, dtype=torch.int64),
         )
-        scored.append(score_store.ScoredImage(image_id, Prediction(score, log_odds, found), None))
-    return scored
+        results[image_id] = Prediction(score, log_odds, found)
+    return results
 
 
 def compare_sealed(backend: str, repeats: int, budget_s: float) -> Comparison:

@@ -22,7 +22,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from benchmarks.pictures import jpegs
@@ -32,12 +31,13 @@ from models.detectors import Detector, PreparedImage
 from models.detectors.checkpoint import save_checkpoint
 from models.inference.predict import prepare
 from service.app import create_app
-from service.db import Sessions
 from service.logs import set_up_logs
-from service.scoring.engine import LoadedVersion
+from service.scoring.engine import RESCAN, LoadedVersion
 from service.scoring.scorer import Scorer
+from service.scoring.splits import min_score_of
 from service.scoring.store import count_unscored
 from service.settings import Settings
+from tests.service.resources import resources_of
 
 TOP_SHARE = 64
 UPLOAD = 500
@@ -61,10 +61,10 @@ class Service:
     """The app in this process, with a detector that every turn adds as another version."""
 
     def __init__(self, client: TestClient, detector: Detector, folder: Path) -> None:
-        assert isinstance(client.app, FastAPI)
         self.client = client
-        self.scorer: Scorer = client.app.state.scorer
-        self._sessions: Sessions = client.app.state.read_sessions
+        resources = resources_of(client)
+        self.scorer = resources.scorer
+        self._sessions = resources.read_sessions
         self._detector = detector
         self._checkpoint = folder / "checkpoint.safetensors"
         self._num_versions = 0
@@ -145,8 +145,12 @@ def _score(
     *,
     quick: bool = False,
 ) -> None:
-    splits = ["pool"] * len(images)
-    for future in scorer.submit(version, images, splits=splits, rescan=True, quick=quick):
+    min_score = min_score_of("pool", Settings())
+    futures = [
+        scorer.submit(version, image, priority=RESCAN, quick=quick, min_score=min_score)
+        for image in images
+    ]
+    for future in futures:
         future.result()
 
 
@@ -179,7 +183,7 @@ def run(backend: str, detector: Detector, arguments: argparse.Namespace) -> None
             embedded_worker=False,
             decode_threads=arguments.decode_threads,
         )
-        with TestClient(create_app(settings)) as client:
+        with TestClient(create_app(settings), base_url="http://localhost") as client:
             service = Service(client, detector, Path(folder))
             num_stored = 0
             for num_images in (arguments.images, 4 * arguments.images):

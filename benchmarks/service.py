@@ -37,13 +37,14 @@ from benchmarks.scenes import trained
 from benchmarks.service_process import free_port, hardneg_server, wait_until
 from benchmarks.timing import seconds
 from benchmarks.upload_load import upload
-from models.detectors import Detector
+from models.detectors import Detector, PreparedImage
 from models.detectors.checkpoint import save_checkpoint
 from models.inference.fused import fuse
 from models.inference.predict import prepare
 from service.logs import set_up_logs
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer
+from service.scoring.splits import min_score_of
 from service.settings import Settings
 
 NETWORK = "ssdlite320_mobilenet_v3_large"
@@ -68,13 +69,21 @@ def litserve_server(network: Path) -> Iterator[int | None]:
         return
     port = free_port()
     script = str(Path(__file__).with_name("litserve_server.py"))
-    server = subprocess.Popen(
-        [sys.executable, "-P", script, str(port), str(network)],
-        env=NOTEBOOK_ENVIRONMENT,
-        start_new_session=True,
-    )
+    log = network.with_suffix(".log")
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-P", script, str(port), str(network)],
+            env=NOTEBOOK_ENVIRONMENT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
-        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, server)
+        try:
+            wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, server)
+        except RuntimeError:
+            print(log.read_text(errors="replace"), file=sys.stderr)
+            raise
         yield port
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # its processes outlive their parent
@@ -100,7 +109,6 @@ def measure(
     images = numbered(jpegs(64, num_classes))
     loaded = LoadedVersion(1, "engine", fuse(detector))
     prepared = [prepare(loaded.detector, next(images)) for _ in range(ENGINE_IMAGES)]
-    splits = ["pool"] * ENGINE_IMAGES
     turns = []
     with ExitStack() as stack:
         scorer = Scorer(Settings(), CollectorRegistry())
@@ -116,9 +124,16 @@ def measure(
                 litserve = load.rate
             one = upload(ours.port, images, seconds=arguments.seconds).rate
             sixteen = upload(ours.port, images, files=16, seconds=arguments.seconds).rate
-            engine = ENGINE_IMAGES / seconds(lambda: scorer.score(loaded, prepared, splits))
+            engine = ENGINE_IMAGES / seconds(lambda: _score(scorer, loaded, prepared))
             turns.append(Turn(litserve, one, sixteen, engine))
     return turns[1:]  # the first one warms up
+
+
+def _score(scorer: Scorer, version: LoadedVersion, images: Sequence[PreparedImage]) -> None:
+    """Score images of the pool as an upload of all of them does."""
+    min_score = min_score_of("pool", Settings())
+    for future in [scorer.submit(version, image, min_score=min_score) for image in images]:
+        future.result()
 
 
 def row(num_classes: int, turns: Sequence[Turn]) -> str:

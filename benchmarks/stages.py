@@ -37,10 +37,10 @@ from models.inference.fused import fuse
 from models.inference.predict import predict
 from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions
-from service.images.storing import Purpose, read_image, store_image
+from service.images.storing import Destination, store_image, validate_image
 from service.migrate import upgrade
 from service.model_versions.service import add_checkpoint
-from service.scoring.store import save_scores, scored_images
+from service.scoring.store import save_scores
 from service.settings import Settings
 
 NETWORK = "ssdlite320_mobilenet_v3_large"
@@ -102,9 +102,9 @@ class Line:
         image, _ = store_image(
             self.sessions,
             self.blobs,
-            read_image(content, self.max_pixels, None),
+            validate_image(content, self.max_pixels, None),
             file_name="",
-            purpose=Purpose("pool", ""),
+            destination=Destination("pool", ""),
         )
         return image.id, image.blob_key
 
@@ -127,8 +127,7 @@ class Line:
         watch.batches[-1]["scores"] -= sum(watch.batches[-1][name] for name in inner)
         ids = [image_id for image_id, _ in stored]
         with watch.stage("write", time.perf_counter), self.sessions.begin() as session:
-            outcomes = scored_images(dict(zip(ids, found, strict=True)))
-            save_scores(session, self.version_id, outcomes)
+            save_scores(session, self.version_id, dict(zip(ids, found, strict=True)))
 
     def watch_network(self, watch: Stopwatch) -> None:
         network = self.detector.network

@@ -21,7 +21,6 @@ import httpx
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hardneg.client import ANSWER_TIMEOUT_S
 from hardneg.demo.data import POOL_STREAM
 from hardneg.demo.loop import FIRST, MINED
 from hardneg.demo.scenes import POOL_PHOTOGRAPHS
@@ -32,6 +31,7 @@ from hardneg.schemas.images import ScoredImageOut
 PUBLISHABLE = {"astronaut.png", "chelsea.png", "coins.png", "grass.png"}
 MARGIN = 40  # pixels, for the names of the rows
 WIDTH = 1100  # pixels
+TIMEOUT_S = 600
 JPEG_QUALITY = 78
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--after", default=f"{MINED}-2", help="version of the second row")
     parser.add_argument("--seed", type=int, default=0, help="the demo's seed")
     arguments = parser.parse_args()
-    with httpx.Client(base_url=arguments.url, timeout=ANSWER_TIMEOUT_S) as service:
+    with httpx.Client(base_url=arguments.url, timeout=TIMEOUT_S) as service:
         after = pool_images(service, arguments.after, arguments.seed)
         before = pool_images(service, FIRST, arguments.seed)
         worst = sorted(before, key=lambda id_: before[id_].log_odds or 0.0, reverse=True)[:COLUMNS]

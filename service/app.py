@@ -1,4 +1,4 @@
-"""Puts the service together; no logic here."""
+"""Puts the service together, without logic beyond that."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,17 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from models.inference.device import select_device
-from service import health, migrate
+from service import api_docs, health, migrate
 from service.auth import KeyGuard, describe_key
-from service.blobs import BlobStore
-from service.db import open_engine, open_sessions, read_only
 from service.errors import add_error_handlers, problem_responses
-from service.group_commit import GroupCommit
 from service.hard_negatives import endpoints as hard_negatives
 from service.images import endpoints as images
 from service.imports import endpoints as imports
@@ -25,7 +21,8 @@ from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
-from service.scoring.scorer import Scorer
+from service.origins import OriginGuard
+from service.scoring.resources import open_resources
 from service.serving.backlog import Backlog
 from service.settings import Settings
 from service.stats import endpoints as stats
@@ -37,52 +34,53 @@ the detector is most surely wrong about.
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service over one database, one blob store and one detector."""
+def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
+    """
+    Build the service over one database, one blob store and one detector.
+
+    Streams of events end when `stopping` is set.
+    """
     registry = CollectorRegistry()
+    stopping = stopping or Event()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         select_device(settings.device)  # a device that is not there stops the start
-        engine = open_engine(settings.sqlalchemy_url)
-        migrate.upgrade(engine)
-        app.state.sessions = open_sessions(engine)
-        app.state.read_sessions = open_sessions(read_only(engine))
-        app.state.group_commit = GroupCommit(app.state.sessions)
-        app.state.blobs = BlobStore(settings.blob_store_url)
-        app.state.scorer = Scorer(settings, registry)
-        app.state.backlog = Backlog(
-            engine,
-            app.state.sessions,
-            app.state.group_commit,
-            app.state.blobs,
-            app.state.scorer,
-            settings,
-        )
-        app.state.backlog.start()
-        yield
-        app.state.backlog.close()
-        app.state.scorer.close()
-        engine.dispose()
+        with open_resources(settings, registry, stopping) as resources:
+            migrate.upgrade(resources.engine)
+            backlog = Backlog(resources)
+            app.state.resources, app.state.backlog = resources, backlog
+            backlog.start()
+            yield
+            backlog.close()
 
     app = FastAPI(
         title="hardneg",
         description=DESCRIPTION,
         version=_version(),
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         form_limits={"max_files": settings.max_files},
-        responses=problem_responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+        responses=problem_responses(
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.MISDIRECTED_REQUEST,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        ),
     )
     # Not on the app: there the limit would answer outside the middleware that makes it a problem.
     app.router.max_body_size = settings.max_body_bytes
-    app.state.settings = settings
-    app.state.stopping = Event()  # set when the process is told to stop
     add_error_handlers(app)
     if settings.api_key is not None:
         app.add_middleware(KeyGuard, api_key=settings.api_key.get_secret_value())
-    app.add_middleware(RequestLog)
-    _add_metrics(app, registry)
+    _count_requests(app, registry)
+    app.add_middleware(OriginGuard, hosts=settings.known_hosts)
+    app.add_middleware(RequestLog)  # the last one added sees a request first
     app.include_router(health.router)
+    app.include_router(health.add_metrics(registry))
+    app.include_router(api_docs.router)
+    app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
         images.router,
         hard_negatives.router,
@@ -98,10 +96,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
-    instrumentator = Instrumentator(registry=registry, excluded_handlers=["/metrics", "/healthz"])
-    instrumentator.instrument(app)
-    instrumentator.expose(app, tags=["operation"], response_class=PlainTextResponse)
+def _count_requests(app: FastAPI, registry: CollectorRegistry) -> None:
+    excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH]
+    Instrumentator(registry=registry, excluded_handlers=excluded).instrument(app)
 
 
 def _version() -> str:

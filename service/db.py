@@ -1,10 +1,9 @@
-"""Engine, sessions and the declarative base."""
+"""Engine, sessions, bulk inserts, and the declarative base."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import Depends, Request
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -41,7 +40,7 @@ SQLITE_CHECKPOINT_PAGES = 16_000  # 64 MB of log: pages that many batches touch 
 
 
 class Base(DeclarativeBase):
-    """Parent of every table; constraints get names, so that migrations can drop them."""
+    """The parent of every table; it names constraints, because migrations drop them by name."""
 
     metadata = MetaData(
         naming_convention={
@@ -55,10 +54,10 @@ class Base(DeclarativeBase):
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for SQLite or Postgres; on SQLite every transaction takes the write lock first."""
+    """Open SQLite or Postgres; on SQLite every transaction takes the write lock first."""
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=50)
-    # last in, first out: the connection whose cache is warm
+    # Last in, first out: that connection's cache is warm.
     engine = create_engine(url, pool_size=10, max_overflow=50, pool_use_lifo=True)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_on_sqlite)
@@ -70,7 +69,7 @@ def open_sessions(engine: Engine) -> Sessions:
 
 
 def read_only(engine: Engine) -> Engine:
-    """The same pool, for transactions that only read: on SQLite they wait for no writer."""
+    """Return the same pool for transactions that only read; on SQLite they wait for no writer."""
     return engine.execution_options(hardneg_read_only=True)
 
 
@@ -104,10 +103,10 @@ def insert_rows(
     overwrite: Sequence[str] = (),
 ) -> None:
     """
-    Insert rows that all name the same columns; what is there already keeps all but `overwrite`.
+    Insert rows that all name the same columns; rows that exist get the `overwrite` columns.
 
-    On Postgres all rows go in one statement, an array for each column: row by row it took four
-    times as long. On SQLite they go to the driver as tuples, past what SQLAlchemy does for each.
+    On Postgres one statement takes all rows, as an array for each column: row by row took four
+    times as long. On SQLite the driver takes them as tuples, without SQLAlchemy's work for each.
     """
     if not rows:
         return
@@ -138,7 +137,7 @@ def _on_conflict(insert: Upsert, table: type[Base], overwrite: Sequence[str]) ->
     )
 
 
-# Called with a value of a column, gives what the driver takes; None where that is the same.
+# Converts a value of a column to what the driver takes; None where they are the same.
 Convert = Callable[[object], object] | None
 
 
@@ -146,7 +145,7 @@ Convert = Callable[[object], object] | None
 def _sqlite_insert(
     table: type[Base], names: tuple[str, ...], overwrite: tuple[str, ...]
 ) -> tuple[str, list[tuple[str, Convert]]]:
-    """The statement, and its parameters' columns in their order."""
+    """Return the statement, and the columns of its parameters in order."""
     dialect = sqlite.dialect(paramstyle="qmark")
     columns = table.__table__.c
     insert = sqlite.insert(table).values({name: bindparam(name) for name in names})
@@ -160,7 +159,7 @@ def _sqlite_insert(
 
 
 def _select_rows(columns: Sequence[Column[Any]], rows: Sequence[dict[str, object]]) -> Select[Any]:
-    """The rows as a SELECT of arrays; a value that all rows share is sent once."""
+    """Return a SELECT of the rows from arrays; a value that all rows share is sent once."""
     arrays: list[Column[Any]] = []
     shared: dict[str, ColumnElement[Any]] = {}
     for column in columns:
@@ -186,7 +185,7 @@ def _array(column: ColumnElement[Any], values: Collection[object]) -> ColumnElem
     kind = postgresql.ARRAY(column.type)
     if not isinstance(column.type, Integer | Float):
         return literal(list(values), kind)
-    # as one text: psycopg writes arrays value by value, which takes three times as long
+    # As one text: psycopg writes arrays value by value, which takes three times as long.
     text = ",".join("NULL" if value is None else str(value) for value in values)
     return cast(literal(f"{{{text}}}", String), kind)
 
@@ -195,7 +194,8 @@ def commit_unflushed(session: Session) -> None:
     """
     On Postgres, let this transaction commit without waiting for the disk.
 
-    A power cut may undo it, whole, unless one that waits has committed since; nothing else can.
+    A power cut may undo the whole transaction, until a later one has waited for the disk. Nothing
+    else can undo it.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
@@ -204,48 +204,18 @@ def commit_unflushed(session: Session) -> None:
 def is_one_of(
     session: Session, column: InstrumentedAttribute[int], values: Collection[int]
 ) -> ColumnElement[bool]:
-    """`column IN values`; on Postgres as one parameter, for each of thousands has its price."""
+    """Return `column IN values`; on Postgres with one parameter, since thousands are slow."""
     if session.get_bind().dialect.name != "postgresql":
         return column.in_(values)
     return column == func.any(_array(column.expression, values))
-
-
-def get_session(request: Request) -> Iterator[Session]:
-    with request.app.state.sessions.begin() as session:
-        yield session
-
-
-def get_read_session(request: Request) -> Iterator[Session]:
-    with request.app.state.read_sessions.begin() as session:
-        yield session
-
-
-# "function": the transaction ends before the response is sent, so a failed commit is no 200.
-SessionDep = Annotated[Session, Depends(get_session, scope="function")]
-ReadSessionDep = Annotated[Session, Depends(get_read_session, scope="function")]
-
-
-async def get_sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
-async def get_read_sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.read_sessions
-    return sessions
-
-
-# For work in several transactions, none of which may stay open while a model computes.
-SessionsDep = Annotated[Sessions, Depends(get_sessions)]
-ReadSessionsDep = Annotated[Sessions, Depends(get_read_sessions)]
 
 
 async def read_rows(sessions: Sessions, read: Callable[[], T], *, is_quick: bool) -> T:
     """
     Run `read`, which opens a session of its own, where it costs least.
 
-    What is quick on SQLite runs on the event loop: there it waits for nobody, and takes less time
-    than the way to a thread and back. Everything else runs in a thread.
+    A quick read on SQLite runs on the event loop: it waits for no writer, and takes less time than
+    the way to a thread and back. Every other read runs in a thread.
     """
     if is_quick and sessions.kw["bind"].dialect.name == "sqlite":
         return read()

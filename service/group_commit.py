@@ -1,11 +1,10 @@
-"""Many small writes of many threads in few transactions."""
+"""Small writes of many threads, gathered into few transactions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import Annotated, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from service.db import Sessions, commit_unflushed
@@ -16,7 +15,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Write(Generic[T]):
     work: Callable[[Session], T]
-    may_be_lost: bool
+    durable: bool
     is_done: bool = False
     results: list[T] = field(default_factory=list)
     error: Exception | None = None
@@ -24,10 +23,10 @@ class _Write(Generic[T]):
 
 class GroupCommit:
     """
-    Runs what several threads want to write, one transaction after another.
+    Runs the writes of several threads, one transaction after another.
 
-    What comes while a transaction is under way shares the next: one flush to the disk for all of
-    them, and on SQLite no thread that sleeps until the database happens to be free.
+    Writes that come during a transaction share the next one. They need one flush to the disk for
+    all of them, and on SQLite no thread sleeps until the database happens to be free.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -38,23 +37,24 @@ class GroupCommit:
 
     @property
     def num_waiting(self) -> int:
-        """Writes that no transaction has taken along yet."""
+        """Writes that wait for the next transaction."""
         return len(self._waiting)
 
-    def run(self, work: Callable[[Session], T], *, may_be_lost: bool = False) -> T:
+    def run(self, work: Callable[[Session], T], *, durable: bool = True) -> T:
         """
-        What `work` returns, when its transaction is committed. Raises what it raises.
+        Run `work` in a transaction, and return its result after the commit. Raises its errors.
 
-        It may run twice: where one of a group fails, all are undone, and each runs alone. Where
-        all of a group `may_be_lost` to a power cut, they do not wait for the disk.
+        `work` may run twice: if one write of a group fails, all are rolled back, and each runs
+        alone. A group without a `durable` write does not wait for the disk, so a power cut may
+        undo it.
         """
-        write: _Write[T] = _Write(work, may_be_lost)
+        write: _Write[T] = _Write(work, durable)
         with self._changed:
             self._waiting.append(write)  # type: ignore[arg-type]  # results of many types
             while self._is_writing and not write.is_done:
                 self._changed.wait()
             group: list[_Write[object]] = []
-            if not write.is_done:  # nobody has taken it along
+            if not write.is_done:  # no other thread has committed it
                 group, self._waiting = self._waiting, []
                 self._is_writing = bool(group)
         if group:
@@ -71,7 +71,7 @@ class GroupCommit:
     def _commit(self, group: Sequence[_Write[object]]) -> None:
         try:
             with self._sessions.begin() as session:
-                if all(write.may_be_lost for write in group):
+                if not any(write.durable for write in group):
                     commit_unflushed(session)
                 results = [write.work(session) for write in group]
         except Exception as error:
@@ -83,11 +83,3 @@ class GroupCommit:
             return
         for write, result in zip(group, results, strict=True):
             write.results, write.is_done = [result], True
-
-
-def get_group_commit(request: Request) -> GroupCommit:
-    group_commit: GroupCommit = request.app.state.group_commit
-    return group_commit
-
-
-GroupCommitDep = Annotated[GroupCommit, Depends(get_group_commit)]

@@ -1,18 +1,20 @@
-"""Whether the process lives, and whether it can score."""
+"""Health, readiness and metrics of the process."""
 
 from http import HTTPStatus
 from typing import Literal
 
 import structlog
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.db import ReadSessionsDep
 from service.errors import ServiceError, problem_responses
-from service.scoring.scorer import ScorerDep
+from service.scoring.resources import ResourcesDep
 from service.serving.errors import NoServingVersion
+from service.serving.service import loaded_version
 
 log = structlog.get_logger()
 
@@ -20,6 +22,8 @@ router = APIRouter(tags=["operation"])
 
 
 class DatabaseAway(ServiceError):
+    """A query failed before the database answered."""
+
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "database-away"
     title = "The database does not answer"
@@ -28,7 +32,17 @@ class DatabaseAway(ServiceError):
         super().__init__("the database does not answer; the service's log has the reason")
 
 
+class NotReady(ServiceError):
+    """No version has been activated, so that no load balancer should send requests here."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = NoServingVersion.slug
+    title = NoServingVersion.title
+
+
 class Alive(BaseModel):
+    """The process answers."""
+
     status: Literal["alive"] = "alive"
 
 
@@ -40,20 +54,34 @@ class Ready(BaseModel):
 
 
 @router.get("/healthz")
-def alive() -> Alive:
-    """The process answers."""
+async def alive() -> Alive:
+    """Answer as long as the process lives, however many requests wait for a thread."""
     return Alive()
 
 
 @router.get("/readyz", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
-def ready(sessions: ReadSessionsDep, scorer: ScorerDep) -> Ready:
-    """The database answers and a model version is loaded; else 503 with the reason."""
+def ready(resources: ResourcesDep) -> Ready:
+    """Answer if the database does and a model version is loaded; else 503 with the reason."""
     try:
-        with sessions.begin() as session:
+        with resources.read_sessions.begin() as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         log.error("the database does not answer", exc_info=error)
         raise DatabaseAway from error
-    if scorer.serving is None:
-        raise NoServingVersion(scorer.why_not_ready())
-    return Ready(model_version=scorer.serving.name)
+    try:
+        version = loaded_version(resources)
+    except NoServingVersion as error:
+        raise NotReady(error.detail) from error
+    return Ready(model_version=version.name)
+
+
+def add_metrics(registry: CollectorRegistry) -> APIRouter:
+    """Return the route that shows what `registry` has collected."""
+    metrics_router = APIRouter(tags=["operation"])
+
+    @metrics_router.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Show the metrics in Prometheus's text format, without waiting for a thread."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return metrics_router

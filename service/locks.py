@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 @contextmanager
 def try_lock(engine: Engine, name: str) -> Iterator[bool]:
-    """Hold a lock if no other process does; yields whether it is held."""
+    """Take a lock unless another process holds it; yield whether it was taken."""
     if engine.dialect.name == "sqlite":
         with _lock_file(engine, name).open("w") as file:
             try:
@@ -22,7 +22,7 @@ def try_lock(engine: Engine, name: str) -> Iterator[bool]:
             else:
                 yield True
         return
-    # A connection of its own: the lock lives as long as the connection does.
+    # A separate connection, because the lock lives as long as its connection.
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         parameters = {"key": _key(name)}
         held = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), parameters)
@@ -32,7 +32,9 @@ def try_lock(engine: Engine, name: str) -> Iterator[bool]:
             if held:
                 try:
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), parameters)
-                except DBAPIError:  # mostly the connection is gone; if not, the lock goes with it
+                except (
+                    DBAPIError
+                ):  # usually the connection is gone; if not, closing it frees the lock
                     connection.invalidate()
 
 

@@ -1,4 +1,4 @@
-"""Brings the database to the newest schema, one process at a time."""
+"""Migration of the database to the newest schema, by one process at a time."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
-MIGRATION_LOCK = 0x68617264  # any number that no other user of the database takes
+MIGRATION_LOCK = 0x68617264  # any number that nothing else in the database locks
 
 
 def upgrade(engine: Engine) -> None:
-    """Run what is not run yet; other processes wait. A failure leaves the schema as it was."""
+    """Run the missing migrations; other processes wait. A failure leaves the schema as it was."""
     with _only_one_process(engine) as connection:
         command.upgrade(alembic_config(connection), "head")
 
@@ -31,7 +31,7 @@ def alembic_config(connection: Connection) -> Config:
 def _only_one_process(engine: Engine) -> Iterator[Connection]:
     if engine.dialect.name == "sqlite":
         with _locked_beside(Path(str(engine.url.database))), engine.connect() as connection:
-            # Rebuilding a parent table would delete the rows of its children.
+            # With foreign keys on, rebuilding a parent table deletes the rows of its children.
             connection.connection.execute("PRAGMA foreign_keys = OFF")
             with connection.begin():
                 yield connection

@@ -19,7 +19,9 @@ ROWS = [
 ]
 
 # Names that two classes may share, with the reason.
-SHARED_NAMES: dict[str, str] = {}
+SHARED_NAMES = {
+    "TrainingState": "the weights and optimizer of a training, and its copy in the blob store",
+}
 
 # Old words; no name in the code holds them. The values say what is said instead.
 OLD_WORDS = {

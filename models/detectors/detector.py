@@ -4,7 +4,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -253,12 +252,6 @@ class Detector(nn.Module, ABC):
         higher: the fewer they are, the less is worked out. `dense` is what computes
         `Detector.dense` in its place.
         """
-
-
-def class_logits_and_maps(network: Any, pixels: Tensor) -> dict[str, Tensor]:
-    """`Detector.dense` of torchvision's one-stage networks that rank by their class head alone."""
-    maps: dict[str, Tensor] = network.backbone(pixels)
-    return {"cls_logits": network.head.classification_head(list(maps.values())), **maps}
 
 
 def no_detections() -> Detections:

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query, Response
 
 from hardneg.schemas.hard_negatives import HardNegativePage, VerdictFilter
 from hardneg.schemas.text import PlainText
-from service.db import ReadSessionsDep, read_rows
+from service.db import read_rows
 from service.errors import problem_responses
 from service.hard_negatives import service
 from service.hard_negatives.views import page_json
+from service.scoring.resources import ResourcesDep
 
 QUICK_PAGE = 100  # read and written within a millisecond
 
@@ -23,7 +24,7 @@ router = APIRouter(tags=["hard negatives"])
     responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 async def list_hard_negatives(
-    sessions: ReadSessionsDep,
+    resources: ResourcesDep,
     n: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 10,
     model_version: Annotated[
         PlainText | None, Query(min_length=1, description="Id or name; the serving one by default.")
@@ -50,7 +51,7 @@ async def list_hard_negatives(
     """The pool's images on which a model version errs most surely, worst first."""
 
     def answer() -> bytes:
-        with sessions.begin() as session:
+        with resources.read_sessions.begin() as session:
             page = service.list_hard_negatives(
                 session,
                 n=n,
@@ -67,5 +68,5 @@ async def list_hard_negatives(
 
     is_narrowed = any(value is not None for value in (label, source, verdict, trained))
     is_quick = n <= QUICK_PAGE and not is_narrowed
-    content = await read_rows(sessions, answer, is_quick=is_quick)
+    content = await read_rows(resources.read_sessions, answer, is_quick=is_quick)
     return Response(content, media_type="application/json")

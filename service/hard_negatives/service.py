@@ -12,8 +12,8 @@ from service.hard_negatives.cursor import Cursor, InvalidCursor
 from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
-from service.scoring.store import Coverage
-from service.serving.errors import NothingRanked
+from service.scoring.store import ScoredCounts
+from service.serving.errors import NoServingVersion
 from service.training_runs import store as run_store
 
 
@@ -28,7 +28,7 @@ class RankedPage:
     """One page of the list, as it is in the database."""
 
     version: RankingVersion
-    coverage: Coverage
+    coverage: ScoredCounts
     first_rank: int
     images: list[RankedImage]
     boxes: list[FoundBox]
@@ -53,7 +53,7 @@ def list_hard_negatives(
 
     Raises:
         ModelVersionNotFound: so that an unknown name is not an empty list.
-        NothingRanked: no version is named and none serves.
+        NoServingVersion: no version is named and none serves.
         UnknownLabel: the version knows no such class.
         InvalidCursor: not a cursor, or one of another version.
     """
@@ -77,7 +77,7 @@ def list_hard_negatives(
         next_cursor = Cursor(version.id, last.ranking_key, last.id, first_rank + n - 1)
     return RankedPage(
         version=version,
-        coverage=score_store.coverage(session, version.id, "pool"),
+        coverage=score_store.scored_counts(session, version.id, "pool"),
         first_rank=first_rank,
         images=images,
         boxes=store.boxes_on(session, version.id, [image.id for image in images]),
@@ -98,7 +98,7 @@ def _version(session: Session, key: str | None, after: Cursor | None) -> Ranking
         return pinned
     serving = store.serving_version(session)
     if serving is None:
-        raise NothingRanked
+        raise NoServingVersion
     return serving
 
 

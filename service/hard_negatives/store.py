@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     exists,
-    or_,
     select,
     tuple_,
 )
@@ -22,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.hard_negatives.cursor import Cursor
+from service.images.store import IMAGE_COLUMNS, is_negative
 from service.tables import (
     Activation,
     Detection,
@@ -34,23 +33,6 @@ from service.tables import (
 
 # Log-odds are finite between these; all that lies beyond is in the range that is read.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
-
-CONTAINS_OBJECT = VerdictFilter.CONTAINS_OBJECT
-
-
-IMAGE_COLUMNS = (
-    Image.id,
-    Image.sha256,
-    Image.split,
-    Image.source,
-    Image.file_name,
-    Image.media_type,
-    Image.size_bytes,
-    Image.width,
-    Image.height,
-    Image.verdict,
-    Image.created_at,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +62,13 @@ class RankingVersion(NamedTuple):
 
 
 class RankedImage(NamedTuple):
-    """One row of the list: an image's score, and the image as clients see it."""
+    """One row of the list; `columns` are the image's `IMAGE_COLUMNS` by name."""
 
+    id: int
     ranking_key: float
     max_score: float | None
     log_odds: float | None
-    id: int
-    sha256: str
-    split: str
-    source: str
-    file_name: str
-    media_type: str
-    size_bytes: int
-    width: int
-    height: int
-    verdict: str | None
-    created_at: datetime
+    columns: dict[str, object]
 
 
 class FoundBox(NamedTuple):
@@ -135,7 +108,13 @@ def hardest_images(
     if after is not None:
         values |= {"after_key": after.ranking_key, "after_id": after.image_id}
     statement = _ranking(frozenset(values), filters.verdict, filters.trained)
-    return [RankedImage(*row) for row in session.connection().execute(statement, values)]
+    rows = session.connection().execute(statement, values)
+    return [
+        RankedImage(
+            image_id, key, max_score, log_odds, dict(zip(IMAGE_COLUMNS, columns, strict=True))
+        )
+        for image_id, key, max_score, log_odds, *columns in rows
+    ]
 
 
 # Built once for each set of filters: building takes several times longer than running it.
@@ -147,7 +126,13 @@ def _ranking(
     ranked = Detection if "label" in given else ImageScore
     key: ColumnElement[Any] = ranked.ranking_key.expression
     statement = (
-        select(ranked.ranking_key, ImageScore.max_score, ImageScore.log_odds, *IMAGE_COLUMNS)
+        select(
+            ImageScore.image_id,
+            ranked.ranking_key,
+            ImageScore.max_score,
+            ImageScore.log_odds,
+            *IMAGE_COLUMNS.values(),
+        )
         .select_from(ImageScore)
         .join(Image, Image.id == ImageScore.image_id)
         .where(
@@ -198,7 +183,7 @@ def _few_images(verdict: VerdictFilter | None, trained: bool | None) -> CTE | No
     Materialized, because SQLite's planner knows no numbers and would walk the ranking instead.
     """
     chosen: Select[int]
-    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, CONTAINS_OBJECT):
+    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, VerdictFilter.CONTAINS_OBJECT):
         chosen = select(Image.id).where(Image.verdict == verdict)
     elif trained:
         chosen = select(TrainingRunImage.image_id.label("id")).where(_in_runs()).distinct()
@@ -229,7 +214,7 @@ def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[boo
         case VerdictFilter.NONE:
             return [Image.verdict.is_(None)]
         case None:
-            return [or_(Image.verdict.is_(None), Image.verdict != CONTAINS_OBJECT)]
+            return [is_negative()]
         case _:
             return [Image.verdict == verdict]
 

@@ -12,12 +12,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from hardneg.schemas.jobs import JobOut
-from service.blobs import BlobsDep
-from service.db import SessionsDep
 from service.errors import ServiceError, problem_responses
 from service.imports import service
 from service.imports.schemas import ImportFields, ImportFromUri
-from service.settings import SettingsDep
+from service.scoring.resources import ResourcesDep
 from service.text import plain_file_name
 
 MAX_JSON_BYTES = 64 * 1024
@@ -99,9 +97,7 @@ def _invalid(field: str, message: str) -> RequestValidationError:
 
 def create_import(
     response: Response,
-    sessions: SessionsDep,
-    blobs: BlobsDep,
-    settings: SettingsDep,
+    resources: ResourcesDep,
     body: Annotated[UploadedArchive | ImportFromUri, Depends(read_request)],
 ) -> JobOut:
     """
@@ -112,9 +108,9 @@ def create_import(
     """
     if isinstance(body, UploadedArchive):
         name = plain_file_name(body.file.filename)
-        job = service.import_archive(sessions, blobs, body.file.file, name, body.fields)
+        job = service.import_archive(resources, body.file.file, name, body.fields)
     else:
-        job = service.import_place(sessions, body, settings)
+        job = service.import_place(resources, body)
     response.headers["Location"] = job.links.self
     return job
 

@@ -2,24 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prometheus_client import CollectorRegistry
-
-from service.group_commit import GroupCommit
-from service.images.ingest import Ingest, Outcome, Upload
-from service.images.storing import Purpose
+from service.images.ingest import IngestedFile, UploadedFile, ingest
+from service.images.storing import Destination
 from service.imports.archives import open_archive
 from service.imports.entries import Entry, Limits, Source, UnreadableEntry, UnreadableSource
 from service.imports.places import check_allowed, open_place
 from service.imports.schemas import ImportParams, Tally
 from service.jobs.kind import JobResult
+from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.text import plain_file_name
 
 WINDOWS = 2  # of files that are read before their place is kept: the scorer works on both at once
@@ -34,41 +31,29 @@ def run_import(job: RunningJob) -> JobResult:
     """
     params = ImportParams.model_validate(job.params)
     tally = Tally.model_validate(job.resume or {})
-    scorer = Scorer(job.settings, CollectorRegistry())
-    try:
-        with _open_source(job, params) as source:
-            _store_all(job, params, source, tally, scorer)
-    finally:
-        scorer.close()
+    with job_resources(job, job.sessions) as resources, _open_source(job, params) as source:
+        _store_all(job, resources, params, source, tally)
     return tally.model_dump(mode="json")
 
 
 def _store_all(
-    job: RunningJob, params: ImportParams, source: Source, tally: Tally, scorer: Scorer
+    job: RunningJob, resources: Resources, params: ImportParams, source: Source, tally: Tally
 ) -> None:
-    purpose = Purpose(params.split, params.source, job.settings.seal_fraction)
-    ingest = Ingest(
-        GroupCommit(job.sessions),
-        job.read_sessions,
-        job.blobs,
-        scorer,
-        job.settings.max_pixels,
-        purpose,
-        scores_now=False,
-    )
+    destination = Destination(params.split, params.source, job.settings.seal_fraction)
     entries = islice(source.entries, tally.seen, None)
-    while window := _read_window(entries, WINDOWS * scorer.window, tally):
+    while window := _read_window(entries, WINDOWS * resources.scorer.window, tally):
         job.raise_if_stopped()
-        for outcome in ingest.run([upload for upload in window if upload is not None]):
-            _count(tally, outcome)
+        uploaded = [file for file in window if file is not None]
+        for file in ingest(resources, uploaded, destination):
+            _count(tally, file)
         tally.seen += len(window)
         job.save_resume(tally.model_dump(mode="json"))
         job.progress("importing", tally.seen, source.num_entries)
 
 
-def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[Upload | None]:
+def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[UploadedFile | None]:
     """The next files; None for one that can't be read, which is counted."""
-    window: list[Upload | None] = []
+    window: list[UploadedFile | None] = []
     name = ""
     try:
         for entry in islice(entries, size):
@@ -80,21 +65,21 @@ def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[Uplo
     return window
 
 
-def _read(entry: Entry, name: str, tally: Tally) -> Upload | None:
+def _read(entry: Entry, name: str, tally: Tally) -> UploadedFile | None:
     try:
-        return Upload(name, BytesIO(entry.read()))
+        return UploadedFile(name, BytesIO(entry.read()))
     except UnreadableEntry as error:
         tally.refuse(name, str(error))
         return None
 
 
-def _count(tally: Tally, outcome: Outcome) -> None:
-    if outcome.error is not None:
-        tally.refuse(outcome.file_name, outcome.error.detail)
-    elif outcome.status == HTTPStatus.OK:
-        tally.known += 1
-    else:
+def _count(tally: Tally, file: IngestedFile) -> None:
+    if file.error is not None:
+        tally.refuse(file.file_name, file.error.detail)
+    elif file.is_new:
         tally.stored += 1
+    else:
+        tally.known += 1
 
 
 @contextmanager

@@ -5,15 +5,13 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from hardneg.schemas.jobs import JobOut
-from service.blobs import BlobStore
-from service.db import Sessions
 from service.errors import ServiceError
 from service.imports.archives import is_archive
 from service.imports.job import IMPORT
 from service.imports.places import check_allowed
 from service.imports.schemas import ImportFields, ImportFromUri, ImportParams
 from service.jobs.service import enqueue
-from service.settings import Settings
+from service.scoring.resources import Resources
 
 
 class UnsupportedArchive(ServiceError):
@@ -26,20 +24,20 @@ class UnsupportedArchive(ServiceError):
 
 
 def import_archive(
-    sessions: Sessions, blobs: BlobStore, file: BinaryIO, file_name: str, fields: ImportFields
+    resources: Resources, file: BinaryIO, file_name: str, fields: ImportFields
 ) -> JobOut:
     """Keep the archive until a worker has read it. Raises UnsupportedArchive."""
     if not is_archive(file):
         raise UnsupportedArchive
     key = f"uploads/{uuid4().hex}"
-    blobs.put(key, file)
+    resources.blobs.put(key, file)
     params = ImportParams(**fields.model_dump(), upload_key=key, file_name=file_name)
-    with sessions.begin() as session:
+    with resources.sessions.begin() as session:
         return enqueue(session, IMPORT, params)
 
 
-def import_place(sessions: Sessions, request: ImportFromUri, settings: Settings) -> JobOut:
+def import_place(resources: Resources, request: ImportFromUri) -> JobOut:
     """Raises PlaceNotAllowed."""
-    check_allowed(request.uri, settings)
-    with sessions.begin() as session:
+    check_allowed(request.uri, resources.settings)
+    with resources.sessions.begin() as session:
         return enqueue(session, IMPORT, ImportParams(**request.model_dump()))

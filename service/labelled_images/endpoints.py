@@ -7,16 +7,13 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 
 from hardneg.schemas.labelled_images import LabelledImagePage, LabelledSplit, LabelledUploadResult
 from hardneg.schemas.text import PlainText
-from service.blobs import BlobsDep
-from service.db import ReadSessionDep, SessionsDep
 from service.errors import problem_responses
-from service.images.storing import Purpose
+from service.images.storing import Destination
 from service.imports.entries import Limits
 from service.labelled_images import service
 from service.labelled_images.service import InvalidAnnotations, LabelledIngest
 from service.labelled_images.sources import LabelledZip, uploaded_files
-from service.scoring.scorer import ScorerDep
-from service.settings import SettingsDep
+from service.scoring.resources import ReadSessionDep, ResourcesDep
 
 router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
 
@@ -27,10 +24,7 @@ router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )
 def upload_labelled_images(
-    sessions: SessionsDep,
-    blobs: BlobsDep,
-    scorer: ScorerDep,
-    settings: SettingsDep,
+    resources: ResourcesDep,
     split: Annotated[LabelledSplit, Form(description="What the images are for.")],
     annotations: Annotated[UploadFile | None, File(description="COCO instances as JSON.")] = None,
     archive: Annotated[
@@ -49,8 +43,9 @@ def upload_labelled_images(
     """
     if (archive is None) == (files is None):
         raise InvalidAnnotations("send either 'archive', a zip, or 'files', the images")
-    ingest = LabelledIngest(sessions, blobs, scorer, settings.max_pixels, Purpose(split, source))
+    ingest = LabelledIngest(resources, Destination(split, source))
     if archive is not None:
+        settings = resources.settings
         limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.max_files)
         unpacked = LabelledZip(archive.file, limits)
         content = annotations.file.read() if annotations else unpacked.annotations()

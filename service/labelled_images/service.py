@@ -21,14 +21,12 @@ from hardneg.schemas.labelled_images import (
 from models.data.coco import CocoFormatError, CocoReading, read_coco
 from models.data.datasets import LabelledImage, Reader
 from models.data.ground_truth import GroundTruth
-from service.blobs import BlobStore
-from service.db import Sessions
 from service.errors import ServiceError, problem_of
 from service.images import service as image_service
 from service.images import views
-from service.images.storing import Purpose, ReadImage, read_image, store_image
+from service.images.storing import Destination, ValidatedImage, store_image, validate_image
 from service.labelled_images import store
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.tables import Image, LabelledBox
 from service.text import encodable, plain_file_name
 
@@ -52,13 +50,10 @@ class SameBytesTwice(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class LabelledIngest:
-    """Takes labelled images in; the purpose holds for all of them."""
+    """Takes labelled images in; the destination holds for all of them."""
 
-    sessions: Sessions
-    blobs: BlobStore
-    scorer: Scorer
-    max_pixels: int
-    purpose: Purpose
+    resources: Resources
+    destination: Destination
 
     def run(
         self, annotations: bytes, find_file: Callable[[str], Reader | None]
@@ -71,9 +66,9 @@ class LabelledIngest:
         reading = _read_annotations(annotations, find_file)
         items: list[LabelledUploadItem] = []
         names: dict[str, str] = {}
-        for start in range(0, len(reading.images), self.scorer.window):
-            window = reading.images[start : start + self.scorer.window]
-            read = self.scorer.map_decode(self._read, window)
+        for start in range(0, len(reading.images), self.resources.scorer.window):
+            window = reading.images[start : start + self.resources.scorer.window]
+            read = self.resources.scorer.map_decode(self._read, window)
             for image, future in zip(window, read, strict=True):
                 items.append(self._store(image, future, reading.class_names, names))
         problems = [
@@ -88,13 +83,13 @@ class LabelledIngest:
             class_names=list(reading.class_names), items=items, problems=problems
         )
 
-    def _read(self, image: LabelledImage) -> ReadImage:
-        return read_image(image.read(), self.max_pixels, None)
+    def _read(self, image: LabelledImage) -> ValidatedImage:
+        return validate_image(image.read(), self.resources.settings.max_pixels, None)
 
     def _store(
         self,
         labelled: LabelledImage,
-        future: Future[ReadImage],
+        future: Future[ValidatedImage],
         class_names: tuple[str, ...],
         names: dict[str, str],
     ) -> LabelledUploadItem:
@@ -108,12 +103,12 @@ class LabelledIngest:
             if same != name:
                 raise SameBytesTwice(same)
             image, is_new = store_image(
-                self.sessions,
-                self.blobs,
+                self.resources.sessions,
+                self.resources.blobs,
                 read,
                 file_name=name,
-                purpose=self.purpose,
-                describe=add_boxes,
+                destination=self.destination,
+                also_write=add_boxes,
             )
         except ServiceError as error:
             return LabelledUploadItem(

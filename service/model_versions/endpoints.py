@@ -12,11 +12,10 @@ from pydantic import StringConstraints
 
 from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut
 from hardneg.schemas.text import PlainText
-from service.blobs import BlobsDep
-from service.db import ReadSessionDep, SessionsDep
 from service.errors import problem_responses
 from service.model_versions import service
 from service.model_versions.service import InvalidModelRequest
+from service.scoring.resources import ReadSessionDep, ResourcesDep
 from service.serving.backlog import BacklogDep
 
 router = APIRouter(prefix="/model-versions", tags=["model versions"])
@@ -48,8 +47,7 @@ def add_route(max_body_size: int) -> APIRouter:
 
 def add_version(
     response: Response,
-    sessions: SessionsDep,
-    blobs: BlobsDep,
+    resources: ResourcesDep,
     checkpoint: Annotated[
         UploadFile | None, File(description="A safetensors file that this project wrote.")
     ] = None,
@@ -69,6 +67,7 @@ def add_version(
     """Add a model version: a checkpoint, or an architecture and the name of its weights."""
     if (checkpoint is None) == (architecture is None):
         raise InvalidModelRequest("send either a 'checkpoint' file or an 'architecture'")
+    sessions, blobs = resources.sessions, resources.blobs
     with TemporaryDirectory(prefix="hardneg-") as folder:
         if checkpoint is not None:
             path = FilePath(folder) / "uploaded.safetensors"
@@ -108,7 +107,7 @@ def show_version(session: ReadSessionDep, version: VersionKey) -> ModelVersionDe
     responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def activate_version(
-    sessions: SessionsDep, backlog: BacklogDep, version: VersionKey
+    resources: ResourcesDep, backlog: BacklogDep, version: VersionKey
 ) -> ModelVersionDetail:
     """
     Serve this version from now on; the pool is scored with it in the background.
@@ -116,7 +115,7 @@ def activate_version(
     It is loaded beside the old version and swapped in between two batches. Activating an older
     version rolls back at once: its scores are still there.
     """
-    return service.activate(sessions, backlog, version)
+    return service.activate(resources.sessions, backlog, version)
 
 
 @router.get(
@@ -127,9 +126,11 @@ def activate_version(
         **UNKNOWN_VERSION,
     },
 )
-def download_checkpoint(session: ReadSessionDep, blobs: BlobsDep, version: VersionKey) -> Response:
+def download_checkpoint(
+    session: ReadSessionDep, resources: ResourcesDep, version: VersionKey
+) -> Response:
     """The checkpoint, as one safetensors file that alone rebuilds the detector."""
-    found, chunks = service.checkpoint_content(session, blobs, version)
+    found, chunks = service.checkpoint_content(session, resources.blobs, version)
     headers = {
         "Content-Length": str(found.checkpoint_size_bytes),
         "Content-Disposition": f'attachment; filename="{found.name}.safetensors"',

@@ -19,6 +19,7 @@ from service.db import Sessions
 from service.errors import ServiceError
 from service.model_versions import store
 from service.scoring import store as score_store
+from service.scoring.margins import list_screen_margins
 from service.scoring.screen import margin_of
 from service.serving import store as serving_store
 from service.serving.backlog import Backlog
@@ -91,9 +92,7 @@ def show_version(session: Session, key: str) -> ModelVersionDetail:
         **dict(shown),
         pool_images=score_store.count_images(session, "pool"),
         scored_images=score_store.count_scored(session, version.id, "pool"),
-        screen_margins=[
-            _margin_out(error) for error in score_store.screen_margins(session, version.id)
-        ],
+        screen_margins=[_margin_out(error) for error in list_screen_margins(session, version.id)],
     )
 
 

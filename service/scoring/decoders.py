@@ -1,4 +1,4 @@
-"""Threads that decode images: those that a client waits for go first."""
+"""Threads that decode images, those that clients wait for first."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,7 +13,7 @@ import torch
 T = TypeVar("T")
 R = TypeVar("R")
 
-STOP = 99  # after all other work
+END = 99  # a priority below all work
 
 
 @dataclass(order=True, slots=True)
@@ -24,7 +24,7 @@ class _Call:
 
 
 class DecodeThreads:
-    """What is submitted with a lower `priority` is taken first; otherwise in order."""
+    """Threads that run calls with the lowest `priority` first, and equal ones in order."""
 
     def __init__(self, num_threads: int) -> None:
         self._queue: PriorityQueue[_Call] = PriorityQueue()
@@ -40,9 +40,10 @@ class DecodeThreads:
 
     def submit(self, function: Callable[[T], R], item: T, *, priority: int) -> Future[R]:
         """
-        Its result, or the error that it raised; not run at all if cancelled before.
+        Queue a call, and return a future of its result or of the error that it raises.
 
-        Raises RuntimeError once the threads are closed.
+        A future that is cancelled before its call begins is never run. Raises RuntimeError once
+        the threads are closed.
         """
         result: Future[R] = Future()
 
@@ -63,11 +64,11 @@ class DecodeThreads:
         return result
 
     def close(self) -> None:
-        """Return when all that was submitted is done."""
+        """Run every call that is queued, then end the threads."""
         with self._guard:
             self._is_closed = True
             for _ in self._threads:
-                self._queue.put(_Call(STOP, next(self._numbers), None))
+                self._queue.put(_Call(END, next(self._numbers), None))
         for thread in self._threads:
             thread.join()
 
@@ -75,4 +76,4 @@ class DecodeThreads:
         torch.set_num_threads(1)  # in this thread
         while (call := self._queue.get()).run is not None:
             call.run()
-            del call  # its image is not held while this waits
+            del call  # this thread must not hold an image while it waits for the next

@@ -1,4 +1,4 @@
-"""Micro-batches of prepared images through the detector of one model version at a time."""
+"""Micro-batches of prepared images through the detectors of model versions."""
 
 import math
 import time
@@ -19,10 +19,10 @@ from models.inference.predict import Prediction, predict
 from models.inference.streams import own_stream
 from service.scoring.screen import Screen
 
-ONLINE, RESCAN = 0, 1  # what is taken first
+ONLINE, RESCAN = 0, 1  # priorities; the lower one goes first
 
-# While a client has asked for a score within so many seconds, rescans go in small batches: the
-# next client waits for a part of a batch at most.
+# For so many seconds after a client has asked for a score, rescans use small batches, so that the
+# next client waits for a small part of a forward pass at most.
 RECENT_S = 1.0
 SMALL_BATCHES = 8  # to a full one
 
@@ -34,8 +34,9 @@ class LoadedVersion:
     """
     A model version whose detector is in memory, on its device, in evaluation mode.
 
-    `screen` is there if the pool may be scored quickly first; `batch_size` is the most images that
-    one forward pass takes.
+    Attributes:
+        screen: makes quick scores; None where all scores are exact.
+        batch_size: images in one forward pass at most.
     """
 
     id: int
@@ -46,11 +47,11 @@ class LoadedVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class BatchKey:
     """
-    What all images of a batch have in common.
+    The properties that all images of one batch share.
 
-    The priority, too: a batch that a client waits for is not filled up by a rescan.
+    The priority is one of them: a rescan must not fill up a batch that a client waits for.
     """
 
     version: LoadedVersion
@@ -68,22 +69,24 @@ class _Kind:
 
 
 @dataclass(slots=True)
-class _Job:
-    kind: _Kind
+class QueuedImage:
+    """An image that waits for a forward pass."""
+
+    key: BatchKey
     image: PreparedImage
     result: Future[Prediction]
 
 
-class Engine:
+class InferenceEngine:
     """
-    The threads that own the forward pass, each with batches of its own.
+    The threads that own the forward pass; each computes batches of its own.
 
-    On the CPU each computes with a part of the cores, so that it does not wait at every layer for a
-    core that decodes an image meanwhile. On a GPU each has a stream of its own, so that one's
-    copies run beside the other's passes.
+    On the CPU the threads share out the cores. A single thread with all cores would wait at every
+    layer for the core that decodes an image meanwhile. On a GPU each thread has its own stream, so
+    copies of one run beside the forward passes of another.
 
-    Work names its version when it is submitted, so that all images of a request are scored by
-    the version that served when the request came, whatever is swapped in meanwhile.
+    Each image names its version when it is submitted. So all images of a request are scored by the
+    version that served when the request came, even if another one is swapped in meanwhile.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Engine:
     ) -> None:
         self._cores_of_each = cores_of_each
         self._batch_wait_s = batch_wait_s
-        self._waiting: dict[int, deque[_Job]] = {ONLINE: deque(), RESCAN: deque()}
+        self._queues: dict[int, deque[QueuedImage]] = {ONLINE: deque(), RESCAN: deque()}
         self._changed = Condition()
         self._is_closed = False
         self._online_at = -math.inf
@@ -125,24 +128,23 @@ class Engine:
         min_score: float = 0.0,
     ) -> Future[Prediction]:
         """
-        Not scored at all if it is cancelled before its batch begins; see `predict`.
+        Queue an image, and return a future of its prediction; see `predict` for `min_score`.
 
-        A `quick` score is the screen's.
-
-        Raises RuntimeError once the engine is closed.
+        A future that is cancelled before its batch begins is never scored. `quick` asks for the
+        screen's score. Raises RuntimeError once the engine is closed.
         """
-        job = _Job(_Kind(version, priority, quick, min_score), image, Future())
+        queued = QueuedImage(BatchKey(version, priority, quick, min_score), image, Future())
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine is closed")
             if priority == ONLINE:
                 self._online_at = time.monotonic()
-            self._waiting[priority].append(job)
+            self._queues[priority].append(queued)
             self._changed.notify_all()
-        return job.result
+        return queued.result
 
     def close(self) -> None:
-        """Return when all that was submitted is scored."""
+        """Score everything that is queued, then end the threads."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -152,58 +154,59 @@ class Engine:
     def _run(self) -> None:
         torch.set_num_threads(self._cores_of_each)
         while taken := self._next_batch():
-            batch = [job for job in taken if job.result.set_running_or_notify_cancel()]
+            batch = [queued for queued in taken if queued.result.set_running_or_notify_cancel()]
             if batch:
                 self._batch_sizes.observe(len(batch))
                 self._score(batch)
-            del taken, batch  # their images are not held while this waits
+            del taken, batch  # this thread must not hold images while it waits for the next ones
 
-    def _next_batch(self) -> list[_Job]:
+    def _next_batch(self) -> list[QueuedImage]:
         """
-        Up to a batch of jobs of one kind, the first at once, the rest within the wait.
+        Wait for an image, and return up to a batch of images with the same key.
 
-        It waits only while there is nothing else to do. Empty once the engine is closed.
+        An incomplete batch waits for more only as long as the batch wait, and only while nothing
+        else is queued. Return an empty list once the engine is closed and its queues are empty.
         """
         with self._changed:
-            while not (waiting := self._waiting[ONLINE] or self._waiting[RESCAN]):
+            while not (queue := self._queues[ONLINE] or self._queues[RESCAN]):
                 if self._is_closed:
                     return []
                 self._changed.wait()
-            kind, size = waiting[0].kind, waiting[0].kind.version.batch_size
+            key, size = queue[0].key, queue[0].key.version.batch_size
             now = time.monotonic()
-            if kind.priority == RESCAN and now - self._online_at < RECENT_S:
+            if key.priority == RESCAN and now - self._online_at < RECENT_S:
                 size = max(1, size // SMALL_BATCHES)
-            batch = _take(waiting, kind, size)
+            batch = _take(queue, key, size)
             deadline = now + self._batch_wait_s
-            while len(batch) < size and not any(self._waiting.values()):
+            while len(batch) < size and not any(self._queues.values()):
                 if not self._changed.wait(deadline - time.monotonic()):
                     break
-                batch += _take(waiting, kind, size - len(batch))
+                batch += _take(queue, key, size - len(batch))
             return batch
 
-    def _score(self, batch: Sequence[_Job]) -> None:
+    def _score(self, batch: Sequence[QueuedImage]) -> None:
         try:
-            predictions = batch[0].kind.predict([job.image for job in batch])
+            predictions = batch[0].key.predict([queued.image for queued in batch])
         except Exception as error:
-            if len(batch) > 1:  # one image, or the batch's size, is at fault: find out which
+            if len(batch) > 1:  # the fault may be one image's, or the batch may be too large
                 log.warning("batch failed, scoring its images one by one", error=repr(error))
-                for job in batch:
-                    self._score([job])
+                for queued in batch:
+                    self._score([queued])
             else:
                 self._scored.labels("failed").inc()
                 batch[0].result.set_exception(error)
             return
         self._scored.labels("scored").inc(len(batch))
-        for job, prediction in zip(batch, predictions, strict=True):
-            job.result.set_result(prediction)
+        for queued, prediction in zip(batch, predictions, strict=True):
+            queued.result.set_result(prediction)
 
 
-def _take(waiting: deque[_Job], kind: _Kind, most: int) -> list[_Job]:
-    """The first of a kind, in order; the others stay where they are."""
-    taken: list[_Job] = []
-    others: list[_Job] = []
-    while waiting and len(taken) < most:
-        job = waiting.popleft()
-        (taken if job.kind == kind else others).append(job)
-    waiting.extendleft(reversed(others))
+def _take(queue: deque[QueuedImage], key: BatchKey, limit: int) -> list[QueuedImage]:
+    """Remove and return the first images with a key, in order; the others keep their places."""
+    taken: list[QueuedImage] = []
+    others: list[QueuedImage] = []
+    while queue and len(taken) < limit:
+        queued = queue.popleft()
+        (taken if queued.key == key else others).append(queued)
+    queue.extendleft(reversed(others))
     return taken

@@ -1,314 +1,221 @@
-"""Stored images through a detector, and what it makes of them into the database."""
+"""The way of stored images through a detector, and of their scores into the database."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import NamedTuple, Self
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.orm import Session
 
 from models.data.images import UnreadableImageError
-from models.detectors import PreparedImage
+from models.detectors.detector import PreparedImage
 from models.inference.predict import Prediction
 from models.inference.predict import prepare as prepare_image
-from service.blobs import BlobStore
-from service.db import Sessions
-from service.group_commit import GroupCommit
 from service.scoring import store
-from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer, outcome_of
+from service.scoring.engine import RESCAN, LoadedVersion
+from service.scoring.rescan_image import RescanImage
+from service.scoring.resources import Resources
+from service.scoring.results import ScoringFailure, wait_for_result
+from service.scoring.score_writer import ScoreWriter
 from service.scoring.screen import Screen
-from service.scoring.stages import behind
+from service.scoring.second_looks import SecondLooks
+from service.scoring.splits import RANKED_SPLIT, min_score_of
 from service.tables import Image
+
+# Windows that a stage keeps under way in other threads. When another one comes in, this thread
+# waits for the oldest and moves it on.
+DECODE_DEPTH = 1
+SCORE_DEPTH = 1
+SECOND_LOOK_DEPTH = 1  # 0 without a screen, because no image waits for a second look then
 
 log = structlog.get_logger()
 
-MAX_UNSAVED = 32  # images whose scores wait: few, for an upload waits for their transaction
 
-MAX_WINDOWS_UNSURE = 8  # that pass while images in doubt wait for a batch of them
-
-Outcome = Prediction | store.Failure
-
-
-class Taken(NamedTuple):
-    """How many images were taken up, and the splits of those that could not be read."""
+class RescanSummary(NamedTuple):
+    """How many images a rescan has finished, and the splits of those it could not read."""
 
     num_images: int
     unread_splits: frozenset[str]
 
 
 def score_stored(
-    scorer: Scorer,
-    version: LoadedVersion,
-    blobs: BlobStore,
-    group_commit: GroupCommit,
-    read_sessions: Sessions,
-    windows: Iterable[Sequence[Image]],
-) -> Taken:
+    resources: Resources, version: LoadedVersion, windows: Iterable[Sequence[Image]]
+) -> RescanSummary:
     """
-    Score images after all that clients wait for, and save; so is a failure that is the image's own.
+    Score windows of images and save the results; uploads go first.
 
-    While one window is in the network, the next ones are decoded and those before are written.
-    Windows are taken as they are needed: with those of `scorer.window` images, memory holds about
-    five of them. What `windows` raises stops the work: what was scored before is saved.
+    Three things overlap: decode threads work on the newest windows, the network on those before
+    them, and a writer saves the results of the oldest. `windows` is read only as fast as scores
+    come. With windows of `scorer.window` images, about five of them are in memory.
 
-    An image that cannot be read now is left without a score. Raises what reading raised where that
-    holds for all of a window of several.
+    An image that is damaged or gone gets its failure in the place of a score. An image that cannot
+    be read for another reason stays without a score, and so does one on which the detector fails.
+
+    Raises:
+        Exception: of reading, if a window of several images cannot be read at all; of `windows`;
+            of saving. Finished results are saved, everything under way is cancelled.
     """
-    num_images = 0
-    with _Writer(group_commit, version) as writer:
-        rescan = _Rescan(scorer, version, blobs, read_sessions)
+    with ScoreWriter(resources.group_commit, version) as writer:
+        rescan = _Rescan(resources, version, writer)
         try:
-            for window in rescan.run(windows):
-                writer.put(window.outcomes)
-                num_images += len(window.images)
+            return rescan.run(windows)
         finally:
             rescan.cancel()
-    return Taken(num_images, frozenset(rescan.unread_splits))
-
-
-@dataclass(slots=True, eq=False)
-class _Window:
-    """Images on their way; all is by image id."""
-
-    images: dict[int, Image] = field(default_factory=dict)
-    decoding: dict[int, Future[PreparedImage]] = field(default_factory=dict)
-    prepared: dict[int, PreparedImage] = field(default_factory=dict)
-    quick: dict[int, Future[Prediction]] = field(default_factory=dict)
-    exact: dict[int, Future[Prediction]] = field(default_factory=dict)
-    last_of_top: dict[int, float | None] = field(default_factory=dict)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-
-    def move(self, image_ids: Iterable[int], to: "_Window") -> None:
-        """Give images away that are prepared and have a quick outcome."""
-        for image_id in image_ids:
-            to.images[image_id] = self.images.pop(image_id)
-            to.prepared[image_id] = self.prepared.pop(image_id)
-            to.outcomes[image_id] = self.outcomes.pop(image_id)
-
-    def cancel(self) -> None:
-        for futures in (self.decoding, self.quick, self.exact):
-            for future in futures.values():
-                future.cancel()
 
 
 class _Rescan:
     """
-    Takes windows through the stages in order, each stage some windows behind the one before.
+    The stages of one rescan, and the windows that are in each.
 
-    Exact scores for all images but those of the pool whose quick ones lie far below its top. The
-    scores that the top is read from may be a few windows old: it only rises while a pool is
-    scored, so what is below an old one is below the newest. While a source has few images, all of
-    them are scored exactly and only so.
+    1. decode: the decode threads read the bytes of a window and decode them.
+    2. score: the engine scores a window, ranked images of large sources quickly, others exactly.
+    3. second look: the engine scores exactly what the quick scores do not rule out of the top.
+    4. save: the window's results go to the writer.
+
+    The cutoff of the top may come from scores that are a few windows old. It only rises while a
+    version scores more images, so an image below an old cutoff is also below the newest.
     """
 
-    def __init__(
-        self, scorer: Scorer, version: LoadedVersion, blobs: BlobStore, read_sessions: Sessions
-    ) -> None:
-        self._scorer = scorer
+    def __init__(self, resources: Resources, version: LoadedVersion, writer: ScoreWriter) -> None:
+        self._resources = resources
+        self._scorer = resources.scorer
         self._version = version
-        self._blobs = blobs
-        self._read_sessions = read_sessions
-        self._under_way: set[_Window] = set()
-        self.unread_splits: set[str] = set()
+        self._writer = writer
+        self._second_looks = SecondLooks(version.batch_size)
+        self._decoding: deque[list[RescanImage]] = deque()
+        self._scoring: deque[list[RescanImage]] = deque()
+        self._finishing: deque[list[RescanImage]] = deque()
+        self._under_way: set[RescanImage] = set()  # in any stage
+        self._num_finished = 0
+        self._unread_splits: set[str] = set()
 
-    def run(self, windows: Iterable[Sequence[Image]]) -> Iterator[_Window]:
-        """Windows with their outcomes, in order; an image that is scored again comes later."""
-        submitted: Iterator[_Window] = map(self._submit, behind(map(self._start_decoding, windows)))
-        screen = self._version.screen
-        if screen is not None:
-            submitted = self._look_again(screen, behind(submitted))
-        yield from map(self._finish, behind(submitted))
+    def run(self, windows: Iterable[Sequence[Image]]) -> RescanSummary:
+        for images in windows:
+            self._decoding.append(self._start_decoding(images))
+            self._advance(at_end=False)
+        self._advance(at_end=True)
+        return RescanSummary(self._num_finished, frozenset(self._unread_splits))
 
     def cancel(self) -> None:
-        """Give up what is under way; for an engine in the middle of a batch, after that batch."""
-        for window in self._under_way:
-            window.cancel()
+        """Cancel what is under way; a batch that the engine has begun is still computed."""
+        for item in self._under_way:
+            item.cancel()
 
-    def _start_decoding(self, images: Sequence[Image]) -> _Window:
-        futures = self._scorer.map_decode(self._prepare, images, rescan=True)
-        ids = [image.id for image in images]
-        window = _Window(
-            images=dict(zip(ids, images, strict=True)),
-            decoding=dict(zip(ids, futures, strict=True)),
-        )
-        self._under_way.add(window)
+    def _advance(self, *, at_end: bool) -> None:
+        """Move the oldest windows on until each stage keeps its depth of them, at the end none."""
+        while len(self._decoding) > (0 if at_end else DECODE_DEPTH):
+            self._scoring.append(self._start_scoring(self._decoding.popleft()))
+        while len(self._scoring) > (0 if at_end else SCORE_DEPTH):
+            self._finishing.append(self._set_aside_unsure(self._scoring.popleft()))
+        for batch in self._second_looks.take_due(at_end=at_end):
+            self._finishing.append(self._start_second_looks(batch))
+        depth = SECOND_LOOK_DEPTH if self._version.screen is not None else 0
+        while len(self._finishing) > (0 if at_end else depth):
+            self._save(self._finishing.popleft())
+
+    def _start_decoding(self, images: Sequence[Image]) -> list[RescanImage]:
+        futures = self._scorer.map_decode(self._read, images, priority=RESCAN)
+        window = [RescanImage(*pair) for pair in zip(images, futures, strict=True)]
+        self._under_way.update(window)
         return window
 
-    def _prepare(self, image: Image) -> PreparedImage:
-        content = self._blobs.get(image.blob_key)
+    def _read(self, image: Image) -> PreparedImage:
+        content = self._resources.blobs.get(image.blob_key)
         return prepare_image(self._version.detector, content, max_pixels=image.width * image.height)
 
-    def _submit(self, window: _Window) -> _Window:
-        """To the engine, as soon as all images of the window are decoded, so that batches fill."""
-        errors: dict[int, Exception] = {}
-        for image_id, future in window.decoding.items():
+    def _start_scoring(self, window: list[RescanImage]) -> list[RescanImage]:
+        """Wait until all of a window is decoded, so that batches fill, and queue it."""
+        decoded = self._collect_decoded(window)
+        self._set_cutoffs(decoded)
+        for item in decoded:
+            if item.cutoff is not None:
+                item.quick = self._submit(item, quick=True)
+        self._queue_exact([item for item in decoded if item.quick is None])
+        return window
+
+    def _collect_decoded(self, window: list[RescanImage]) -> list[RescanImage]:
+        """Wait for the pixels of a window; an image that cannot be read gets its failure here."""
+        decoded: list[RescanImage] = []
+        errors: list[Exception] = []
+        for item in window:
             try:
-                window.prepared[image_id] = future.result()
+                _ = item.pixels
             except (UnreadableImageError, FileNotFoundError) as error:
-                window.outcomes[image_id] = store.Failure(str(error))
+                item.failure = ScoringFailure(str(error))
             except Exception as error:
-                log.error("an image cannot be read", image_id=image_id, exc_info=error)
-                window.outcomes[image_id] = store.Failure(repr(error), may_pass=True)
-                errors[image_id] = error
-        if len(errors) == len(window.images) > 1:
-            raise next(iter(errors.values()))  # not the images' fault, it seems
-        self.unread_splits |= {window.images[image_id].split for image_id in errors}
-        window.decoding.clear()
-        quick = self._worth_screening(window)
-        window.quick = self._score(window, quick, quick=True)
-        exact = {id_: image for id_, image in window.prepared.items() if id_ not in quick}
-        window.exact = self._score(window, exact)
-        window.prepared = quick
-        return window
+                log.error("an image cannot be read", image_id=item.image.id, exc_info=error)
+                item.failure = ScoringFailure(repr(error), is_transient=True)
+                self._unread_splits.add(item.image.split)
+                errors.append(error)
+            else:
+                decoded.append(item)
+        if len(errors) == len(window) > 1:
+            raise errors[0]  # the store is at fault, not each of the images
+        return decoded
 
-    def _worth_screening(self, window: _Window) -> dict[int, PreparedImage]:
-        """Images of the pool whose quick scores are likely to spare them exact ones."""
+    def _set_cutoffs(self, items: Sequence[RescanImage]) -> None:
         screen = self._version.screen
-        if screen is None:
-            return {}
-        source_of = {
-            image_id: image.source
-            for image_id, image in window.images.items()
-            if image.split == "pool"
-        }
-        with self._read_sessions.begin() as session:
-            last = {s: self._last_of_top(session, s, screen) for s in set(source_of.values())}
-        window.last_of_top = {image_id: last[source] for image_id, source in source_of.items()}
-        return {
-            image_id: image
-            for image_id, image in window.prepared.items()
-            if window.last_of_top.get(image_id) is not None
-        }
+        ranked = [item for item in items if item.image.split == RANKED_SPLIT]
+        if screen is None or not ranked:
+            return
+        with self._resources.read_sessions.begin() as session:
+            cutoffs = {
+                source: self._cutoff(session, source, screen)
+                for source in {item.image.source for item in ranked}
+            }
+        for item in ranked:
+            item.cutoff = cutoffs[item.image.source]
 
-    def _last_of_top(self, session: Session, source: str, screen: Screen) -> float | None:
-        """Log-odds of the last image of a source's top; None in too small a source."""
-        last = None
-        for rank in (screen.worth_from, screen.exact_top):
-            last = store.log_odds_at_rank(session, self._version.id, source, rank)
-            if last is None:
-                break
-        return last
+    def _cutoff(self, session: Session, source: str, screen: Screen) -> float | None:
+        """Return the log-odds of the last image in a source's top; None in too small a source."""
+        if store.log_odds_at_rank(session, self._version.id, source, screen.worth_from) is None:
+            return None
+        return store.log_odds_at_rank(session, self._version.id, source, screen.exact_top)
 
-    def _look_again(self, screen: Screen, windows: Iterable[_Window]) -> Iterator[_Window]:
-        """
-        The windows without what their quick scores do not rule out of the top.
+    def _set_aside_unsure(self, window: list[RescanImage]) -> list[RescanImage]:
+        """Wait for a window's quick scores; return it without the images that may be in a top."""
+        screen = self._version.screen
+        sure: list[RescanImage] = []
+        unsure: list[RescanImage] = []
+        for item in window:
+            if screen is None or item.quick is None or item.cutoff is None:
+                sure.append(item)
+                continue
+            item.quick_result = wait_for_result(item.quick)
+            if screen.may_be_in_top(item.quick_result, item.cutoff):
+                unsure.append(item)
+            else:
+                item.drop_pixels()
+                sure.append(item)
+        self._second_looks.add_window(unsure)
+        return sure
 
-        That follows in windows of its own, to be scored exactly: a batch at a time, or what there
-        is when some windows have passed.
-        """
-        unsure = _Window()
-        num_passed = 0
-        for window in windows:
-            quick = {image_id: outcome_of(future) for image_id, future in window.quick.items()}
-            window.outcomes |= quick
-            again = [
-                image_id
-                for image_id, outcome in quick.items()
-                if screen.needs_exact(outcome, window.last_of_top[image_id])
-            ]
-            window.move(again, unsure)
-            window.prepared = {}
-            yield window
-            num_passed = num_passed + 1 if unsure.images else 0
-            while len(unsure.images) >= self._version.batch_size:
-                yield self._submit_again(unsure, self._version.batch_size)
-            if unsure.images and num_passed >= MAX_WINDOWS_UNSURE:
-                yield self._submit_again(unsure, len(unsure.images))
-        if unsure.images:
-            yield self._submit_again(unsure, len(unsure.images))
+    def _start_second_looks(self, batch: list[RescanImage]) -> list[RescanImage]:
+        self._queue_exact(batch)
+        return batch
 
-    def _submit_again(self, unsure: _Window, num_images: int) -> _Window:
-        window = _Window()
-        unsure.move(list(unsure.images)[:num_images], window)
-        window.exact = self._score(window, window.prepared)
-        window.prepared = {}
-        self._under_way.add(window)
-        return window
+    def _queue_exact(self, items: Sequence[RescanImage]) -> None:
+        for item in items:
+            item.exact = self._submit(item, quick=False)
+            item.drop_pixels()
 
-    def _finish(self, window: _Window) -> _Window:
-        exact = {image_id: outcome_of(future) for image_id, future in window.exact.items()}
-        if self._version.screen is not None:
-            both = {id_: outcome for id_, outcome in exact.items() if id_ in window.outcomes}
-            self._version.screen.learn(window.outcomes, both)
-        window.outcomes |= exact
-        self._under_way.remove(window)
-        return window
-
-    def _score(
-        self, window: _Window, images: dict[int, PreparedImage], *, quick: bool = False
-    ) -> dict[int, Future[Prediction]]:
-        futures = self._scorer.submit(
+    def _submit(self, item: RescanImage, *, quick: bool) -> Future[Prediction]:
+        return self._scorer.submit(
             self._version,
-            list(images.values()),
-            splits=[window.images[image_id].split for image_id in images],
-            rescan=True,
+            item.pixels,
+            priority=RESCAN,
             quick=quick,
+            min_score=min_score_of(item.image.split, self._resources.settings),
         )
-        return dict(zip(images, futures, strict=True))
 
-
-class _Writer:
-    """
-    Saves outcomes in transactions that follow each other, in a thread of its own.
-
-    What comes while one is under way goes into the next. An error is raised by the next call.
-    """
-
-    def __init__(self, group_commit: GroupCommit, version: LoadedVersion) -> None:
-        self._group_commit = group_commit
-        self._version = version
-        self._num_learned_from = version.screen.num_images if version.screen else 0
-        self._gathered: dict[int, Outcome] = {}
-        self._saving: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scores")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Saves the rest, after an error elsewhere too."""
-        try:
-            self._start_saving()
-            self._wait()
-        finally:
-            self._thread.shutdown()
-
-    def put(self, outcomes: dict[int, Outcome]) -> None:
-        self._gathered |= outcomes
-        if self._saving is None or self._saving.done() or len(self._gathered) >= MAX_UNSAVED:
-            self._start_saving()
-
-    def _start_saving(self) -> None:
-        self._wait()
-        if self._gathered:
-            self._saving = self._thread.submit(self._save, self._gathered)
-            self._gathered = {}
-
-    def _wait(self) -> None:
-        saving, self._saving = self._saving, None
-        if saving is not None:
-            saving.result()
-
-    def _save(self, outcomes: dict[int, Outcome]) -> None:
-        version, screen = self._version, self._version.screen
-        scored = store.scored_images(outcomes)
-        num_images = screen.num_images if screen else 0  # before the error, which may grow now
-
-        def write(session: Session) -> None:
-            store.save_scores(session, version.id, scored)
-            if screen is not None and num_images > self._num_learned_from:
-                store.save_screen_margin(
-                    session, version.id, screen.computed_by, num_images, screen.largest_error
-                )
-
-        # what a power cut takes is found by the next sweep
-        self._group_commit.run(write, may_be_lost=True)
-        self._num_learned_from = num_images
+    def _save(self, window: list[RescanImage]) -> None:
+        """Wait for a window's exact scores, and hand its results to the writer."""
+        screen = self._version.screen
+        results = {item.image.id: item.wait_for_result() for item in window}
+        for item in window:
+            if screen is not None and item.quick_result is not None and item.exact is not None:
+                screen.measure(item.quick_result, results[item.image.id])
+        self._writer.add(results)
+        self._under_way.difference_update(window)
+        self._num_finished += len(window)

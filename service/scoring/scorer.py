@@ -1,13 +1,10 @@
-"""Bytes in, predictions out, by the version that serves: decode threads before one engine."""
+"""The serving version, with the threads that decode images and score them."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-import structlog
 import torch
-from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from models.detectors.detector import PreparedImage
@@ -15,13 +12,10 @@ from models.inference.batch_size import CPU_BATCH
 from models.inference.device import select_device
 from models.inference.predict import Prediction
 from service.scoring.decoders import DecodeThreads
-from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
-from service.scoring.store import Failure
+from service.scoring.engine import ONLINE, InferenceEngine, LoadedVersion
 from service.settings import Settings
 
-CPU_ENGINE_THREADS, GPU_ENGINE_THREADS = 4, 2  # at most, where the settings do not say
-
-log = structlog.get_logger()
+CPU_ENGINE_THREADS, GPU_ENGINE_THREADS = 4, 2  # at most, unless the settings say otherwise
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,12 +23,14 @@ R = TypeVar("R")
 
 class Scorer:
     """
-    The detector that serves, and the way to it.
+    The detector that serves, behind decode threads and one inference engine.
 
-    `serving` is read once by each request and passed along with its images: a swap between two
-    batches never splits a request between two versions.
+    A request reads `serving` once and passes it along with its images, so a swap never splits a
+    request between two versions.
 
     Attributes:
+        serving: the version that serves, None until one is loaded.
+        loading_failure: why the last attempt to load a version failed, None after a success.
         num_engine_threads: batches that are scored side by side.
         cores_of_each: cores that each of them computes with.
     """
@@ -42,119 +38,61 @@ class Scorer:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.serving: LoadedVersion | None = None
         self.loading_failure: str | None = None
-        cores = torch.get_num_threads()  # asked here, this thread keeps them, whatever others set
+        # After this call the thread keeps its number of cores, whatever other threads set.
+        cores = torch.get_num_threads()
         most = min(cores, CPU_ENGINE_THREADS)
         if select_device(settings.device).type != "cpu":
             most = GPU_ENGINE_THREADS
         self.num_engine_threads = settings.engine_threads or most
         self.cores_of_each = max(1, cores // self.num_engine_threads)
-        self._engine = Engine(
+        self._engine = InferenceEngine(
             settings.batch_wait_ms / 1000, registry, self.num_engine_threads, self.cores_of_each
         )
-        self._detection_floor = settings.detection_floor
         self._decoders = DecodeThreads(settings.decode_threads)
 
     @property
     def window(self) -> int:
-        """How many images are worth taking up at once: a batch for each thread. Bounds memory."""
+        """
+        How many images to take in at once: a batch for each engine thread.
+
+        This bounds the memory of uploads and rescans, which hold a few windows at a time.
+        """
         return self.window_of(self.serving)
 
     def window_of(self, version: LoadedVersion | None) -> int:
-        """The same where another version than the serving one scores, as in a worker."""
+        """Return the window for a version that need not serve, as in a worker."""
         return (version.batch_size if version else CPU_BATCH) * self.num_engine_threads
 
-    def why_not_ready(self) -> str:
-        """Why nothing can be scored now, and what to do; empty when it can."""
-        if self.serving is not None:
-            return ""
-        if self.loading_failure is not None:
-            return f"the serving model version could not be loaded: {self.loading_failure}"
-        return (
-            "no model version serves yet: add one with POST /model-versions (or "
-            "'hardneg model add'), then POST /model-versions/ID/activate"
-        )
-
     def swap(self, version: LoadedVersion) -> None:
-        """Serve another version from the next request on; work under way keeps its own."""
+        """Serve another version from the next request on; earlier requests keep theirs."""
         self.serving = version
         self.loading_failure = None
 
     def map_decode(
-        self, function: Callable[[T], R], items: Iterable[T], *, rescan: bool = False
+        self, function: Callable[[T], R], items: Iterable[T], *, priority: int = ONLINE
     ) -> list[Future[R]]:
-        """Run a function that decodes images on the decode threads."""
-        priority = RESCAN if rescan else ONLINE
+        """Run a function that decodes an image for each item, on the decode threads."""
         return [self._decoders.submit(function, item, priority=priority) for item in items]
 
     def submit(
         self,
         version: LoadedVersion,
-        images: Sequence[PreparedImage],
+        image: PreparedImage,
         *,
-        splits: Sequence[str] | None = None,
-        rescan: bool = False,
+        priority: int = ONLINE,
         quick: bool = False,
-    ) -> list[Future[Prediction]]:
+        min_score: float = 0.0,
+    ) -> Future[Prediction]:
         """
-        Without waiting; `outcome_of` each is what became of the image.
+        Queue an image for the network; `wait_for_result` turns the future into its result.
 
-        Images whose split is `pool` get the detections above the floor of the settings, all others
-        those above the detector's threshold.
+        See `InferenceEngine.submit`, and `min_score_of` for the detections to keep.
         """
-        priority = RESCAN if rescan else ONLINE
-        floor_of = {"pool": self._detection_floor}
-        return [
-            self._engine.submit(
-                version,
-                image,
-                priority=priority,
-                quick=quick,
-                min_score=floor_of.get(split, 0.0),
-            )
-            for image, split in zip(images, splits or [""] * len(images), strict=True)
-        ]
-
-    def score(
-        self,
-        version: LoadedVersion,
-        images: Sequence[PreparedImage],
-        splits: Sequence[str] | None = None,
-    ) -> list[Prediction | Failure]:
-        """One prediction for each image that a client waits for, or why it has none."""
-        return [outcome_of(future) for future in self.submit(version, images, splits=splits)]
+        return self._engine.submit(
+            version, image, priority=priority, quick=quick, min_score=min_score
+        )
 
     def close(self) -> None:
-        """Return when all that was submitted is done."""
+        """Finish everything that was submitted, then end the threads."""
         self._decoders.close()
         self._engine.close()
-
-
-def outcome_of(future: Future[Prediction]) -> Prediction | Failure:
-    """Waits for it; the reason where there is no prediction."""
-    error = future.exception()
-    if error is not None:
-        log.error("scoring failed", exc_info=error)
-        reason = f"the detector failed on this image, it will be tried again: {error!r:.200}"
-        return Failure(reason, may_pass=True)
-    prediction = future.result()
-    if not _is_finite(prediction):
-        return Failure("the detector gave a score or a box that is not a finite number")
-    return prediction
-
-
-def _is_finite(prediction: Prediction) -> bool:
-    numbers = [x for x in (prediction.max_score, prediction.log_odds) if x is not None]
-    found = prediction.detections
-    return (
-        all(math.isfinite(x) for x in numbers)
-        and bool(found.scores.isfinite().all())
-        and bool(found.boxes.isfinite().all())
-    )
-
-
-def get_scorer(request: Request) -> Scorer:
-    scorer: Scorer = request.app.state.scorer
-    return scorer
-
-
-ScorerDep = Annotated[Scorer, Depends(get_scorer)]

@@ -1,44 +1,41 @@
-"""Quick scores in bfloat16 for the many, exact ones in float32 for all that could be served."""
+"""Quick scores in bfloat16, and the rule which images need an exact one in float32."""
 
 import math
-from collections.abc import Mapping
 
 import structlog
 import torch
 
 from models.detectors import Detector
 from models.detectors.detector import Dense
-from models.inference.predict import Prediction
 from models.inference.trial import try_bfloat16
-from service.scoring.store import Failure
+from service.scoring.results import ScoreResult, ScoringFailure
 
-EXACT_TOP = 2000  # the worst images of each source: 1,000 that are served, and room to strike out
-# An image's chance to be in the top, of k scored so far, is top / k: at a quarter, and with a quick
-# score at 0.6 of an exact one's cost, the screen begins to pay.
+EXACT_TOP = 2000  # worst images of each source: one page of 1,000, and as many to strike out
+# After k images of a source, the next one is in its top with a chance of top / k. A quick score
+# costs 0.6 of an exact one, so the screen begins to pay where that chance is a quarter.
 WORTH_FROM_TOPS = 4
 WORTH_FROM = WORTH_FROM_TOPS * EXACT_TOP
 SAMPLE_SIZE = 64
 MARGIN_FACTOR = 3.0  # the margin over the largest error seen
 MAX_ERROR = 0.5  # in log-odds, on noise, at load
-MIN_SPEEDUP = 1.2  # some processors have the instructions and gain nothing by them
+MIN_SPEEDUP = 1.2  # some processors have bfloat16 instructions and are hardly faster with them
 
 log = structlog.get_logger()
 
 
 class Screen:
     """
-    Says which images of one version need an exact score after a quick one.
+    Decides which images of one version need an exact score after a quick one.
 
     An image is among the `exact_top` worst of its source only if its exact log-odds reach those of
-    the last of them. Its quick ones may be off by `margin`, which is measured on every image that
-    is scored both ways, at first on `sample_size` or more.
+    the last of them, the cutoff. Its quick log-odds may be off by `margin`. Every image that is
+    scored both ways measures the margin, which is infinite until there are `sample_size` of them.
 
     Attributes:
-        num_images: that were scored both ways, by this process or an earlier one.
-        largest_error: of log-odds, on these and on the noise that was scored at load.
-        dense: what computes most of it, None for the detector itself.
-        computed_by: what the error of a quick score depends on: a device, and releases of
-            libraries.
+        num_measured: images that were scored both ways, by this process or an earlier one.
+        largest_error: in log-odds, on these images and on the noise that was scored at load.
+        dense: computes most of a quick score, in the place of `Detector.dense`; None for that.
+        computed_by: the device and the releases of libraries that the error depends on.
     """
 
     def __init__(
@@ -51,53 +48,45 @@ class Screen:
     ) -> None:
         self.exact_top = exact_top
         self._sample_size = sample_size
-        self.num_images = 0
+        self.num_measured = 0
         self.largest_error = largest_error
         self.dense = dense
         self.computed_by = computed_by
 
-    def remember(self, num_images: int, largest_error: float) -> None:
-        """Begin with what an earlier process has learned; what is known to be larger stays."""
-        self.num_images += num_images
+    def add_measurements(self, num_images: int, largest_error: float) -> None:
+        """Add the images that an earlier process has scored both ways, and their largest error."""
+        self.num_measured += num_images
         self.largest_error = max(self.largest_error, largest_error)
+
+    def measure(self, quick: ScoreResult, exact: ScoreResult) -> None:
+        """Measure the error on one image that was scored both ways."""
+        quick_log_odds, exact_log_odds = _log_odds(quick), _log_odds(exact)
+        if quick_log_odds is not None and exact_log_odds is not None:
+            self.add_measurements(1, abs(quick_log_odds - exact_log_odds))
 
     @property
     def margin(self) -> float:
         """In log-odds; infinity until enough images were scored both ways."""
-        return margin_of(self.num_images, self.largest_error, self._sample_size)
+        return margin_of(self.num_measured, self.largest_error, self._sample_size)
 
     @property
     def worth_from(self) -> int:
-        """Images of a source from which on a quick score is likely to spare an exact one."""
+        """How many images a source must have before quick scores are likely to pay."""
         return WORTH_FROM_TOPS * self.exact_top
 
-    def needs_exact(self, quick: Prediction | Failure, last_of_top: float | None) -> bool:
-        """`last_of_top`: log-odds of the last that is served, None while there are fewer."""
+    def may_be_in_top(self, quick: ScoreResult, cutoff: float) -> bool:
+        """Return whether an image may be in the top whose last image has log-odds `cutoff`."""
         log_odds = _log_odds(quick)
-        if log_odds is None or last_of_top is None:
-            return True
-        return log_odds >= last_of_top - self.margin
-
-    def learn(
-        self,
-        quick: Mapping[int, Prediction | Failure],
-        exact: Mapping[int, Prediction | Failure],
-    ) -> None:
-        """Measure the error on images that were scored both ways, by image id."""
-        for image_id, sure in exact.items():
-            pair = (_log_odds(quick[image_id]), _log_odds(sure))
-            if pair[0] is not None and pair[1] is not None:
-                self.largest_error = max(self.largest_error, abs(pair[0] - pair[1]))
-                self.num_images += 1
+        return log_odds is None or log_odds >= cutoff - self.margin
 
 
-def margin_of(num_images: int, largest_error: float, sample_size: int = SAMPLE_SIZE) -> float:
-    """In log-odds; infinity where it was measured on too few images."""
-    return MARGIN_FACTOR * largest_error if num_images >= sample_size else math.inf
+def margin_of(num_measured: int, largest_error: float, sample_size: int = SAMPLE_SIZE) -> float:
+    """Return the margin in log-odds; infinity if too few images were scored both ways."""
+    return MARGIN_FACTOR * largest_error if num_measured >= sample_size else math.inf
 
 
-def _log_odds(outcome: Prediction | Failure) -> float | None:
-    return None if isinstance(outcome, Failure) else outcome.log_odds
+def _log_odds(result: ScoreResult) -> float | None:
+    return None if isinstance(result, ScoringFailure) else result.log_odds
 
 
 def make_screen(
@@ -111,10 +100,16 @@ def make_screen(
     min_gain: float = 1.0,
 ) -> Screen | None:
     """
-    None where bfloat16 is too slow here or too far off; `dense` is the detector's, compiled.
+    Try quick scores of a detector; return None if they are too slow here, or too far off.
 
-    `compiler` is the name and release of what compiled it. Compiled, it must be `min_gain` times as
-    fast as not.
+    Args:
+        detector: gives the exact scores to compare with.
+        version_name: for the log.
+        dense: a compiled `detector.dense` for the quick scores; None for the detector's own.
+        compiler: name and release of the compiler of `dense`.
+        max_error: in log-odds, on noise.
+        min_speedup: over the exact scores.
+        min_gain: of the compiled `dense` over the detector's own, both in bfloat16.
     """
     backend = compiler or "bfloat16"
     if not has_bfloat16(detector.device):
@@ -149,7 +144,7 @@ def make_screen(
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether it computes with it, as far as one can ask: on a GPU it is tried."""
+    """Return whether a CPU has bfloat16 instructions; true for a GPU, where a trial decides."""
     return device.type != "cpu" or _native_bfloat16() is not None
 
 
@@ -160,7 +155,7 @@ def _name_of(device: torch.device) -> str:
 
 
 def _native_bfloat16() -> str | None:
-    """The processor's instructions for it."""
-    # the oldest torch that we take may lack it
+    """Return the processor's bfloat16 instructions, None if it has none."""
+    # The oldest torch that we support may lack this function.
     cpu: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return next((name for name in ("amx_bf16", "avx512_bf16", "bf16") if cpu.get(name)), None)

@@ -1,56 +1,38 @@
-"""SQL for scores and their detections."""
+"""SQL for scores, their detections, and the counts of both."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, select
 from sqlalchemy.orm import Session
 
+from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.db import insert_rows, is_one_of
-from service.tables import (
-    Detection,
-    Image,
-    ImageCount,
-    ImageScore,
-    ScoreCount,
-    ScreenMargin,
-    utc_now,
-)
-
-# val too: what a version finds there is kept, so that its AP can be told at any time
-SCORED_SPLITS = ("pool", "negative-test", "val")
+from service.scoring.results import ScoreResult, ScoringFailure
+from service.scoring.splits import RANKED_SPLIT, SCORED_SPLITS
+from service.tables import Detection, Image, ImageCount, ImageScore, ScoreCount, utc_now
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an image has no prediction; `may_pass` if the fault need not be the image's."""
+def save_scores(session: Session, version_id: int, results: Mapping[int, ScoreResult]) -> None:
+    """
+    Write or overwrite the scores of images, by image id.
 
-    reason: str
-    may_pass: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredImage:
-    """What scoring one image came to: a prediction, or the reason why there is none."""
-
-    image_id: int
-    prediction: Prediction | None
-    failure: str | None
-
-
-def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]) -> None:
-    """Write or overwrite the scores of images; one that was deleted meanwhile is passed over."""
-    by_id = {item.image_id: item for item in scored}
+    Skips images that were deleted meanwhile, and transient failures: an image without a score is
+    scored again.
+    """
+    results = {
+        image_id: result for image_id, result in results.items() if not _is_transient(result)
+    }
+    if not results:
+        return
     images = session.execute(
         select(Image.id, Image.split, Image.source)
-        .where(is_one_of(session, Image.id, by_id))
+        .where(is_one_of(session, Image.id, results))
         .order_by(Image.id)
-        .with_for_update(read=True, key_share=True)  # they stay until the scores are in
+        .with_for_update(read=True, key_share=True)  # no one deletes them before the commit
     ).all()
     if not images:
         return
@@ -63,63 +45,60 @@ def save_scores(session: Session, version_id: int, scored: Iterable[ScoredImage]
     now = utc_now()
     scores, detections = [], []
     for image_id, split, source in images:
-        item = by_id[image_id]
-        key = _ranking_key(item)
-        scores.append(_score_row(version_id, item, key, split, source, now))
-        detections += _detection_rows(version_id, item, key if split == "pool" else None)
+        result = results[image_id]
+        key = _ranking_key(result)
+        scores.append(
+            {
+                "image_id": image_id,
+                "model_version_id": version_id,
+                "split": split,
+                "source": source,
+                "ranking_key": key,
+                **_score_columns(result),
+                "scored_at": now,
+            }
+        )
+        if isinstance(result, Prediction):
+            key = key if split == RANKED_SPLIT else None
+            detections += _detection_rows(image_id, version_id, result.detections, key)
     insert_rows(
         session,
         ImageScore,
         scores,
         overwrite=("ranking_key", "max_score", "log_odds", "failure", "scored_at"),
     )
-    # another process may save the same image's meanwhile; they are the same detections
+    # Another process may save the same image's detections meanwhile; they are the same.
     insert_rows(session, Detection, detections)
 
 
-def _score_row(
-    version_id: int,
-    scored: ScoredImage,
-    ranking_key: float | None,
-    split: str,
-    source: str,
-    scored_at: datetime,
-) -> dict[str, object]:
-    prediction = scored.prediction
-    return {
-        "image_id": scored.image_id,
-        "model_version_id": version_id,
-        "split": split,
-        "source": source,
-        "ranking_key": ranking_key,
-        "max_score": prediction.max_score if prediction else None,
-        "log_odds": prediction.log_odds if prediction else None,
-        "failure": scored.failure,
-        "scored_at": scored_at,
-    }
+def _is_transient(result: ScoreResult) -> bool:
+    return isinstance(result, ScoringFailure) and result.is_transient
 
 
-def _ranking_key(scored: ScoredImage) -> float | None:
-    if scored.prediction is None:
+def _ranking_key(result: ScoreResult) -> float | None:
+    """Return the key by which the worst image comes first; null log-odds rank last."""
+    if isinstance(result, ScoringFailure):
         return None
-    if scored.prediction.log_odds is None:
-        return math.inf
-    return -scored.prediction.log_odds
+    return math.inf if result.log_odds is None else -result.log_odds
+
+
+def _score_columns(result: ScoreResult) -> dict[str, object]:
+    if isinstance(result, ScoringFailure):
+        return {"max_score": None, "log_odds": None, "failure": result.reason}
+    return {"max_score": result.max_score, "log_odds": result.log_odds, "failure": None}
 
 
 def _detection_rows(
-    version_id: int, scored: ScoredImage, ranking_key: float | None
+    image_id: int, version_id: int, found: Detections, ranking_key: float | None
 ) -> list[dict[str, object]]:
-    if scored.prediction is None:
-        return []
-    found = scored.prediction.detections
+    """Return a row for each detection; the first of each class carries the ranking key."""
     labels = found.labels.tolist()
     if not labels:
         return []
     rows = zip(found.boxes.tolist(), found.scores.tolist(), labels, strict=True)
     return [
         {
-            "image_id": scored.image_id,
+            "image_id": image_id,
             "model_version_id": version_id,
             "position": position,
             "label": label,
@@ -132,54 +111,6 @@ def _detection_rows(
         }
         for position, (box, score, label) in enumerate(rows)
     ]
-
-
-def scored_images(results: Mapping[int, Prediction | Failure]) -> list[ScoredImage]:
-    """What is to be saved, by image id; not what may pass, so that a sweep tries it again."""
-    return [
-        ScoredImage(image_id, None, result.reason)
-        if isinstance(result, Failure)
-        else ScoredImage(image_id, result, None)
-        for image_id, result in results.items()
-        if not (isinstance(result, Failure) and result.may_pass)
-    ]
-
-
-def save_screen_margin(
-    session: Session, version_id: int, computed_by: str, num_images: int, largest_error: float
-) -> None:
-    """Keep what a process has learned; another one's may be larger, and then stays."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(ScreenMargin).values(
-        model_version_id=version_id,
-        computed_by=computed_by,
-        num_images=num_images,
-        largest_error=largest_error,
-    )
-    new = insert.excluded
-    larger = {
-        column.name: case((new[column.name] > column, new[column.name]), else_=column)
-        for column in (ScreenMargin.num_images, ScreenMargin.largest_error)
-    }
-    session.execute(
-        insert.on_conflict_do_update(
-            index_elements=["model_version_id", "computed_by"],
-            set_=larger | {"measured_at": new.measured_at},
-        )
-    )
-
-
-def find_screen_margin(session: Session, version_id: int, computed_by: str) -> ScreenMargin | None:
-    return session.get(ScreenMargin, (version_id, computed_by))
-
-
-def screen_margins(session: Session, version_id: int) -> Sequence[ScreenMargin]:
-    """Of all that has screened with this version, newest first."""
-    return session.scalars(
-        select(ScreenMargin)
-        .where(ScreenMargin.model_version_id == version_id)
-        .order_by(ScreenMargin.measured_at.desc())
-    ).all()
 
 
 def find_scores(
@@ -196,7 +127,7 @@ def find_scores(
 def detections_of(
     session: Session, version_id: int, image_ids: Sequence[int]
 ) -> dict[int, list[Detection]]:
-    """The detections of each image, highest score first."""
+    """Return the detections of each image, highest score first."""
     rows = session.scalars(
         select(Detection)
         .where(Detection.model_version_id == version_id, Detection.image_id.in_(image_ids))
@@ -209,12 +140,12 @@ def detections_of(
 
 
 def log_odds_at_rank(session: Session, version_id: int, source: str, rank: int) -> float | None:
-    """Of the pool's images from one source, worst first; None if there are fewer."""
+    """Return the log-odds of the ranked image at a rank of its source; None if it has fewer."""
     key = session.scalars(
         select(ImageScore.ranking_key)
         .where(
             ImageScore.model_version_id == version_id,
-            ImageScore.split == "pool",
+            ImageScore.split == RANKED_SPLIT,
             ImageScore.source == source,
             ImageScore.ranking_key.is_not(None),
         )
@@ -241,10 +172,10 @@ def unscored_images(
     stored_before: datetime | None = None,
 ) -> Sequence[Image]:
     """
-    Images without a score by this version, in order of id; no scan where there are none.
+    Return images that a version has not scored, in order of id.
 
-    Every image after `after_id` is looked up until enough are found: `until_id`, itself included,
-    bounds how many.
+    Where there are none, counts say so, without a scan. Otherwise the query looks at every image
+    after `after_id` until it has found `limit` of them; `until_id`, inclusive, bounds that scan.
     """
     if count_unscored(session, version_id) == 0:
         return []
@@ -262,7 +193,7 @@ def unscored_images(
 
 
 def count_unscored(session: Session, version_id: int) -> int:
-    """Images of all splits to be scored that this version has not dealt with."""
+    """Return how many images of the scored splits a version has neither scored nor failed on."""
     return count_images(session, *SCORED_SPLITS) - count_scored(session, version_id, *SCORED_SPLITS)
 
 
@@ -274,18 +205,18 @@ def _is_unscored(version_id: int) -> ColumnElement[bool]:
 
 
 def newest_image_id(session: Session) -> int:
-    """0 where there are no images."""
+    """Return the highest image id, 0 without images."""
     return session.scalars(select(func.max(Image.id))).one() or 0
 
 
-class Coverage(NamedTuple):
-    """How many images a split has, and how many of them a version has dealt with."""
+class ScoredCounts(NamedTuple):
+    """The images of a split, and those of them that a version has scored or failed on."""
 
     images: int
     scored: int
 
 
-COVERAGE = select(
+SCORED_COUNTS = select(
     select(func.sum(ImageCount.num_images))
     .where(ImageCount.split == bindparam("split"))
     .scalar_subquery(),
@@ -298,14 +229,14 @@ COVERAGE = select(
 )
 
 
-def coverage(session: Session, version_id: int, split: str) -> Coverage:
+def scored_counts(session: Session, version_id: int, split: str) -> ScoredCounts:
     values = {"version_id": version_id, "split": split}
-    images, scored = session.connection().execute(COVERAGE, values).one()
-    return Coverage(int(images or 0), int(scored or 0))
+    images, scored = session.connection().execute(SCORED_COUNTS, values).one()
+    return ScoredCounts(int(images or 0), int(scored or 0))
 
 
 def count_scored(session: Session, version_id: int, *splits: str) -> int:
-    """Images of these splits that this version has dealt with, failures included."""
+    """Return how many images of some splits a version has scored, failures included."""
     statement = select(func.sum(ScoreCount.num_scores)).where(
         ScoreCount.model_version_id == version_id, ScoreCount.split.in_(splits)
     )

@@ -1,4 +1,4 @@
-"""Why there is no version to score or to rank with."""
+"""Errors of requests that need a model version while none serves."""
 
 from http import HTTPStatus
 
@@ -6,18 +6,33 @@ from service.errors import ServiceError
 
 
 class NoServingVersion(ServiceError):
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    slug = "no-serving-version"
-    title = "No model version serves"
+    """No version has ever been activated. The client can change that, so it is a conflict."""
 
-
-class NothingRanked(ServiceError):
     status = HTTPStatus.CONFLICT
-    slug = "nothing-ranked"
+    slug = "no-serving-version"
     title = "No model version serves"
 
     def __init__(self) -> None:
         super().__init__(
-            "no model version serves, so there is no ranking yet: add one with "
-            "POST /model-versions, then POST /model-versions/ID/activate"
+            "no model version serves yet: add one with POST /model-versions (or "
+            "'hardneg model add'), then POST /model-versions/ID/activate"
         )
+
+
+class VersionNotLoaded(ServiceError):
+    """A version was activated, but this process cannot score with it yet."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "version-not-loaded"
+    title = "Model version is not loaded"
+
+    def __init__(self, version_name: str, failure: str | None) -> None:
+        """`failure` says why the last attempt to load the version failed, if there was one."""
+        if failure is None:
+            detail = f"model version '{version_name}' is being loaded: try again in a few seconds"
+        else:
+            detail = (
+                f"model version '{version_name}' could not be loaded ({failure}): the service "
+                "tries again every few seconds; POST /model-versions/ID/activate serves another one"
+            )
+        super().__init__(detail)

@@ -1,4 +1,4 @@
-"""From a stored checkpoint to a detector in memory."""
+"""Detectors in memory, loaded from stored checkpoints."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,11 @@ from models.inference.fused import fuse
 from models.inference.streams import settle
 from service.blobs import BlobStore
 from service.db import Sessions
-from service.scoring import store
+from service.scoring import margins, store
 from service.scoring.engine import LoadedVersion
-from service.scoring.scorer import Scorer
+from service.scoring.resources import Resources
 from service.scoring.screen import WORTH_FROM, Screen, has_bfloat16, make_screen
+from service.scoring.splits import RANKED_SPLIT
 from service.settings import Settings
 from service.tables import ModelVersion
 
@@ -31,55 +32,49 @@ log = structlog.get_logger()
 
 
 def load_detector(blobs: BlobStore, version: ModelVersion, device: str | None) -> Detector:
-    """As it was saved, to train on from there. Raises CheckpointError, FileNotFoundError."""
+    """Load a detector as it was saved. Raises CheckpointError, FileNotFoundError."""
     with TemporaryDirectory(prefix="hardneg-") as folder:
         path = Path(folder) / "checkpoint.safetensors"
         blobs.copy_to_file(version.checkpoint_key, path)
         return load_checkpoint(path, device=str(select_device(device)))
 
 
-def load_version(
-    blobs: BlobStore,
-    version: ModelVersion,
-    settings: Settings,
-    scorer: Scorer,
-    read_sessions: Sessions,
-) -> LoadedVersion:
-    """To score with, by this scorer; raises as `load_detector` does."""
-    detector = fuse(load_detector(blobs, version, settings.device))
+def load_version(resources: Resources, version: ModelVersion) -> LoadedVersion:
+    """Load a version for this scorer, with its screen. Raises as `load_detector` does."""
+    settings, scorer = resources.settings, resources.scorer
+    detector = fuse(load_detector(resources.blobs, version, settings.device))
     screen = None
     if settings.backend != "eager":
         with _threads_of_torch(scorer.cores_of_each):
             screen = make_screen(detector, version.name)
     if screen is not None:
-        _remember(screen, version, read_sessions)
+        _add_known_measurements(screen, version, resources.read_sessions)
     batch_size = settings.batch_size or choose_batch_size(detector)
-    settle(detector.device)  # it will score in another stream
+    settle(detector.device)  # because it scores in another stream
     return LoadedVersion(version.id, version.name, detector, screen, batch_size)
 
 
 def is_worth_compiling(settings: Settings, session: Session) -> bool:
-    """Whether OpenVINO is asked for, and the pool large enough to be screened."""
-    return settings.backend == "openvino" and store.count_images(session, "pool") >= WORTH_FROM
+    """Return whether the settings want OpenVINO and the pool is large enough to be screened."""
+    return (
+        settings.backend == "openvino" and store.count_images(session, RANKED_SPLIT) >= WORTH_FROM
+    )
 
 
 def compile_version(
-    loaded: LoadedVersion,
-    blobs: BlobStore,
-    version: ModelVersion,
-    scorer: Scorer,
-    read_sessions: Sessions,
+    resources: Resources, loaded: LoadedVersion, version: ModelVersion
 ) -> LoadedVersion:
     """
-    The same version, screened by what OpenVINO makes of it; itself where that is no gain.
+    Return the same version with a screen that OpenVINO has compiled, or `loaded` without a gain.
 
-    Takes some seconds, while others may score with `loaded`. Raises as `load_detector` does.
+    This takes some seconds; other threads may score with `loaded` meanwhile. Raises as
+    `load_detector` does.
     """
-    device = loaded.detector.device
+    scorer, device = resources.scorer, loaded.detector.device
     if device.type != "cpu" or not has_bfloat16(device):
         log.info("backend refused: it needs a CPU with bfloat16", backend="openvino")
         return loaded
-    detector = load_detector(blobs, version, "cpu").eval()
+    detector = load_detector(resources.blobs, version, "cpu").eval()
     cores = scorer.num_engine_threads * scorer.cores_of_each
     try:
         dense = compile_dense(detector, num_streams=scorer.num_engine_threads, num_threads=cores)
@@ -90,18 +85,18 @@ def compile_version(
                 dense=dense,
                 compiler=f"OpenVINO {metadata.version('openvino')}",
             )
-    except Exception as error:  # quick scores come another way, or exact ones alone
+    except Exception as error:  # scoring goes on with the screen of `loaded`, or without one
         log.error("backend refused: it failed", backend="openvino", exc_info=error)
         return loaded
     if screen is None:
         return loaded
-    _remember(screen, version, read_sessions)
+    _add_known_measurements(screen, version, resources.read_sessions)
     return replace(loaded, screen=screen)
 
 
 @contextmanager
 def _threads_of_torch(count: int) -> Iterator[None]:
-    """As many as a batch has when others are scored beside it."""
+    """Compute with as many threads as a batch has when others are scored beside it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -110,8 +105,8 @@ def _threads_of_torch(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _remember(screen: Screen, version: ModelVersion, read_sessions: Sessions) -> None:
+def _add_known_measurements(screen: Screen, version: ModelVersion, read_sessions: Sessions) -> None:
     with read_sessions.begin() as session:
-        known = store.find_screen_margin(session, version.id, screen.computed_by)
+        known = margins.find_screen_margin(session, version.id, screen.computed_by)
     if known is not None:
-        screen.remember(known.num_images, known.largest_error)
+        screen.add_measurements(known.num_images, known.largest_error)

@@ -1,4 +1,4 @@
-"""SQL for which version serves."""
+"""SQL for activations: the version of the last one serves."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session

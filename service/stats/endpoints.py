@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 
 from hardneg.schemas.stats import FalseDetectionReport, IterationPage
 from hardneg.schemas.text import PlainText
-from service.db import ReadSessionDep
 from service.errors import problem_responses
+from service.scoring.resources import ReadSessionDep
 from service.stats import service
 
 router = APIRouter(prefix="/stats", tags=["stats"])

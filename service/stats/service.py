@@ -28,7 +28,7 @@ from service.evaluation.measure import evaluation_of, false_detections_of, image
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
 from service.serving import store as serving_store
-from service.serving.errors import NothingRanked
+from service.serving.service import require_serving_version
 from service.stats import store
 from service.tables import ModelVersion, TrainingRun, VersionEvaluation
 from service.training_runs import store as run_store
@@ -62,7 +62,7 @@ class ThresholdTooLow(ServiceError):
 def report_false_detections(
     session: Session, model_version: str | None, threshold: float
 ) -> FalseDetectionReport:
-    """Raises ModelVersionNotFound, NothingRanked, NothingMeasured, ThresholdTooLow."""
+    """Raises ModelVersionNotFound, NoServingVersion, NothingMeasured, ThresholdTooLow."""
     version = _version(session, model_version)
     lowest = _lowest_threshold(version)
     if threshold < lowest:
@@ -112,14 +112,14 @@ def _iteration(
     return Iteration(
         model_version_id=version.id,
         model_version=version.name,
-        start_version_id=run.start_version_id if run else version.parent_id,
+        parent_version_id=run.parent_version_id if run else version.parent_id,
         is_serving=serving is not None and serving.id == version.id,
         job_id=run.job_id if run else None,
         iteration=run.iteration if run else None,
         strategy=str(run.params["strategy"]) if run else None,
         num_mined=roles.get("mined", 0),
         num_negatives=roles.get("mined", 0) + roles.get("kept", 0),
-        verdict=run.verdict if run else None,
+        decision=run.decision if run else None,
         reason=run.reason if run else None,
         figures=Figures.model_validate(evaluation.figures) if evaluation else None,
         evaluated_at=evaluation.evaluated_at if evaluation else None,
@@ -130,10 +130,7 @@ def _iteration(
 def _version(session: Session, key: str | None) -> ModelVersion:
     if key is not None:
         return version_service.get_version(session, key)
-    serving = serving_store.serving_version(session)
-    if serving is None:
-        raise NothingRanked
-    return serving
+    return require_serving_version(session)
 
 
 def _lowest_threshold(version: ModelVersion) -> float:

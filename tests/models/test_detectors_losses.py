@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from models.detectors.fcos import centerness, match_points
-from models.detectors.focal import focal_loss_of_all, loss_of_sampled
+from models.losses.focal import focal_loss_of_anchors
+from models.losses.sampled import sampled_binary_cross_entropy
 from models.sampling import RatioSampler
 from tests.models.conftest import build_small, draw_images
 
@@ -75,7 +76,7 @@ def test_focal_loss_by_hand() -> None:
     logits = torch.zeros((1, 4, 2))
     labels = torch.tensor([[1, 0, -1, 0]])
 
-    loss = focal_loss_of_all(logits, labels, negative_weight=0.5)
+    loss = focal_loss_of_anchors(logits, labels, negative_weight=0.5)
 
     # p = 1/2 everywhere: (1 - p)^2 * ln 2 is a quarter of ln 2, times alpha 1/4 for the one
     # positive entry and 3/4 for each negative one
@@ -88,19 +89,19 @@ def test_an_image_without_objects_counts_once_in_focal_loss() -> None:
     logits = torch.zeros((2, 3, 2))
     labels = torch.tensor([[1, 1, 1], [0, 0, 0]])
 
-    both = focal_loss_of_all(logits, labels, negative_weight=1.0)
-    empty = focal_loss_of_all(logits[1:], labels[1:], negative_weight=1.0)
+    both = focal_loss_of_anchors(logits, labels, negative_weight=1.0)
+    empty = focal_loss_of_anchors(logits[1:], labels[1:], negative_weight=1.0)
 
-    positives = focal_loss_of_all(logits, labels, negative_weight=0.0)
+    positives = focal_loss_of_anchors(logits, labels, negative_weight=0.0)
     assert (both - positives).item() == pytest.approx(empty.item() / 3)
 
 
 def test_sampled_loss_by_hand() -> None:
     logits = torch.tensor([[[-100.0, 0.0], [-100.0, 0.0], [-100.0, 5.0]]])
     labels = torch.tensor([[1, 0, 0]])
-    masks = [torch.tensor([True, False, False])], [torch.tensor([False, True, False])]
+    masks = torch.tensor([[True, False, False]]), torch.tensor([[False, True, False]])
 
-    loss = loss_of_sampled(logits, labels, *masks, negative_weight=3.0)
+    loss = sampled_binary_cross_entropy(logits, labels, *masks, negative_weight=3.0)
 
     assert loss.item() == pytest.approx(math.log(2) + 3 * math.log(2))
 

@@ -7,9 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.models.detection._utils import SSDMatcher
 from torchvision.ops import box_convert, box_iou
 
-from models.losses import SSDLoss, encode_boxes, match_default_boxes
+from models.losses import SSDLoss, match_default_boxes
+from models.losses.matching import best_objects
+from models.losses.ssd import smooth_l1_of_offsets
 
 GRID = torch.tensor(
     [[0.25, 0.25, 0.5, 0.5], [0.75, 0.25, 0.5, 0.5], [0.25, 0.75, 0.5, 0.5], [0.75, 0.75, 0.5, 0.5]]
@@ -114,6 +117,19 @@ def test_fault_upstream_one_of_two_objects_with_one_best_box_is_lost() -> None:
     assert matched.boxes[3].equal(GRID[3])
 
 
+def test_torchvisions_matcher_agrees_unless_objects_share_their_best_default_box() -> None:
+    iou = 0.4 * torch.rand((3, 40), generator=torch.Generator().manual_seed(2))
+    iou[:2, 0] = torch.tensor([0.8, 0.9])
+    matcher = SSDMatcher(0.5)
+
+    for objects, agrees in (([1, 2], True), ([0, 1, 2], False)):
+        best_iou, best_object = best_objects(iou[objects])
+        matched = torch.where(best_iou >= 0.5, best_object, -1)
+
+        assert matched.equal(matcher(iou[objects])) is agrees
+        assert set(matched.tolist()) >= set(range(len(objects)))
+
+
 def test_a_default_box_above_the_threshold_is_positive_too() -> None:
     defaults = torch.tensor([[0.5, 0.5, 0.4, 0.4], [0.5, 0.5, 0.4, 0.3], [0.5, 0.5, 0.4, 0.1]])
 
@@ -173,11 +189,13 @@ def test_matching_follows_the_best_pair_that_is_left(
 
 
 def test_offsets_are_scaled_by_a_tenth_and_a_fifth() -> None:
-    offsets = encode_boxes(
-        torch.tensor([[1.2, 2.0, 2.0, 4.0]]), torch.tensor([[1.0, 1.0, 2.0, 8.0]])
-    )
+    default_box = torch.tensor([[0.0, -2.0, 2.0, 6.0]])  # centre (1, 2), sides 2 and 8
+    box = torch.tensor([[0.2, 0.0, 2.2, 4.0]])  # centre (1.2, 2), sides 2 and 4
 
-    assert offsets[0].tolist() == pytest.approx([1.0, 1.25, 0.0, -5 * LN2])
+    loss = smooth_l1_of_offsets(torch.zeros(1, 4), box, default_box)
+
+    # offsets 1, 0, 0 and -5 log 2; smooth L1 is x / 2 * x up to 1, then x - 1 / 2
+    assert loss[0].tolist() == pytest.approx([0.5, 0.0, 0.0, 5 * LN2 - 0.5])
 
 
 def test_bad_input_is_refused() -> None:

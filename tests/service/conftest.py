@@ -10,6 +10,7 @@ from service.db import open_engine
 from service.logs import set_up_logs
 from service.settings import Settings
 from tests.scenes import train_red_square_detector
+from tests.service.clients import local_client
 from tests.service.job_kinds import Jobs
 
 
@@ -57,7 +58,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
     """The service with no model version yet."""
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 

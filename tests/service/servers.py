@@ -34,7 +34,10 @@ def running_server(
             _wait_until_it_answers(server, client)
             yield server, client
     finally:
-        server.kill()
+        if (
+            server.is_alive()
+        ):  # the id of a server that ended may belong to another process's thread
+            server.kill()
         server.join()
 
 

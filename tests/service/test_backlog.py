@@ -2,34 +2,40 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from service.app import create_app
 from service.blobs import BlobStore
 from service.db import open_sessions
-from service.images.ingest import Ingest, Upload
-from service.images.storing import Purpose
+from service.images.ingest import UploadedFile, ingest
+from service.images.storing import Destination
 from service.locks import try_lock
 from service.model_versions import store
+from service.scoring.scorer import Scorer
 from service.serving import store as serving_store
+from service.serving.errors import VersionNotLoaded
+from service.serving.service import loaded_version
 from service.settings import Settings
 from tests.scenes import scene_bytes
+from tests.service.clients import local_client
 from tests.service.conftest import AddVersion
+from tests.service.resources import resources_of
+from tests.service.test_errors import assert_problem
 
 
 @pytest.fixture
 def lost_version(client: TestClient, add_version: AddVersion, other_checkpoint: Path) -> int:
     """The id of a version whose checkpoint is gone."""
-    assert isinstance(client.app, FastAPI)
     version_id = add_version(other_checkpoint, "lost")
-    blobs: BlobStore = client.app.state.blobs
-    with client.app.state.sessions.begin() as session:
+    blobs: BlobStore = resources_of(client).blobs
+    with resources_of(client).sessions.begin() as session:
         version = store.find_version(session, version_id)
     assert version is not None
     blobs.delete(version.checkpoint_key)
@@ -46,7 +52,7 @@ def _serve(engine: Engine, version_id: int) -> None:
 def unable(lost_version: int, engine: Engine, settings: Settings) -> Iterator[TestClient]:
     """The service after a start that could not load what serves."""
     _serve(engine, lost_version)
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 
@@ -60,6 +66,32 @@ def test_uploads_do_not_cut_the_pause_after_a_failure_short(
 
     assert sum("backlog failed" in line for line in caplog.messages) <= 1
     assert "'lost'" in unable.get("/readyz").json()["detail"]
+
+
+def test_requests_are_sent_away_while_the_serving_version_is_not_loaded(
+    unable: TestClient,
+) -> None:
+    _wait_until(lambda: resources_of(unable).scorer.loading_failure is not None)
+
+    score = unable.post("/score", files={"file": scene_bytes(1)})
+    ready = unable.get("/readyz")
+
+    for response in (score, ready):
+        assert_problem(response, 503, "version-not-loaded")
+        assert int(response.headers["Retry-After"]) > 0
+        assert "'lost' could not be loaded (" in response.json()["detail"]
+
+
+def test_requests_are_sent_away_until_the_first_attempt_to_load(
+    unable: TestClient, settings: Settings
+) -> None:
+    scorer = Scorer(settings, CollectorRegistry())
+
+    with pytest.raises(VersionNotLoaded, match="'lost' is being loaded: try again") as refused:
+        loaded_version(replace(resources_of(unable), scorer=scorer))
+    scorer.close()
+
+    assert refused.value.status == 503
 
 
 def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(
@@ -86,19 +118,9 @@ def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(
 
 def _import(client: TestClient, num_images: int) -> None:
     """Stored for a sweep to find."""
-    assert isinstance(client.app, FastAPI)
-    state = client.app.state
-    ingest = Ingest(
-        state.group_commit,
-        state.read_sessions,
-        state.blobs,
-        state.scorer,
-        max_pixels=10**6,
-        purpose=Purpose("pool", ""),
-        scores_now=False,
-    )
-    files = [Upload(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
-    assert all(outcome.error is None for outcome in ingest.run(files))
+    files = [UploadedFile(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
+    ingested = ingest(resources_of(client), files, Destination("pool", ""))
+    assert all(file.error is None for file in ingested)
 
 
 def _num_scored(client: TestClient) -> int:

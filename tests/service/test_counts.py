@@ -19,6 +19,7 @@ from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.db import Sessions, open_sessions
 from service.scoring import store
+from service.scoring.results import ScoringFailure
 from service.tables import Image, ImageScore, ModelVersion
 
 SPLITS = ("pool", "negative-test", "train", "val")
@@ -78,12 +79,10 @@ def score(session: Session, version_id: int, image_ids: Sequence[int]) -> None:
     store.save_scores(
         session,
         version_id,
-        [
-            store.ScoredImage(id_, None, "damaged")
-            if id_ % 3 == 0
-            else store.ScoredImage(id_, Prediction(0.5, 0.0, NOTHING), None)
+        {
+            id_: ScoringFailure("damaged") if id_ % 3 == 0 else Prediction(0.5, 0.0, NOTHING)
             for id_ in image_ids
-        ],
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Batches of several versions, from one thread or from two as for a GPU."""
+"""The inference engine: batches of several versions, in one thread or in two as on a GPU."""
 
 from pathlib import Path
 
@@ -7,21 +7,22 @@ import torch
 from prometheus_client import CollectorRegistry
 
 from models.detectors.checkpoint import load_checkpoint
-from models.inference.predict import Prediction, predict, prepare
+from models.inference.predict import predict, prepare
 from service.scoring.decoders import DecodeThreads
-from service.scoring.engine import ONLINE, RESCAN, Engine, LoadedVersion
+from service.scoring.engine import ONLINE, RESCAN, InferenceEngine, LoadedVersion
 from service.scoring.scorer import Scorer
+from service.scoring.splits import min_score_of
 from service.settings import Settings
 from tests.models.conftest import build_small, draw_images, spread_scores
 from tests.scenes import RED, scene_bytes
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_every_image_gets_what_it_would_get_alone(num_threads: int) -> None:
+def test_every_image_gets_the_score_it_gets_alone(num_threads: int) -> None:
     detector = build_small("ssd_small")
     spread_scores(detector)
     registry = CollectorRegistry()
-    engine = Engine(0.003, registry, num_threads)
+    engine = InferenceEngine(0.003, registry, num_threads)
     versions = [LoadedVersion(i, f"v{i}", detector.eval(), batch_size=4 + i) for i in range(2)]
     images = [
         detector.preprocess(image) for image in draw_images([(60, 70 + i) for i in range(40)])
@@ -42,29 +43,33 @@ def test_every_image_gets_what_it_would_get_alone(num_threads: int) -> None:
     )
 
 
-def test_images_of_the_pool_get_the_detections_above_the_floor(checkpoint: Path) -> None:
+def test_only_ranked_images_lose_detections_below_the_floor(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
     image = prepare(detector, scene_bytes(1, RED))
     (every,) = predict(detector, [image])
     lowest, highest = every.detections.scores.min().item(), every.detections.scores.max().item()
     floor = (lowest + highest) / 2
-    scorer = Scorer(Settings(detection_floor=floor, device="cpu"), CollectorRegistry())
+    settings = Settings(detection_floor=floor, device="cpu")
+    scorer = Scorer(settings, CollectorRegistry())
+    version = LoadedVersion(1, "v1", detector)
 
-    splits = ["pool", "negative-test", "val", "pool"]
-    scored = scorer.score(LoadedVersion(1, "v1", detector), [image] * 4, splits)
+    futures = [
+        scorer.submit(version, image, min_score=min_score_of(split, settings))
+        for split in ("pool", "negative-test", "val", "pool")
+    ]
     scorer.close()
 
-    counts = [len(found.detections) for found in scored if isinstance(found, Prediction)]
+    counts = [len(future.result(0).detections) for future in futures]
     num_above = int((every.detections.scores > floor).sum())
     assert 0 < num_above < len(every.detections)
     assert counts == [num_above, len(every.detections), len(every.detections), num_above]
 
 
-def test_a_batch_that_a_client_waits_for_is_not_filled_up_by_a_rescan() -> None:
+def test_rescan_does_not_fill_up_the_batch_of_an_upload() -> None:
     detector = build_small("ssd_small")
     spread_scores(detector)
     registry = CollectorRegistry()
-    engine = Engine(1.0, registry)  # so long would the first batch wait for more
+    engine = InferenceEngine(1.0, registry)  # the first batch would wait so long for more
     version = LoadedVersion(1, "v1", detector.eval(), batch_size=16)
     image = detector.preprocess(draw_images([(60, 70)])[0])
 
@@ -78,32 +83,35 @@ def test_a_batch_that_a_client_waits_for_is_not_filled_up_by_a_rescan() -> None:
     assert registry.get_sample_value("hardneg_batch_images_sum") == 9
 
 
-def test_a_scorer_leaves_torch_as_many_threads_as_before(checkpoint: Path) -> None:
+def test_scorer_leaves_the_number_of_torch_threads_unchanged(checkpoint: Path) -> None:
     before = torch.get_num_threads()
     detector = load_checkpoint(checkpoint).eval()
     image = prepare(detector, scene_bytes(1, RED))
     try:
         torch.set_num_threads(3)
         scorer = Scorer(Settings(engine_threads=2, device="cpu"), CollectorRegistry())
-        scored = scorer.score(LoadedVersion(1, "v1", detector, batch_size=1), [image] * 4)
+        version = LoadedVersion(1, "v1", detector, batch_size=1)
+        futures = [scorer.submit(version, image) for _ in range(4)]
         scorer.close()
         after = torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
 
-    assert len(scored) == 4
-    assert after == 3  # a worker trains in the thread that had a scorer before
+    assert all(future.result(0).log_odds is not None for future in futures)
+    assert after == 3  # a worker trains in the thread that had the scorer
 
 
-def test_images_of_two_kinds_in_turn_share_batches() -> None:
+def test_alternating_images_of_two_batch_keys_still_fill_batches() -> None:
     detector = build_small("ssd_small")
     spread_scores(detector)
     registry = CollectorRegistry()
-    engine = Engine(0.003, registry)
+    engine = InferenceEngine(0.003, registry)
     version = LoadedVersion(1, "v1", detector.eval(), batch_size=8)
     image = detector.preprocess(draw_images([(60, 70)])[0])
     scores = predict(detector, [image])[0].detections.scores
-    floor = scores.sort().values[[49, 50]].mean().item()  # batches round a score differently
+    floor = (
+        scores.sort().values[[49, 50]].mean().item()
+    )  # a score differs in its last bits between batches
 
     futures = [
         engine.submit(version, image, priority=RESCAN, min_score=floor if i % 2 else 0.0)
@@ -118,21 +126,21 @@ def test_images_of_two_kinds_in_turn_share_batches() -> None:
     assert num_batches <= 12
 
 
-def test_what_is_closed_takes_no_more_work() -> None:
+def test_closed_threads_refuse_work() -> None:
     detector = build_small("ssd_small").eval()
-    engine = Engine(0.003, CollectorRegistry())
+    engine = InferenceEngine(0.003, CollectorRegistry())
     threads = DecodeThreads(1)
     engine.close()
     threads.close()
 
     image = detector.preprocess(draw_images([(60, 70)])[0])
-    with pytest.raises(RuntimeError, match="closed"):  # not a result that never comes
+    with pytest.raises(RuntimeError, match="closed"):  # better than a future that never ends
         engine.submit(LoadedVersion(1, "v1", detector), image, priority=ONLINE)
     with pytest.raises(RuntimeError, match="closed"):
         threads.submit(len, "", priority=ONLINE)
 
 
-def test_a_version_that_does_not_serve_has_windows_of_its_own_batches(checkpoint: Path) -> None:
+def test_window_follows_the_batch_size_of_the_version_that_scores(checkpoint: Path) -> None:
     scorer = Scorer(Settings(engine_threads=2, device="cpu"), CollectorRegistry())
     version = LoadedVersion(1, "v1", load_checkpoint(checkpoint).eval(), batch_size=64)
 

@@ -12,6 +12,7 @@ from models.inference.predict import Prediction
 from service.db import open_engine, open_sessions
 from service.evaluation.measure import evaluation_of, false_detections_of, images_scored_by
 from service.scoring import store as score_store
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.stats import service
 from service.tables import Activation, Image, LabelledBox, ModelVersion
 
@@ -36,7 +37,9 @@ def session(database_url: str) -> Iterator[Session]:
         session.flush()
         session.add(Activation(model_version_id=version.id))
         session.add(LabelledBox(image_id=2, position=0, class_name="red", x1=1, y1=2, x2=11, y2=12))
-        score_store.save_scores(session, version.id, [_scored(n + 1) for n in range(NUM_IMAGES)])
+        score_store.save_scores(
+            session, version.id, {n: _result(n) for n in range(1, NUM_IMAGES + 1)}
+        )
         yield session
     engine.dispose()
 
@@ -56,14 +59,14 @@ def _image(number: int) -> Image:
     )
 
 
-def _scored(image_id: int) -> score_store.ScoredImage:
+def _result(image_id: int) -> ScoreResult:
     if image_id % 9 == 0:
-        return score_store.ScoredImage(image_id, None, "damaged")
+        return ScoringFailure("damaged")
     count = image_id % 4
     boxes = torch.tensor([[1.0, 2.0, 11.0, 12.0]]).expand(count, 4)
     scores = torch.tensor([0.9, 0.5, 0.1])[:count]
     found = Detections(boxes, scores, torch.tensor([1, 2, 2])[:count])
-    return score_store.ScoredImage(image_id, Prediction(0.9, 2.2, found), None)
+    return Prediction(0.9, 2.2, found)
 
 
 def test_what_is_counted_is_what_the_evaluation_finds(session: Session) -> None:

@@ -73,11 +73,11 @@ class Group:
         self.num_commits += 1
 
     def run_together(
-        self, works: list[Callable[[Session], str]], may_be_lost: Collection[int] = ()
+        self, works: list[Callable[[Session], str]], not_durable: Collection[int] = ()
     ) -> list[str | None]:
         def run(number: int, work: Callable[[Session], str]) -> str | None:
             try:
-                return self.commit.run(work, may_be_lost=number in may_be_lost)
+                return self.commit.run(work, durable=number not in not_durable)
             except Refused:
                 return None
 
@@ -149,6 +149,6 @@ def test_what_may_be_lost_waits_for_the_disk_only_in_company(group: Group) -> No
     def waits(session: Session) -> str:
         return str(session.execute(text("SHOW synchronous_commit")).scalar_one())
 
-    assert group.run_together([waits, waits], may_be_lost=(0, 1)) == ["off", "off"]
-    assert group.run_together([waits, waits], may_be_lost=(0,)) == ["on", "on"]
+    assert group.run_together([waits, waits], not_durable=(0, 1)) == ["off", "off"]
+    assert group.run_together([waits, waits], not_durable=(0,)) == ["on", "on"]
     assert group.run_together([waits, waits]) == ["on", "on"]

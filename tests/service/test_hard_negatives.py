@@ -3,7 +3,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -13,9 +12,11 @@ from sqlalchemy import text
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.scoring import store
+from service.scoring.results import ScoringFailure
 from service.tables import Image, Job, ModelVersion, TrainingRun
 from service.training_runs import store as run_store
 from tests.scenes import ORANGE, RED, scene_bytes
+from tests.service.resources import resources_of
 
 SaveScore = Callable[..., int]
 
@@ -23,8 +24,7 @@ SaveScore = Callable[..., int]
 @pytest.fixture
 def save_score(client: TestClient) -> SaveScore:
     """Writes one pool image and its score by version v1 as the scorer writes them."""
-    assert isinstance(client.app, FastAPI)
-    sessions = client.app.state.sessions
+    sessions = resources_of(client).sessions
     with sessions.begin() as session:
         version = ModelVersion(
             name="v1",
@@ -53,7 +53,8 @@ def save_score(client: TestClient) -> SaveScore:
             scores=torch.tensor([max_score or 0.0])[:count],
             labels=torch.tensor([label or 1])[:count],
         )
-        prediction = None if failure else Prediction(max_score, log_odds, detections)
+        prediction = Prediction(max_score, log_odds, detections)
+        result = ScoringFailure(failure) if failure else prediction
         with sessions.begin() as session:
             image = Image(
                 sha256=f"{id(object()):x}-{session.query(Image).count()}",
@@ -69,8 +70,7 @@ def save_score(client: TestClient) -> SaveScore:
             )
             session.add(image)
             session.flush()
-            scored = store.ScoredImage(image.id, prediction, failure)
-            store.save_scores(session, version.id, [scored])
+            store.save_scores(session, version.id, {image.id: result})
             return image.id
 
     return save
@@ -195,8 +195,7 @@ def test_pages_join_without_gap_or_overlap(client: TestClient, save_score: SaveS
 @pytest.fixture
 def add_trained_version(client: TestClient) -> Callable[..., int]:
     """Writes a version, and the run that trained it on these images, as a worker writes them."""
-    assert isinstance(client.app, FastAPI)
-    sessions = client.app.state.sessions
+    sessions = resources_of(client).sessions
 
     def add(name: str, parent_id: int, image_ids: list[int]) -> int:
         with sessions.begin() as session:
@@ -214,15 +213,15 @@ def add_trained_version(client: TestClient) -> Callable[..., int]:
             session.add_all([version, job])
             session.flush()
             run = TrainingRun(job_id=job.id, iteration=1, model_version_id=version.id, params={})
-            run_store.add_run(session, run, [(image_id, "", "mined") for image_id in image_ids])
+            run_store.add_run(session, run, {"mined": [(image_id, "") for image_id in image_ids]})
             nothing = Detections(
                 torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64)
             )
-            scores = [
-                store.ScoredImage(image.id, Prediction(0.5, -float(image.id), nothing), None)
+            results = {
+                image.id: Prediction(0.5, -float(image.id), nothing)
                 for image in session.query(Image)
-            ]
-            store.save_scores(session, version.id, scores)
+            }
+            store.save_scores(session, version.id, results)
             return version.id
 
     return add
@@ -290,7 +289,7 @@ def test_a_cursor_stays_with_its_version(serving: TestClient, save_score: SaveSc
         ({"cursor": "WzEsICJuYW4iLCAxLCAxXQ=="}, 422, "invalid-cursor"),
         ({"model_version": "v1", "label": "green"}, 422, "unknown-label"),
         ({"source": "\x00"}, 422, "invalid-request"),
-        ({}, 409, "nothing-ranked"),
+        ({}, 409, "no-serving-version"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_the_reason(
@@ -306,8 +305,7 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
 
 
 def test_the_ranking_is_one_range_of_its_index(client: TestClient, save_score: SaveScore) -> None:
-    assert isinstance(client.app, FastAPI)
-    with client.app.state.sessions.begin() as session:
+    with resources_of(client).sessions.begin() as session:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SET LOCAL enable_seqscan = off"))
             session.execute(text("SET LOCAL enable_sort = off"))

@@ -7,7 +7,6 @@ from hashlib import sha256
 import numpy as np
 import pytest
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
@@ -15,6 +14,8 @@ from PIL import Image
 from service.app import create_app
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
+from tests.service.clients import local_client
+from tests.service.resources import resources_of, serving_of
 
 
 def upload(
@@ -168,9 +169,8 @@ def test_bytes_that_are_gone_are_not_found(client: TestClient, settings: Setting
 def test_a_failure_of_the_machine_does_not_take_an_image_out_of_the_ranking(
     serving: TestClient,
 ) -> None:
-    assert isinstance(serving.app, FastAPI)
-    scorer = serving.app.state.scorer
-    working = scorer.serving
+    scorer = resources_of(serving).scorer
+    working = serving_of(scorer)
     broken = replace(working, detector=deepcopy(working.detector))
     broken.detector.network = torch.nn.Identity()  # fails as a device out of memory does
     scorer.swap(broken)
@@ -195,7 +195,7 @@ def test_score_stores_nothing(serving: TestClient) -> None:
 def test_score_without_a_version_names_the_remedy(client: TestClient) -> None:
     response = client.post("/score", files={"file": ("a.png", scene_bytes(1))})
 
-    assert response.status_code == 503
+    assert response.status_code == 409
     assert response.json()["type"] == "/problems/no-serving-version"
     assert "POST /model-versions" in response.json()["detail"]
 
@@ -247,7 +247,7 @@ def wait_for_score(client: TestClient, image_id: int, timeout_s: float = 20) -> 
 def test_too_many_files_are_400_as_the_settings_page_says(settings: Settings) -> None:
     settings = settings.model_copy(update={"max_files": 2})
 
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         response = client.post("/images", files=[("files", ("a.png", b"x"))] * 3)
 
     assert response.status_code == 400

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from models.data.images import UnreadableImageError
-from service.images.storing import Purpose
+from service.images.storing import Destination
 from service.imports.entries import Limits
 from service.labelled_images.sources import LabelledZip, UnreadableArchive
 from tests.service.pictures import picture
@@ -235,10 +235,10 @@ def test_wrong_verdicts_are_refused(
 
 
 def test_share_of_the_pool_is_sealed_by_digest() -> None:
-    purpose = Purpose("pool", "", seal_fraction=0.25)
+    destination = Destination("pool", "", seal_fraction=0.25)
     digests = [f"{number:064x}"[::-1] for number in range(4096)]
 
-    sealed = [digest for digest in digests if purpose.split_of(digest) == "negative-test"]
+    sealed = [digest for digest in digests if destination.split_of(digest) == "negative-test"]
 
     assert len(sealed) == 1024
-    assert Purpose("pool", "").split_of("0" * 64) == "pool"
+    assert Destination("pool", "").split_of("0" * 64) == "pool"

@@ -20,6 +20,7 @@ from service.hard_negatives import store
 from service.hard_negatives.cursor import Cursor
 from service.migrate import alembic_config
 from service.scoring import store as score_store
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import (
     Detection,
     Image,
@@ -47,8 +48,8 @@ def sessions(database_url: str) -> Iterator[Sessions]:
         for version_id in (2, 1, 1):  # the second time overwrites the first
             images = session.scalars(select(Image).order_by(Image.id)).all()
             turn = next(turns)
-            scored = [_scored(image.id, version_id + turn) for image in images]
-            score_store.save_scores(session, version_id, scored)
+            results = {image.id: _result(image.id, version_id + turn) for image in images}
+            score_store.save_scores(session, version_id, results)
         session.add_all(
             TrainingRunImage(run_id=run_id, image_id=image_id, sha256="", role="mined")
             for run_id, image_id in [(1, 3), (1, 9), (2, 9), (1, 20), (2, 21), (2, 33)]
@@ -94,10 +95,10 @@ def _image(number: int) -> Image:
     )
 
 
-def _scored(image_id: int, turn: int) -> score_store.ScoredImage:
+def _result(image_id: int, turn: int) -> ScoreResult:
     number = image_id * 7 + turn
     if number % 13 == 0:
-        return score_store.ScoredImage(image_id, None, "damaged")
+        return ScoringFailure("damaged")
     log_odds = None if number % 17 == 0 else float(number * 31 % 9 - 6)
     score = None if log_odds is None else 1 / (1 + 2.718281828459045**-log_odds)
     labels = [] if score is None else [(1,), (2, 2, 1), (3,), (), (1, 1)][number % 5]
@@ -106,7 +107,7 @@ def _scored(image_id: int, turn: int) -> score_store.ScoredImage:
         torch.full((len(labels),), score or 0.0),
         torch.tensor(labels, dtype=torch.int64),
     )
-    return score_store.ScoredImage(image_id, Prediction(score, log_odds, found), None)
+    return Prediction(score, log_odds, found)
 
 
 def expected(session: Session, filters: store.Filters) -> list[int]:

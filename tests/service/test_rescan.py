@@ -1,10 +1,11 @@
-"""Stored images pass through the scorer window by window: all are scored, whatever goes wrong."""
+"""Rescans: every stored image gets its score, and failures stay with their image."""
 
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,19 @@ from sqlalchemy import select
 from models.detectors import PreparedImage
 from models.detectors.checkpoint import load_checkpoint
 from models.inference.predict import Prediction, predict, prepare
-from service.blobs import BlobStore
 from service.scoring import store
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, LoadedVersion
-from service.scoring.rescan import Taken, score_stored
+from service.scoring.rescan import RescanSummary, score_stored
+from service.scoring.rescan_image import RescanImage
 from service.scoring.scorer import Scorer
 from service.scoring.screen import Screen
+from service.scoring.second_looks import SecondLooks
 from service.settings import Settings
 from service.tables import Image, ImageScore
 from tests.scenes import ORANGE, scene_bytes
 from tests.service.conftest import AddVersion
+from tests.service.resources import resources_of, serving_of
 
 WINDOW = 4
 
@@ -48,31 +51,29 @@ def windows_of(images: Sequence[Image]) -> list[Sequence[Image]]:
 
 
 class Pool:
-    """Stored images, and a version that has scored none of them."""
+    """Stored images, and a version that has not scored them."""
 
     def __init__(self, client: TestClient, version_id: int, checkpoint: Path) -> None:
         assert isinstance(client.app, FastAPI)
-        self.state = client.app.state
-        self.blobs: BlobStore = self.state.blobs
+        self.resources = resources_of(client)
+        self.blobs = self.resources.blobs
         self.version = LoadedVersion(version_id, "squares", load_checkpoint(checkpoint).eval())
         files = [("files", (f"{n}.png", scene_bytes(n, ORANGE))) for n in range(10 * WINDOW)]
         client.post("/images", files=files).raise_for_status()
-        with self.state.read_sessions.begin() as session:
+        with self.resources.read_sessions.begin() as session:
             self.images = list(session.scalars(select(Image).order_by(Image.id)))
 
-    def score(self, scorer: Scorer, windows: Iterable[Sequence[Image]] | None = None) -> Taken:
-        state = self.state
+    def score(
+        self, scorer: Scorer, windows: Iterable[Sequence[Image]] | None = None
+    ) -> RescanSummary:
         return score_stored(
-            scorer,
+            replace(self.resources, scorer=scorer),
             self.version,
-            self.blobs,
-            state.group_commit,
-            state.read_sessions,
             windows_of(self.images) if windows is None else windows,
         )
 
     def scores(self) -> dict[int, ImageScore]:
-        with self.state.read_sessions.begin() as session:
+        with self.resources.read_sessions.begin() as session:
             return store.find_scores(session, self.version.id, [image.id for image in self.images])
 
 
@@ -82,7 +83,7 @@ def pool(client: TestClient, checkpoint: Path, add_version: AddVersion) -> Pool:
 
 
 def test_every_image_gets_its_own_score(pool: Pool, scorer: Scorer) -> None:
-    taken = pool.score(scorer)
+    summary = pool.score(scorer)
 
     detector = pool.version.detector
     expected = [
@@ -91,12 +92,14 @@ def test_every_image_gets_its_own_score(pool: Pool, scorer: Scorer) -> None:
     ]
     scores = pool.scores()
     found = [scores[image.id].log_odds for image in pool.images]
-    assert taken == Taken(len(pool.images), frozenset())
+    assert summary == RescanSummary(len(pool.images), frozenset())
     assert found == pytest.approx(expected, abs=1e-3)
-    assert len(set(found)) == len(found)  # else a mix-up would not show
+    assert len(set(found)) == len(found)  # otherwise a mix-up would not show
 
 
-def test_an_image_that_fails_does_not_stop_the_others(pool: Pool, scorer: Scorer) -> None:
+def test_damaged_and_missing_images_get_their_failure_and_others_their_score(
+    pool: Pool, scorer: Scorer
+) -> None:
     gone, damaged = pool.images[WINDOW + 1], pool.images[WINDOW + 2]
     pool.blobs.delete(gone.blob_key)
     pool.blobs.put(damaged.blob_key, pool.blobs.get(damaged.blob_key)[:2000])
@@ -108,19 +111,21 @@ def test_an_image_that_fails_does_not_stop_the_others(pool: Pool, scorer: Scorer
     assert len(pool.scores()) == len(pool.images)
 
 
-def test_an_image_that_cannot_be_read_just_now_is_left_for_another_time(
+def test_image_that_cannot_be_read_for_now_stays_without_a_score(
     pool: Pool, scorer: Scorer
 ) -> None:
     odd = pool.images[WINDOW + 1]
-    odd.blob_key = "../no-key"  # which the store refuses
+    odd.blob_key = "../no-key"  # the store refuses it
 
-    taken = pool.score(scorer)
+    summary = pool.score(scorer)
 
-    assert taken.unread_splits == {"pool"}
+    assert summary.unread_splits == {"pool"}
     assert set(pool.scores()) == {image.id for image in pool.images} - {odd.id}
 
 
-def test_one_image_alone_that_cannot_be_read_stops_nothing(pool: Pool, scorer: Scorer) -> None:
+def test_unreadable_image_in_a_window_of_one_does_not_stop_the_rescan(
+    pool: Pool, scorer: Scorer
+) -> None:
     odd, *others = pool.images[: WINDOW + 1]
     odd.blob_key = "../no-key"
 
@@ -129,15 +134,15 @@ def test_one_image_alone_that_cannot_be_read_stops_nothing(pool: Pool, scorer: S
     assert set(pool.scores()) == {image.id for image in others}
 
 
-def test_a_store_that_gives_nothing_is_an_error(pool: Pool, scorer: Scorer) -> None:
+def test_window_without_a_readable_image_is_an_error(pool: Pool, scorer: Scorer) -> None:
     for image in pool.images:
         image.blob_key = "../no-key"
 
-    with pytest.raises(ValueError, match="no-key"):  # to be tried again after a pause
+    with pytest.raises(ValueError, match="no-key"):  # the caller tries again after a pause
         pool.score(scorer)
 
 
-def test_a_stop_gives_up_what_is_under_way_and_a_second_run_finds_it(
+def test_stopped_rescan_saves_what_is_scored_and_a_second_one_does_the_rest(
     pool: Pool, scorer: Scorer
 ) -> None:
     class Stopped(Exception):
@@ -158,7 +163,7 @@ def test_a_stop_gives_up_what_is_under_way_and_a_second_run_finds_it(
     assert set(pool.scores()) == {image.id for image in pool.images}
 
 
-def test_windows_are_taken_as_the_scores_come(
+def test_windows_are_read_only_as_fast_as_scores_come(
     pool: Pool, scorer: Scorer, registry: CollectorRegistry
 ) -> None:
     lead: list[float] = []
@@ -174,23 +179,22 @@ def test_windows_are_taken_as_the_scores_come(
     assert max(lead) <= 3 * WINDOW
 
 
-class _CountingScorer(Scorer):
-    """Keeps how many images were submitted together, and whether in bfloat16."""
+class _RecordingScorer(Scorer):
+    """Records in order whether images were submitted for a quick score."""
 
-    submitted: list[tuple[bool, int]]
+    submitted_quick: list[bool]
 
     def submit(
         self,
         version: LoadedVersion,
-        images: Sequence[PreparedImage],
+        image: PreparedImage,
         *,
-        splits: Sequence[str] | None = None,
-        rescan: bool = False,
+        priority: int = ONLINE,
         quick: bool = False,
-    ) -> list[Future[Prediction]]:
-        if images:
-            self.submitted.append((quick, len(images)))
-        return super().submit(version, images, splits=splits, rescan=rescan, quick=quick)
+        min_score: float = 0.0,
+    ) -> Future[Prediction]:
+        self.submitted_quick.append(quick)
+        return super().submit(version, image, priority=priority, quick=quick, min_score=min_score)
 
 
 def test_second_looks_fill_batches(
@@ -198,19 +202,23 @@ def test_second_looks_fill_batches(
 ) -> None:
     never_sure = Screen(exact_top=1, sample_size=10**6)
     pool.version = replace(pool.version, screen=never_sure, batch_size=2 * WINDOW)
-    scorer = _CountingScorer(settings, registry)
-    scorer.submitted = []
+    scorer = _RecordingScorer(settings, registry)
+    scorer.submitted_quick = []
 
-    taken = pool.score(scorer)
+    summary = pool.score(scorer)
     scorer.close()
 
-    num_quick = sum(size for is_quick, size in scorer.submitted if is_quick)
-    first_quick = scorer.submitted.index((True, WINDOW))
-    again = [size for is_quick, size in scorer.submitted[first_quick:] if not is_quick]
+    first_quick = scorer.submitted_quick.index(True)
+    runs = [
+        (is_quick, len(list(run)))
+        for is_quick, run in groupby(scorer.submitted_quick[first_quick:])
+    ]
+    num_quick = sum(size for is_quick, size in runs if is_quick)
+    second_looks = [size for is_quick, size in runs if not is_quick]
     assert num_quick >= 3 * WINDOW
-    assert sum(again) == num_quick
-    assert all(size == 2 * WINDOW for size in again[:-1])
-    assert taken.num_images == len(pool.images)
+    assert sum(second_looks) == num_quick
+    assert all(size == 2 * WINDOW for size in second_looks[:-1])
+    assert summary.num_images == len(pool.images)
     detector = pool.version.detector
     expected = [
         predict(detector, [prepare(detector, pool.blobs.get(image.blob_key))])[0].log_odds
@@ -220,6 +228,45 @@ def test_second_looks_fill_batches(
     assert [scores[image.id].log_odds for image in pool.images] == pytest.approx(expected, abs=1e-3)
 
 
+def _rescan_images(count: int) -> list[RescanImage]:
+    return [RescanImage(Image(), Future()) for _ in range(count)]
+
+
+def test_second_looks_wait_eight_windows_at_most() -> None:
+    second_looks = SecondLooks(batch_size=4)
+    first, later, last = _rescan_images(2), _rescan_images(1), _rescan_images(1)
+
+    def sizes_due(*windows: list[RescanImage]) -> list[int]:
+        sizes = []
+        for window in windows:
+            second_looks.add_window(window)
+            sizes.append(sum(len(batch) for batch in second_looks.take_due(at_end=False)))
+        return sizes
+
+    assert sizes_due(first, later, [], [], [], [], [], []) == [0] * 7 + [3]
+    assert sizes_due([], last, [], [], [], [], [], [], []) == [0] * 8 + [1]
+    assert sizes_due(last) == [0]
+    assert second_looks.take_due(at_end=True) == [last]
+
+
+def test_rest_of_a_full_batch_waits_from_its_own_window_on() -> None:
+    second_looks = SecondLooks(batch_size=4)
+    images = _rescan_images(6)
+    for _ in range(6):
+        second_looks.add_window([])
+    second_looks.add_window(images[:1])
+
+    second_looks.add_window(images[1:])
+    (full,) = second_looks.take_due(at_end=False)
+    for _ in range(6):
+        second_looks.add_window([])
+        assert second_looks.take_due(at_end=False) == []
+    second_looks.add_window([])
+
+    assert full == images[:4]
+    assert second_looks.take_due(at_end=False) == [images[4:]]
+
+
 def test_scores_that_cannot_be_saved_are_an_error(pool: Pool, scorer: Scorer) -> None:
     pool.version = LoadedVersion(10**6, "unknown", pool.version.detector)
 
@@ -227,7 +274,7 @@ def test_scores_that_cannot_be_saved_are_an_error(pool: Pool, scorer: Scorer) ->
         pool.score(scorer)
 
 
-def test_what_a_client_waits_for_is_decoded_first() -> None:
+def test_uploads_are_decoded_before_rescans() -> None:
     threads = DecodeThreads(1)
     begun, go_on = threading.Event(), threading.Event()
     order: list[str] = []
@@ -249,11 +296,10 @@ def test_what_a_client_waits_for_is_decoded_first() -> None:
         rescan[1].result()
 
 
-def test_a_swap_in_the_middle_of_a_sweep_leaves_no_image_out(
+def test_swap_during_a_sweep_leaves_no_image_without_a_score(
     client: TestClient, checkpoint: Path, add_version: AddVersion
 ) -> None:
-    assert isinstance(client.app, FastAPI)
-    scorer = client.app.state.scorer
+    scorer = resources_of(client).scorer
     files = [("files", (f"{n}.png", scene_bytes(n, ORANGE))) for n in range(100)]
     client.post("/images", files=files).raise_for_status()
     add_version(checkpoint, "squares")
@@ -261,8 +307,8 @@ def test_a_swap_in_the_middle_of_a_sweep_leaves_no_image_out(
 
     deadline = time.monotonic() + 60
     while (scored := _num_scored(client)) < 100:
-        if scored < 80:  # the same version again: a sweep of it goes on
-            scorer.swap(replace(scorer.serving))
+        if scored < 80:  # the same version, so its sweep goes on
+            scorer.swap(replace(serving_of(scorer)))
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

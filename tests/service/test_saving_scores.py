@@ -10,7 +10,8 @@ from sqlalchemy import Engine, delete, insert, select, text
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.db import Sessions, commit_unflushed, open_sessions
-from service.scoring import store
+from service.scoring import margins, store
+from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import Detection, Image, ImageScore, ModelVersion
 
 SOURCES = ("", "yard, 'north' {\"1\"}", "\\N", "NULL", "höf")
@@ -63,20 +64,17 @@ def found(*scores: float) -> Detections:
 
 
 def test_values_come_back_exactly(sessions: Sessions) -> None:
-    predictions = [
+    results: list[ScoreResult] = [
         Prediction(0.1 + 0.2, -0.0, found()),
         Prediction(5e-324, math.log(1e-300), found(0.3, 0.1)),
         Prediction(1.0, 1 / 3 * 1e17, found(1.0)),
         Prediction(None, None, found()),
-        None,
+        ScoringFailure("its 'bytes' are {gone}"),
     ]
-    scored = [
-        store.ScoredImage(number, prediction, None if prediction else "its 'bytes' are {gone}")
-        for number, prediction in enumerate(predictions, 1)
-    ]
+    predictions = [result if isinstance(result, Prediction) else None for result in results]
 
     with sessions.begin() as session:
-        store.save_scores(session, 1, scored)
+        store.save_scores(session, 1, dict(enumerate(results, 1)))
 
     with sessions.begin() as session:
         rows = session.scalars(select(ImageScore).order_by(ImageScore.image_id)).all()
@@ -84,7 +82,7 @@ def test_values_come_back_exactly(sessions: Sessions) -> None:
     assert [row.source for row in rows] == list(SOURCES)
     assert [row.max_score for row in rows] == [p and p.max_score for p in predictions]
     assert [row.log_odds for row in rows] == [p and p.log_odds for p in predictions]
-    assert [row.failure for row in rows] == [item.failure for item in scored]
+    assert [row.failure for row in rows] == [None] * 4 + ["its 'bytes' are {gone}"]
     assert rows[3].ranking_key == math.inf
     assert rows[4].ranking_key is None
     assert [(box.image_id, box.score, box.x1) for box in boxes] == [
@@ -99,14 +97,11 @@ def test_many_images_are_saved_at_once(sessions: Sessions) -> None:
     add_images(sessions, ["crowd"] * 5000)
     with sessions.begin() as session:
         session.execute(delete(Image).where(Image.id == 77))
-    scored = [
-        store.ScoredImage(image_id, Prediction(0.5, image_id / 7, found(0.5)), None)
-        for image_id in range(1, 5001)
-    ]
+    results = {image_id: Prediction(0.5, image_id / 7, found(0.5)) for image_id in range(1, 5001)}
 
     for _ in range(2):  # the second time overwrites
         with sessions.begin() as session:
-            store.save_scores(session, 1, scored)
+            store.save_scores(session, 1, results)
 
     with sessions.begin() as session:
         rows = session.execute(select(ImageScore.image_id, ImageScore.log_odds)).all()
@@ -123,7 +118,7 @@ def test_an_upload_that_is_saved_with_its_scores_waits_for_the_disk(
         pytest.skip("SQLite waits for the disk at every commit")
 
     with sessions.begin() as session:
-        store.save_scores(session, 1, [store.ScoredImage(1, None, "damaged")])
+        store.save_scores(session, 1, {1: ScoringFailure("damaged")})
         waits = session.scalar(text("SHOW synchronous_commit"))
 
     assert waits == "on"
@@ -147,7 +142,7 @@ def test_only_the_transaction_that_asks_is_spared_the_wait_for_the_disk(
 
 def test_unscored_images_are_found_in_ranges_of_ids(sessions: Sessions) -> None:
     with sessions.begin() as session:
-        store.save_scores(session, 1, [store.ScoredImage(3, None, "damaged")])
+        store.save_scores(session, 1, {3: ScoringFailure("damaged")})
 
     with sessions.begin() as session:
         found = [
@@ -167,12 +162,12 @@ def test_what_another_process_has_learned_of_the_screen_never_shrinks(sessions: 
     learned = [("cpu", 70, 0.25), ("cpu", 64, 0.5), ("cpu", 90, 0.125), ("gpu", 64, 0.1)]
     for computed_by, num_images, largest_error in learned:
         with sessions.begin() as session:
-            store.save_screen_margin(session, 1, computed_by, num_images, largest_error)
+            margins.save_screen_margin(session, 1, computed_by, num_images, largest_error)
 
     with sessions.begin() as session:
-        rows = store.screen_margins(session, 1)
-        cpu = store.find_screen_margin(session, 1, "cpu")
-        unknown = store.find_screen_margin(session, 1, "another")
+        rows = margins.list_screen_margins(session, 1)
+        cpu = margins.find_screen_margin(session, 1, "cpu")
+        unknown = margins.find_screen_margin(session, 1, "another")
 
     assert [(row.computed_by, row.num_images, row.largest_error) for row in rows] == [
         ("gpu", 64, 0.1),

@@ -1,4 +1,4 @@
-"""Quick scores decide which images are scored exactly, never how the worst of them rank."""
+"""The screen: quick scores spare exact ones, and never change how the worst images rank."""
 
 import math
 import sys
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from torch import Tensor
 
@@ -21,12 +20,14 @@ from models.inference.predict import Prediction, predict, prepare
 from models.inference.trial import try_bfloat16
 from service.app import create_app
 from service.model_versions import store as version_store
+from service.scoring.results import ScoringFailure
 from service.scoring.screen import Screen, has_bfloat16, make_screen
-from service.scoring.store import Failure
 from service.serving import loading
 from service.serving.loading import compile_version, load_version
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, scene_bytes
+from tests.service.clients import local_client
+from tests.service.resources import resources_of, serving_of
 
 
 def _prediction(log_odds: float | None) -> Prediction:
@@ -35,46 +36,46 @@ def _prediction(log_odds: float | None) -> Prediction:
 
 def _measured(*errors: float) -> Screen:
     screen = Screen(exact_top=2, sample_size=2)
-    quick = {i: _prediction(1.0 + error) for i, error in enumerate(errors)}
-    screen.learn(quick, {i: _prediction(1.0) for i in quick})
+    for error in errors:
+        screen.measure(_prediction(1.0 + error), _prediction(1.0))
     return screen
 
 
-def test_everything_is_scored_exactly_until_the_error_is_known() -> None:
+def test_every_image_may_be_in_the_top_until_the_error_is_known() -> None:
     screen = _measured(0.01)
 
     assert screen.margin == math.inf
-    assert screen.needs_exact(_prediction(-100.0), 5.0)
+    assert screen.may_be_in_top(_prediction(-100.0), 5.0)
 
 
-def test_what_an_earlier_process_has_learned_makes_no_margin_smaller() -> None:
+def test_measurements_of_an_earlier_process_never_shrink_the_margin() -> None:
     screen = Screen(exact_top=2, sample_size=2, largest_error=0.2)  # on noise, at load
 
-    screen.remember(2, 0.1)
+    screen.add_measurements(2, 0.1)
     before = screen.margin
-    screen.remember(2, 0.4)
+    screen.add_measurements(2, 0.4)
 
     assert (before, screen.margin) == pytest.approx((0.6, 1.2))
 
 
-def test_only_what_the_margin_leaves_below_the_top_is_not_scored_again() -> None:
+def test_only_images_below_the_cutoff_less_the_margin_are_ruled_out() -> None:
     screen = _measured(0.01, -0.1)
 
     assert screen.margin == pytest.approx(0.3)
-    assert screen.needs_exact(_prediction(4.71), 5.0)
-    assert not screen.needs_exact(_prediction(4.69), 5.0)
-    assert screen.needs_exact(_prediction(-100.0), None)  # the top is not full yet
-    assert screen.needs_exact(_prediction(None), 5.0)
-    assert screen.needs_exact(Failure("not finite"), 5.0)
+    assert screen.may_be_in_top(_prediction(4.71), 5.0)
+    assert not screen.may_be_in_top(_prediction(4.69), 5.0)
+    assert screen.may_be_in_top(_prediction(None), 5.0)
+    assert screen.may_be_in_top(ScoringFailure("not finite"), 5.0)
 
 
 @pytest.mark.parametrize("is_compiled", [False, True])
-def test_the_worst_images_have_the_scores_of_float32(
+def test_worst_images_have_the_scores_of_float32(
     serving: TestClient, checkpoint: Path, is_compiled: bool
 ) -> None:
-    assert isinstance(serving.app, FastAPI)
-    scorer = serving.app.state.scorer
-    version = scorer.serving
+    if not has_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16")
+    scorer = resources_of(serving).scorer
+    version = serving_of(scorer)
     dense = compile_dense(load_checkpoint(checkpoint).eval(), num_streams=2)
     sizes: list[int] = []
 
@@ -97,49 +98,48 @@ def test_the_worst_images_have_the_scores_of_float32(
     assert names[:10] == sorted(exact, key=lambda index: -exact[index])[:10]
     off = [abs(item["log_odds"] - exact[index]) for item, index in zip(ranked, names, strict=True)]
     assert max(off[:10]) < 1e-3
-    assert max(off) > 1e-3  # the rest were not scored again
+    assert max(off) > 1e-3  # the rest kept their quick scores
     found = [serving.get(f"/images/{id_}").json()["log_odds"] for id_ in sealed_ids]
     assert found == pytest.approx(_exact(version.detector, sealed), abs=1e-3)
-    if is_compiled:  # for quick scores, and for no others
-        assert screen.num_images <= sum(sizes) < len(contents)
+    if is_compiled:  # compiled code made the quick scores and no others
+        assert screen.num_measured <= sum(sizes) < len(contents)
     else:
         assert not sizes
 
 
-def test_the_next_start_begins_with_what_was_learned(
+def test_next_start_begins_with_the_saved_margin(
     serving: TestClient, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _accept_any_speed(monkeypatch)
-    assert isinstance(serving.app, FastAPI)
-    state = serving.app.state
+    resources = resources_of(serving)
     made = make_screen(load_checkpoint(checkpoint).eval(), "v1", min_speedup=0)
     if made is None:
         pytest.skip("this processor has no bfloat16")
     learning = Screen(exact_top=2, sample_size=8, computed_by=made.computed_by)
-    state.scorer.swap(replace(state.scorer.serving, screen=learning, batch_size=4))
+    resources.scorer.swap(replace(serving_of(resources.scorer), screen=learning, batch_size=4))
     _send(serving, "pool", [scene_bytes(seed, (RED, None)[seed % 2]) for seed in range(64)])
     _wait_until_scored(serving, 64)
 
     (shown,) = serving.get("/model-versions/squares").json()["screen_margins"]
-    with state.read_sessions.begin() as session:
+    with resources.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
-    loaded = load_version(state.blobs, row, state.settings, state.scorer, state.read_sessions)
-    compiled = compile_version(loaded, state.blobs, row, state.scorer, state.read_sessions)
+    loaded = load_version(resources, row)
+    compiled = compile_version(resources, loaded, row)
 
-    assert shown["num_images"] == learning.num_images >= 8
+    assert shown["num_images"] == learning.num_measured >= 8
     assert shown["largest_error"] == learning.largest_error > 0
-    assert shown["margin"] is None  # below the 64 images of a service that runs
+    assert shown["margin"] is None  # a real screen needs 64 images
     assert shown["computed_by"].endswith(torch.__version__)
     assert loaded.screen is not None
-    assert loaded.screen.num_images == learning.num_images
+    assert loaded.screen.num_measured == learning.num_measured
     assert loaded.screen.largest_error >= learning.largest_error
     assert compiled.screen is not None
     assert compiled.screen.computed_by.endswith(f", OpenVINO {metadata.version('openvino')}")
-    assert compiled.screen.num_images == 0  # other code errs differently
+    assert compiled.screen.num_measured == 0  # other code errs differently
 
 
-def test_a_large_pool_is_screened_by_what_is_compiled_meanwhile(
+def test_large_pool_is_screened_by_the_version_compiled_meanwhile(
     settings: Settings, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_bfloat16(torch.device("cpu")):
@@ -147,62 +147,59 @@ def test_a_large_pool_is_screened_by_what_is_compiled_meanwhile(
     _accept_any_speed(monkeypatch)
     monkeypatch.setattr(loading, "WORTH_FROM", 8)
     app = create_app(settings.model_copy(update={"backend": "openvino"}))
-    with TestClient(app) as client, checkpoint.open("rb") as file:
+    with local_client(app) as client, checkpoint.open("rb") as file:
         client.post("/model-versions", files={"checkpoint": file}, data={"name": "squares"})
         client.post("/model-versions/squares/activate").raise_for_status()
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6)])
         _wait_until_scored(client, 6)
-        before = app.state.scorer.serving
+        before = serving_of(app.state.resources.scorer)
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6, 8)])
 
         deadline = time.monotonic() + 120
-        while app.state.scorer.serving is before:
+        while serving_of(app.state.resources.scorer) is before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        compiled = app.state.scorer.serving
+        compiled = serving_of(app.state.resources.scorer)
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(8, 24)])
         _wait_until_scored(client, 24)
 
         assert before.screen is None or before.screen.dense is None
+        assert compiled.screen is not None
         assert compiled.screen.dense is not None
         assert compiled.detector is before.detector
-        assert app.state.scorer.serving is compiled  # once is enough
+        assert serving_of(app.state.resources.scorer) is compiled  # once is enough
 
 
-def test_eager_scores_have_no_screen(serving: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eager_backend_has_no_screen(serving: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     _accept_any_speed(monkeypatch)
-    assert isinstance(serving.app, FastAPI)
-    state = serving.app.state
-    with state.read_sessions.begin() as session:
+    resources = resources_of(serving)
+    with resources.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
-    settings = state.settings.model_copy(update={"backend": "eager"})
+    settings = resources.settings.model_copy(update={"backend": "eager"})
 
-    loaded = load_version(state.blobs, row, settings, state.scorer, state.read_sessions)
+    loaded = load_version(replace(resources, settings=settings), row)
 
     assert loaded.screen is None
 
 
-def test_what_cannot_be_compiled_goes_on_as_it_is(
+def test_version_that_cannot_be_compiled_serves_as_it_is(
     serving: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(serving.app, FastAPI)
-    state = serving.app.state
-    with state.read_sessions.begin() as session:
+    resources = resources_of(serving)
+    with resources.read_sessions.begin() as session:
         row = version_store.find_by_name(session, "squares")
     assert row is not None
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
 
-    compiled = compile_version(
-        state.scorer.serving, state.blobs, row, state.scorer, state.read_sessions
-    )
+    compiled = compile_version(resources, serving_of(resources.scorer), row)
 
-    assert compiled is state.scorer.serving
+    assert compiled is serving_of(resources.scorer)
     assert any("backend refused" in line for line in caplog.messages)
 
 
 def _accept_any_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever machine this is."""
+    """Accept quick scores on machines where they gain nothing, too."""
     defaults = {**(make_screen.__kwdefaults__ or {}), "min_speedup": 0.0, "min_gain": 0.0}
     monkeypatch.setattr(make_screen, "__kwdefaults__", defaults)
 
@@ -228,7 +225,7 @@ def _wait_until_scored(client: TestClient, num_images: int) -> None:
         time.sleep(0.1)
 
 
-def test_a_backend_that_is_too_far_off_or_too_slow_is_refused(checkpoint: Path) -> None:
+def test_backend_that_is_too_far_off_or_too_slow_is_refused(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
     assert make_screen(detector, "v1", max_error=1e-9, min_speedup=0) is None
@@ -236,7 +233,7 @@ def test_a_backend_that_is_too_far_off_or_too_slow_is_refused(checkpoint: Path) 
     assert make_screen(detector, "v1", dense=detector.dense, min_speedup=0, min_gain=1e9) is None
 
 
-def test_compiled_code_that_knows_one_size_of_a_batch_is_found_out(checkpoint: Path) -> None:
+def test_trial_finds_compiled_code_that_handles_only_one_batch_size(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
     def of_the_first(pixels: Tensor) -> dict[str, Tensor]:
@@ -249,7 +246,7 @@ def test_compiled_code_that_knows_one_size_of_a_batch_is_found_out(checkpoint: P
     assert right.error < 0.5 < wrong.error
 
 
-def test_half_the_bits_are_timed_and_compared(checkpoint: Path) -> None:
+def test_bfloat16_is_timed_and_compared_with_float32(checkpoint: Path) -> None:
     detector = load_checkpoint(checkpoint).eval()
 
     error, speedup, gain = try_bfloat16(detector)

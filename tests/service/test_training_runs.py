@@ -39,10 +39,10 @@ def test_two_rounds_mine_train_measure_and_offer(serving: TestClient, settings: 
     assert set(images_of(serving, first, "mined")) == {row["image"]["id"] for row in hardest[1:4]}
     assert (first["num_labelled"], first["num_kept"], first["num_mined"]) == (8, 0, 3)
     assert [epoch["epoch"] for epoch in first["history"]] == [1, 2]
-    assert (first["verdict"], first["start_version_id"]) == ("offered", 1)
+    assert (first["decision"], first["parent_version_id"]) == ("offered", 1)
     for run in others:  # there is no second round where the first one improved nothing
         assert images_of(serving, run, "kept") == sorted(images_of(serving, first, "mined"))
-        assert run["start_version_id"] == first["model_version_id"]
+        assert run["parent_version_id"] == first["model_version_id"]
         used = {*images_of(serving, run, "kept"), *images_of(serving, run, "mined")}
         assert len(used) == 6
         assert judged not in used
@@ -61,8 +61,8 @@ def test_first_version_is_trained_from_an_architecture_and_serves(
 
     assert job["status"] == "done", job["failure"]
     (run,) = runs_of(client, job)
-    assert (run["verdict"], run["reason"]) == ("promoted", "no version served before")
-    assert (run["num_mined"], run["start_version_id"]) == (0, None)
+    assert (run["decision"], run["reason"]) == ("promoted", "no version served before")
+    assert (run["num_mined"], run["parent_version_id"]) == (0, None)
     wait_until(lambda: client.get("/readyz").status_code == 200)
     page = client.get("/hard-negatives").json()
     assert (page["model_version"], page["pool"]) == ("first", {"images": 10, "scored": 10})
@@ -81,7 +81,7 @@ def test_baseline_strategies(serving: TestClient, settings: Settings, strategy: 
 
     (run,) = runs_of(serving, job)
     assert run["num_mined"] == (4 if strategy == "random" else 0)
-    assert run["verdict"] == "offered"
+    assert run["decision"] == "offered"
 
 
 def test_stats_agree_with_plain_loops_over_the_stored_boxes(
@@ -205,7 +205,7 @@ def test_job_that_is_stopped_in_its_second_round_goes_on_there(
     first, second = runs_of(serving, job)
     assert (first["num_kept"], first["num_mined"]) == (0, 2)
     assert (second["num_kept"], second["num_mined"]) == (2, 2)
-    assert second["start_version_id"] == first["model_version_id"]
+    assert second["parent_version_id"] == first["model_version_id"]
     assert len(job["result"]["rounds"]) == 2
 
 

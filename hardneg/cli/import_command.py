@@ -1,11 +1,12 @@
-"""`hardneg import`: a folder of images into the service."""
+"""`hardneg import`: upload of a folder of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hardneg.cli.connection import ApiKeyOption, UrlOption, connect, fail
+from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.failure import fail
 
 if TYPE_CHECKING:
     from hardneg.uploads.folder import ImportReport
@@ -15,32 +16,35 @@ LABELLED_SPLITS = ("train", "val")
 
 
 def import_folder(
-    folder: Annotated[Path, typer.Argument(help="Searched through and through for images.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to import, with its subfolders.")],
     split: Annotated[
         Literal["pool", "negative-test", "train", "val"],
         typer.Option(
-            help="Candidates for mining, sealed images to measure on; with labels: to train on, "
-            "to choose and compare versions by."
+            help="`pool`: candidates for mining. `negative-test`: sealed negatives to measure on. "
+            "With --labels, `train`: images to train on, `val`: images to compare versions by."
         ),
     ] = "pool",
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="COCO JSON with the boxes, for train and val."),
+        typer.Option(metavar="FILE", help="COCO JSON with the boxes, for `train` and `val`."),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Where they come from; the folder's name by default.")
+        str | None,
+        typer.Option(
+            help="Where the images come from, a word to filter by. Default: the folder's name."
+        ),
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, max=16, help="Uploads at a time.")] = 3,
+    connections: Annotated[int, typer.Option(min=1, max=16, help="Uploads at the same time.")] = 3,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
     """
     Upload every image of a folder.
 
-    The serving version scores them on the way. The service knows bytes that it has seen, so an
-    import that was interrupted is resumed by the same command. With labels, the images go in that
-    the JSON names, and boxes that the service has are replaced. Whatever is refused is listed with
-    the reason; the exit code is 1 then.
+    The serving version scores the images as they arrive. The same command resumes an import that
+    was interrupted: the service recognises the files that it has stored. With --labels, the images
+    that the JSON names are uploaded, and their boxes replace those that the service has. Files that
+    are refused are listed with the reason, and the exit code is then 1.
 
     \b
     Examples:
@@ -50,7 +54,7 @@ def import_folder(
     if not folder.is_dir():
         fail(f"{folder} is not a folder")
     if (labels is not None) != (split in LABELLED_SPLITS):
-        fail("--split train and --split val go with --labels, and no other split does")
+        fail("--split train and --split val need --labels, and no other split takes it")
     source = folder.resolve().name if source is None else source
     if labels is not None:
         _import_labelled(folder, labels, split, source, url, api_key)
@@ -76,7 +80,8 @@ def _import_labelled(
     folder: Path, labels: Path, split: str, source: str, url: str | None, api_key: str | None
 ) -> None:
     from hardneg.display.progress import image_progress
-    from hardneg.uploads.labelled import import_labelled, read_labels
+    from hardneg.uploads.annotations import read_labels
+    from hardneg.uploads.labelled import import_labelled
 
     with connect(url, api_key) as client:
         client.check_alive()
@@ -105,6 +110,6 @@ def _print_report(report: "ImportReport", folder: Path) -> None:
         f"{len(report.refused)} refused"
     )
     if report.num_others:
-        typer.echo(f"{report.num_others} other files were left out: no image by their names")
+        typer.echo(f"left out {report.num_others} other files, whose names are not those of images")
     if report.refused:
         raise typer.Exit(1)

@@ -1,0 +1,87 @@
+"""What every request and background thread of a process shares."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import Annotated
+
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from service.blobs import BlobStore
+from service.db import Sessions, open_engine, open_sessions, read_only
+from service.group_commit import GroupCommit
+from service.scoring.scorer import Scorer
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """
+    The database, the blobs, the scorer and the settings, made once where the process starts.
+
+    Attributes:
+        sessions: for transactions that may write; on SQLite each takes the write lock first.
+        read_sessions: for transactions that only read.
+        group_commit: for many small writes; threads that write at once share a transaction.
+        stopping: set when the process is told to stop.
+    """
+
+    settings: Settings
+    engine: Engine
+    sessions: Sessions
+    read_sessions: Sessions
+    group_commit: GroupCommit
+    blobs: BlobStore
+    scorer: Scorer
+    stopping: Event
+
+
+@contextmanager
+def open_resources(
+    settings: Settings, registry: CollectorRegistry, stopping: Event
+) -> Iterator[Resources]:
+    """Open everything, and close it at the end. Raises ValueError for a device that is absent."""
+    engine = open_engine(settings.sqlalchemy_url)
+    sessions = open_sessions(engine)
+    scorer = Scorer(settings, registry)
+    try:
+        yield Resources(
+            settings=settings,
+            engine=engine,
+            sessions=sessions,
+            read_sessions=open_sessions(read_only(engine)),
+            group_commit=GroupCommit(sessions),
+            blobs=BlobStore(settings.blob_store_url),
+            scorer=scorer,
+            stopping=stopping,
+        )
+    finally:
+        scorer.close()
+        engine.dispose()
+
+
+async def get_resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+ResourcesDep = Annotated[Resources, Depends(get_resources)]
+
+
+def get_session(resources: ResourcesDep) -> Iterator[Session]:
+    with resources.sessions.begin() as session:
+        yield session
+
+
+def get_read_session(resources: ResourcesDep) -> Iterator[Session]:
+    with resources.read_sessions.begin() as session:
+        yield session
+
+
+# "function": the transaction ends before the response is sent, so a failed commit is no 200.
+SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+ReadSessionDep = Annotated[Session, Depends(get_read_session, scope="function")]
