@@ -1,4 +1,4 @@
-"""The calls that docs/retraining.md shows are calls that the service has."""
+"""The calls that docs/how-to/retrain.md shows are calls that the service has."""
 
 import json
 import re
@@ -12,13 +12,13 @@ from hardneg.schemas.training_runs import RetrainRequest
 from service.app import create_app
 from service.settings import Settings
 
-PAGE = (Path(__file__).parents[1] / "docs" / "retraining.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "retrain.md").read_text(encoding="utf-8")
 BODIES: dict[str, type[BaseModel]] = {"retrain": RetrainRequest, "verdict": Judgement}
 
 
 @pytest.fixture(scope="module")
 def patterns(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A pattern for each path of the OpenAPI document."""
+    """Return a pattern for each path of the OpenAPI document."""
     app = create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))
     return [re.sub(r"\{\w+\}", "[^/]+", path) for path in app.openapi()["paths"]]
 
