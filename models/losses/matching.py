@@ -76,7 +76,9 @@ def _own_default_boxes(iou: Tensor) -> tuple[Tensor, Tensor]:
     has taken its choice.
     """
     best, choice = iou.max(dim=1)
-    if len(torch.unique(choice)) == len(choice):  # nearly always, and then there is nothing to settle
+    if len(torch.unique(choice)) == len(
+        choice
+    ):  # nearly always, and then there is nothing to settle
         return torch.arange(len(choice), device=iou.device), choice
     left = iou.clone()
     objects: list[int] = []
