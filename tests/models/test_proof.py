@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from models.detectors import Detector
 from models.inference import proof
 from models.inference.fused import fuse
 from models.inference.predict import predict
