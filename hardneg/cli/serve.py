@@ -34,9 +34,9 @@ def serve(
     """
     Run the API and the scorer.
 
-    Every setting is an environment variable HARDNEG_… (docs/settings.md); an option given here
-    wins over its variable. Without any of them, the service listens on http://127.0.0.1:8000 and
-    keeps its data in ./data. Ctrl-C or SIGTERM stops it.
+    Every setting is an environment variable HARDNEG_… (docs/reference/settings.md); an option given
+    here wins over its variable. Without any of them, the service listens on http://127.0.0.1:8000
+    and keeps its data in ./data. Ctrl-C or SIGTERM stops it.
 
     \b
     Example: HARDNEG_API_KEY=… hardneg serve --host 0.0.0.0 --data-dir /srv/hardneg

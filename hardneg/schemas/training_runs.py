@@ -49,7 +49,7 @@ class AugmentationChoice(StrEnum):
 
 
 class SamplerIn(BaseModel):
-    """The sampler of the anchors that enter the loss; `docs/samplers.md` compares them."""
+    """The sampler of anchors that enter the loss; see `docs/explanation/samplers.md`."""
 
     model_config = ConfigDict(extra="forbid")
 

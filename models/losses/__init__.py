@@ -1,4 +1,8 @@
-"""Losses over sampled, mined or down-weighted anchors. `docs/samplers.md` compares them."""
+"""
+Losses over sampled, mined or down-weighted anchors.
+
+`docs/explanation/samplers.md` compares them.
+"""
 
 from models.losses.focal import FocalLoss
 from models.losses.hard_mining import HardMiningCrossEntropyLoss
