@@ -1,14 +1,14 @@
 """
-Rescan of a stored pool after another version begins to serve, against the network alone.
+Speed of a rescan after another version begins to serve, compared with the network alone.
 
-In one process, in turns: the images' decoding alone, on the decode threads; the engine alone, on
-the same images decoded in memory; and the whole rescan as `POST /model-versions/ID/activate` sets
-it off, from its answer until every score is in the database. "Both" is the rate to expect if
-decoding and the network took all of the same cores one after the other, which bounds the rescan
-where decoding needs more than a small part of them. Then the same with four times as many images.
+One process measures three rates, in turns: decoding alone, on the decode threads; the engine alone,
+on the same images decoded in memory; and the whole rescan that `POST /model-versions/ID/activate`
+starts, from its answer until every score is in the database. "Both" is the rate to expect if
+decoding and the network used all cores one after the other. It bounds the rescan where decoding
+needs more than a small part of the cores. A second row has four times as many images.
 
-`HARDNEG_BACKEND=bfloat16` is measured with a smaller exact top, 1/64 of the pool, as if the
-pool were large; "engine" then is the rate to expect from its two rates and the share scored twice.
+`HARDNEG_BACKEND=bfloat16` is measured with an exact top of 1/64 of the pool, as if the pool were
+large. "Engine" is then the rate to expect from its two rates and the share that is scored twice.
 
     python -m benchmarks.rescan
 """
@@ -45,7 +45,7 @@ UPLOAD = 500
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn:
-    """Images a second; `num_exact` of the rescan's images had a score in float32."""
+    """Images per second; the rescan scored `num_exact` of its images in float32."""
 
     decode: float
     engine: float
@@ -58,7 +58,7 @@ class Turn:
 
 
 class Service:
-    """The app in this process, with a detector that every turn adds as another version."""
+    """The app in this process; each turn adds the same detector as another version."""
 
     def __init__(self, client: TestClient, detector: Detector, folder: Path) -> None:
         self.client = client
@@ -76,10 +76,10 @@ class Service:
             self.client.post("/images", files=files, headers=headers).raise_for_status()
 
     def activate(self, exact_top: int) -> None:
-        """A new version; with a screen, one whose exact top has that many images."""
+        """Add and activate another version; its screen, if any, has this exact top."""
         self._num_versions += 1
         name = f"turn-{self._num_versions}"
-        spec = self._detector.spec  # the same file would be the same version
+        spec = self._detector.spec  # changed, because the same file would be the same version
         names = (name, *spec.class_names[1:])
         self._detector.spec = dataclasses.replace(spec, class_names=names)
         save_checkpoint(self._detector, self._checkpoint)
@@ -104,7 +104,7 @@ class Service:
             time.sleep(0.02)
 
     def num_forwarded(self) -> float:
-        """Images that went through the network so far, once or twice each."""
+        """Count the forward passes so far; an image may need two."""
         text = self.client.get("/metrics").text
         (line,) = (
             x
@@ -115,7 +115,7 @@ class Service:
 
 
 def measure(service: Service, images: Sequence[bytes], num_stored: int) -> Turn:
-    """One turn; `images` are some of those stored."""
+    """Measure one turn; `images` are some of the stored ones."""
     service.activate(max(1, num_stored // TOP_SHARE))
     version = service.scorer.serving
     assert version is not None

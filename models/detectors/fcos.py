@@ -160,5 +160,5 @@ def resnet50_fpn(spec: DetectorSpec) -> Detector:
         nms_thresh=spec.nms_threshold,
         detections_per_img=spec.detections_per_image,
     )
-    trunk: nn.Module = network.backbone.body
-    return FCOSDetector(spec, network, trunk)
+    backbone: nn.Module = network.backbone.body
+    return FCOSDetector(spec, network, backbone)

@@ -111,5 +111,5 @@ def resnet50_fpn_v2(spec: DetectorSpec) -> Detector:
         nms_thresh=spec.nms_threshold,
         detections_per_img=spec.detections_per_image,
     )
-    trunk: nn.Module = network.backbone.body
-    return RetinaNetDetector(spec, network, trunk)
+    backbone: nn.Module = network.backbone.body
+    return RetinaNetDetector(spec, network, backbone)

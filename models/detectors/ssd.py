@@ -8,7 +8,7 @@ from torchvision.models.detection.ssd import SSD, ssd300_vgg16
 from torchvision.models.detection.ssdlite import SSDLiteHead, ssdlite320_mobilenet_v3_large
 from torchvision.ops import box_iou
 
-from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
+from models.detectors.backbones import FeaturePyramid, Lite0Backbone, SmallBackbone
 from models.detectors.detector import Detector
 from models.detectors.one_stage import Heads, OneStageDetector
 from models.detectors.scores import highest_softmax_log_odds
@@ -42,8 +42,8 @@ class SSDDetector(OneStageDetector):
     limits_each_level = False
     network: SSD
 
-    def __init__(self, spec: DetectorSpec, network: SSD, trunk: nn.Module) -> None:
-        super().__init__(spec, network, trunk)
+    def __init__(self, spec: DetectorSpec, network: SSD, backbone: nn.Module) -> None:
+        super().__init__(spec, network, backbone)
         self.default_sampler: AnchorSampler = RatioSampler(
             NEGATIVES_PER_POSITIVE, min_negatives=MIN_NEGATIVES
         )
@@ -148,31 +148,31 @@ def torchvision_ssd300(spec: DetectorSpec) -> Detector:
 
 def efficientnet_lite0_ssd(spec: DetectorSpec) -> Detector:
     """EfficientNet-Lite0, a light pyramid of strides 8 to 128, depthwise-separable heads."""
-    trunk = Lite0Trunk()
-    backbone = FeaturePyramid(trunk, trunk.out_channels, width=128, num_extra_levels=2)
+    backbone = Lite0Backbone()
+    pyramid = FeaturePyramid(backbone, backbone.out_channels, width=128, num_extra_levels=2)
     anchors = DefaultBoxGenerator([[2]] * 5, scales=[0.08, 0.16, 0.32, 0.54, 0.8, 1.0])
-    return SSDDetector(spec, _ssd_over(backbone, anchors, spec), trunk)
+    return SSDDetector(spec, _ssd_over(pyramid, anchors, spec), backbone)
 
 
 def small_ssd(spec: DetectorSpec) -> Detector:
     """Three levels over nine convolutions: learns a simple scene from scratch within a minute."""
-    trunk = SmallTrunk()
-    backbone = FeaturePyramid(trunk, trunk.out_channels, width=64, num_extra_levels=0)
+    backbone = SmallBackbone()
+    pyramid = FeaturePyramid(backbone, backbone.out_channels, width=64, num_extra_levels=0)
     anchors = DefaultBoxGenerator([[2]] * 3, scales=[0.12, 0.25, 0.5, 0.9])
-    return SSDDetector(spec, _ssd_over(backbone, anchors, spec), trunk)
+    return SSDDetector(spec, _ssd_over(pyramid, anchors, spec), backbone)
 
 
-def _ssd_over(backbone: FeaturePyramid, anchors: DefaultBoxGenerator, spec: DetectorSpec) -> SSD:
+def _ssd_over(pyramid: FeaturePyramid, anchors: DefaultBoxGenerator, spec: DetectorSpec) -> SSD:
     num_classes = len(spec.class_names) + 1
     return SSD(
-        backbone,
+        pyramid,
         anchors,
         spec.input_size[::-1],
         num_classes,
         image_mean=list(spec.image_mean),
         image_std=list(spec.image_std),
         head=SSDLiteHead(
-            backbone.out_channels, anchors.num_anchors_per_location(), num_classes, nn.BatchNorm2d
+            pyramid.out_channels, anchors.num_anchors_per_location(), num_classes, nn.BatchNorm2d
         ),
         score_thresh=spec.score_threshold,
         nms_thresh=spec.nms_threshold,

@@ -1,7 +1,7 @@
 """Measurement of a version from its stored detections; no detector runs here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session
 
 from models.detectors.detections import Detections
 from models.evaluation.evaluate import Evaluation
-from models.evaluation.false_detections import FalseDetections
+from models.evaluation.false_detections import (
+    FalseDetections,
+    FalseDetectionStats,
+    ScoreHistogram,
+    false_detection_stats,
+    score_histogram,
+)
+from models.evaluation.froc import Froc, froc
 from service.evaluation import store
 from service.labelled_images.ground_truth import ground_truth
 from service.labelled_images.store import boxes_in
@@ -76,6 +83,36 @@ def false_detections_of(
         labels=np.array([row.label for row in rows], dtype=np.int64)[is_measured],
         images=np.searchsorted(negative_ids, ids[is_measured]),
         num_images=len(negative_ids),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SealedMeasurement:
+    """
+    What a version finds on the sealed images, all of it false.
+
+    Attributes:
+        stats: counts at one score threshold.
+        histogram: of each image's highest score.
+        froc: recall on val against false detections per image; None without objects on val.
+    """
+
+    stats: FalseDetectionStats
+    histogram: ScoreHistogram
+    froc: Froc | None
+
+
+def measure_sealed(
+    session: Session, version: ModelVersion, images: MeasuredImages, threshold: float
+) -> SealedMeasurement:
+    """Measure a version's false detections at a score threshold, and at all of them by FROC."""
+    found = false_detections_of(session, version, images)
+    on_val = evaluation_of(session, version, replace(images, negative_ids=[]))
+    has_objects = any(len(truth) for truth in on_val.truths)
+    return SealedMeasurement(
+        stats=false_detection_stats(found, threshold, on_val.num_classes),
+        histogram=score_histogram(found),
+        froc=froc(on_val.matches, found) if has_objects else None,
     )
 
 

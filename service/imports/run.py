@@ -1,4 +1,4 @@
-"""The import job: file after file into the store, each refused one with its reason."""
+"""The import job: store the files of a source window by window, and count them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +19,15 @@ from service.jobs.running import RunningJob
 from service.scoring.resources import Resources
 from service.text import plain_file_name
 
-WINDOWS = 2  # of files that are read before their place is kept: the scorer works on both at once
+WINDOWS = 2  # of the scorer, read before the tally is saved: ingest overlaps their stages
 
 
 def run_import(job: RunningJob) -> JobResult:
     """
-    Store the files of an archive, a folder or a bucket; those already stored are no trouble.
+    Store the images of an archive, a folder or a bucket; images that are stored already count.
 
-    Goes on after the last whole window of files when a worker has died. Scores follow from the
-    API, which looks for images without one.
+    After a worker has died, the next attempt resumes after the last window that it saved. The
+    API's backlog scores the images.
     """
     params = ImportParams.model_validate(job.params)
     tally = Tally.model_validate(job.resume or {})
@@ -52,7 +52,7 @@ def _store_all(
 
 
 def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[UploadedFile | None]:
-    """The next files; None for one that can't be read, which is counted."""
+    """Read the next files; None stands for a file that cannot be read, which is refused."""
     window: list[UploadedFile | None] = []
     name = ""
     try:
@@ -60,7 +60,7 @@ def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[Uplo
             name = plain_file_name(entry.name)
             window.append(_read(entry, name, tally))
     except UnreadableSource as error:
-        tally.refuse(name, f"from here on nothing is read: {error}")
+        tally.refuse(name, f"no further file is read: {error}")
         window.append(None)
     return window
 

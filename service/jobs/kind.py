@@ -18,7 +18,7 @@ class JobKind:
         lane: at most one job of a lane runs at a time, over all workers; lanes run in parallel.
         run: does the work and returns the result, as JSON values. It runs again from the start
             after a worker has died, so it saves by upserts within `RunningJob.transaction`. It
-            imports torch and the like itself, so that a worker loads them with the first job.
+            imports torch and other slow modules itself: a worker loads them with its first job.
         max_failures: this many failed attempts fail the job.
     """
 

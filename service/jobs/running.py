@@ -36,7 +36,7 @@ class WorkerStopping(Stopped):
 
 
 class LeaseLost(Stopped):
-    """The reason to stop after another worker may have claimed the job; no write counts."""
+    """The reason to stop once another worker may have claimed the job: no more writes commit."""
 
 
 class TransientError(Exception):

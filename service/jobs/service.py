@@ -154,7 +154,7 @@ def event_out(event: JobEvent) -> JobEventOut:
 
 
 def _eta(job: Job, now: datetime) -> datetime | None:
-    """Return when the stage ends at the pace that it has had since it was started or resumed."""
+    """Estimate when the stage ends, from its pace since it was started or resumed."""
     done = job.num_done - job.stage_first_done
     if job.num_total is None or job.stage_started_at is None or done <= 0:
         return None

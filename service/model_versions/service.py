@@ -6,14 +6,13 @@ from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 
-import torch
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut, ScreenMarginOut
 from models.detectors import ARCHITECTURES, Detector, build
 from models.detectors.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from models.inference.predict import predict
+from models.inference.proof import prove
 from service.blobs import BlobStore, file_sha256, new_key
 from service.db import Sessions
 from service.errors import ServiceError
@@ -217,12 +216,10 @@ def _prove(path: Path) -> Detector:
         detector = load_checkpoint(path).eval()
     except CheckpointError as error:
         raise InvalidCheckpoint(str(error)) from error
-    height, width = detector.spec.input_size
-    grey = torch.full((3, height, width), 128, dtype=torch.uint8)
     try:
-        predict(detector, [detector.preprocess(grey)])
+        prove(detector)
     except (RuntimeError, ValueError) as error:
-        raise InvalidCheckpoint(f"the detector fails on a grey image: {error}") from error
+        raise InvalidCheckpoint(f"the detector fails on a test image: {error}") from error
     return detector
 
 

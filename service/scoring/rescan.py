@@ -1,4 +1,4 @@
-"""The way of stored images through a detector, and of their scores into the database."""
+"""Rescans: stored images are decoded, scored and saved in stages that overlap."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class RescanSummary(NamedTuple):
-    """How many images a rescan has finished, and the splits of those it could not read."""
+    """The number of images that a rescan finished, and the splits of those it could not read."""
 
     num_images: int
     unread_splits: frozenset[str]
@@ -52,26 +52,25 @@ def score_stored(
     An image that is damaged or gone gets its failure in the place of a score. An image that cannot
     be read for another reason stays without a score, and so does one on which the detector fails.
 
-    Raises:
-        Exception: of reading, if a window of several images cannot be read at all; of `windows`;
-            of saving. Finished results are saved, everything under way is cancelled.
+    Errors of `windows` and of saving end the rescan, and so do those of reading if they hold for
+    all of a window of several images. Finished results are saved even then; everything else that
+    is under way is cancelled.
     """
     with ScoreWriter(resources.group_commit, version) as writer:
-        rescan = _Rescan(resources, version, writer)
-        try:
-            return rescan.run(windows)
-        finally:
-            rescan.cancel()
+        return _Rescan(resources, version, writer).run(windows)
 
 
 class _Rescan:
     """
     The stages of one rescan, and the windows that are in each.
 
-    1. decode: the decode threads read the bytes of a window and decode them.
-    2. score: the engine scores a window, ranked images of large sources quickly, others exactly.
+    1. decode: the decode threads read and decode a window.
+    2. score: the engine scores it, ranked images of large sources quickly, all others exactly.
     3. second look: the engine scores exactly what the quick scores do not rule out of the top.
-    4. save: the window's results go to the writer.
+    4. save: the writer gets the results.
+
+    This thread moves windows from stage to stage, and waits in `_start_scoring` for pixels, in
+    `_set_aside_unsure` for quick scores, and in `_save` for exact ones.
 
     The cutoff of the top may come from scores that are a few windows old. It only rises while a
     version scores more images, so an image below an old cutoff is also below the newest.
@@ -83,6 +82,7 @@ class _Rescan:
         self._version = version
         self._writer = writer
         self._second_looks = SecondLooks(version.batch_size)
+        self._finish_depth = SECOND_LOOK_DEPTH if version.screen is not None else 0
         self._decoding: deque[list[RescanImage]] = deque()
         self._scoring: deque[list[RescanImage]] = deque()
         self._finishing: deque[list[RescanImage]] = deque()
@@ -91,16 +91,15 @@ class _Rescan:
         self._unread_splits: set[str] = set()
 
     def run(self, windows: Iterable[Sequence[Image]]) -> RescanSummary:
-        for images in windows:
-            self._decoding.append(self._start_decoding(images))
-            self._advance(at_end=False)
-        self._advance(at_end=True)
+        try:
+            for images in windows:
+                self._decoding.append(self._start_decoding(images))
+                self._advance(at_end=False)
+            self._advance(at_end=True)
+        finally:
+            for item in self._under_way:  # none, without an error
+                item.cancel()
         return RescanSummary(self._num_finished, frozenset(self._unread_splits))
-
-    def cancel(self) -> None:
-        """Cancel what is under way; a batch that the engine has begun is still computed."""
-        for item in self._under_way:
-            item.cancel()
 
     def _advance(self, *, at_end: bool) -> None:
         """Move the oldest windows on until each stage keeps its depth of them, at the end none."""
@@ -110,8 +109,7 @@ class _Rescan:
             self._finishing.append(self._set_aside_unsure(self._scoring.popleft()))
         for batch in self._second_looks.take_due(at_end=at_end):
             self._finishing.append(self._start_second_looks(batch))
-        depth = SECOND_LOOK_DEPTH if self._version.screen is not None else 0
-        while len(self._finishing) > (0 if at_end else depth):
+        while len(self._finishing) > (0 if at_end else self._finish_depth):
             self._save(self._finishing.popleft())
 
     def _start_decoding(self, images: Sequence[Image]) -> list[RescanImage]:
@@ -169,7 +167,10 @@ class _Rescan:
 
     def _cutoff(self, session: Session, source: str, screen: Screen) -> float | None:
         """Return the log-odds of the last image in a source's top; None in too small a source."""
-        if store.log_odds_at_rank(session, self._version.id, source, screen.worth_from) is None:
+        if (
+            store.log_odds_at_rank(session, self._version.id, source, screen.min_source_size)
+            is None
+        ):
             return None
         return store.log_odds_at_rank(session, self._version.id, source, screen.exact_top)
 

@@ -40,18 +40,19 @@ class RescanImage:
         return self.decoding.result()
 
     def drop_pixels(self) -> None:
-        """Free the memory: the engine holds the pixels itself until they are scored."""
+        """Free the memory; the engine holds the pixels until it has scored them."""
         self.decoding = None
 
     def wait_for_result(self) -> ScoreResult:
         """Return the exact score where one was queued, else the quick one, else the failure."""
-        result = self.failure or self.quick_result
         if self.exact is not None:
-            result = wait_for_result(self.exact)
+            return wait_for_result(self.exact)
+        result = self.quick_result or self.failure
         assert result is not None
         return result
 
     def cancel(self) -> None:
+        """Cancel what has not begun; a batch that the engine has begun is still computed."""
         for future in (self.decoding, self.quick, self.exact):
             if future is not None:
                 future.cancel()

@@ -1,4 +1,4 @@
-"""What every request and background thread of a process shares."""
+"""The resources that all requests and background threads of a process share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class Resources:
         sessions: for transactions that may write; on SQLite each takes the write lock first.
         read_sessions: for transactions that only read.
         group_commit: for many small writes; threads that write at once share a transaction.
-        stopping: set when the process is told to stop.
+        stopping: set when the process has to stop.
     """
 
     settings: Settings
@@ -82,6 +82,6 @@ def get_read_session(resources: ResourcesDep) -> Iterator[Session]:
         yield session
 
 
-# "function": the transaction ends before the response is sent, so a failed commit is no 200.
+# "function": the transaction ends before the response is sent, so a failed commit is never a 200.
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 ReadSessionDep = Annotated[Session, Depends(get_read_session, scope="function")]

@@ -1,4 +1,4 @@
-"""Quick scores in bfloat16, and the rule which images need an exact one in float32."""
+"""Quick scores in bfloat16, and the rule that decides which images need exact ones."""
 
 import math
 
@@ -13,8 +13,8 @@ from service.scoring.results import ScoreResult, ScoringFailure
 EXACT_TOP = 2000  # worst images of each source: one page of 1,000, and as many to strike out
 # After k images of a source, the next one is in its top with a chance of top / k. A quick score
 # costs 0.6 of an exact one, so the screen begins to pay where that chance is a quarter.
-WORTH_FROM_TOPS = 4
-WORTH_FROM = WORTH_FROM_TOPS * EXACT_TOP
+MIN_SOURCE_TOPS = 4
+MIN_SOURCE_SIZE = MIN_SOURCE_TOPS * EXACT_TOP
 SAMPLE_SIZE = 64
 MARGIN_FACTOR = 3.0  # the margin over the largest error seen
 MAX_ERROR = 0.5  # in log-odds, on noise, at load
@@ -66,13 +66,13 @@ class Screen:
 
     @property
     def margin(self) -> float:
-        """In log-odds; infinity until enough images were scored both ways."""
+        """The margin in log-odds; infinity until enough images were scored both ways."""
         return margin_of(self.num_measured, self.largest_error, self._sample_size)
 
     @property
-    def worth_from(self) -> int:
-        """How many images a source must have before quick scores are likely to pay."""
-        return WORTH_FROM_TOPS * self.exact_top
+    def min_source_size(self) -> int:
+        """The number of images that a source must have before quick scores are likely to pay."""
+        return MIN_SOURCE_TOPS * self.exact_top
 
     def may_be_in_top(self, quick: ScoreResult, cutoff: float) -> bool:
         """Return whether an image may be in the top whose last image has log-odds `cutoff`."""

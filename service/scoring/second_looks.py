@@ -2,7 +2,7 @@
 
 from service.scoring.rescan_image import RescanImage
 
-MAX_WINDOWS_LATE = 8  # windows that may pass while images wait for a full batch
+MAX_WINDOWS_LATE = 8  # windows after which images no longer wait for a full batch
 
 
 class SecondLooks:

@@ -1,4 +1,4 @@
-"""Which version this process serves: loaded beside the old one, then swapped in."""
+"""Activation of versions: each is loaded beside the old one, then swapped in."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock

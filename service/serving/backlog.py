@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class _StopRequested(Exception):
-    """The service stops: give up what is under way, and let a later sweep find it again."""
+    """A stop of the service, which gives up the images under way; a later sweep finds them."""
 
 
 class Backlog:

@@ -6,7 +6,7 @@ from service.errors import ServiceError
 
 
 class NoServingVersion(ServiceError):
-    """No version has ever been activated. The client can change that, so it is a conflict."""
+    """A request before the first activation: a conflict, because the client can resolve it."""
 
     status = HTTPStatus.CONFLICT
     slug = "no-serving-version"
@@ -20,14 +20,14 @@ class NoServingVersion(ServiceError):
 
 
 class VersionNotLoaded(ServiceError):
-    """A version was activated, but this process cannot score with it yet."""
+    """A request while the activated version is not in memory: the client should try again."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "version-not-loaded"
     title = "Model version is not loaded"
 
     def __init__(self, version_name: str, failure: str | None) -> None:
-        """`failure` says why the last attempt to load the version failed, if there was one."""
+        """Take the reason why the last attempt to load the version failed, None before that."""
         if failure is None:
             detail = f"model version '{version_name}' is being loaded: try again in a few seconds"
         else:

@@ -23,7 +23,7 @@ from service.db import Sessions
 from service.scoring import margins, store
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
-from service.scoring.screen import WORTH_FROM, Screen, has_bfloat16, make_screen
+from service.scoring.screen import MIN_SOURCE_SIZE, Screen, has_bfloat16, make_screen
 from service.scoring.splits import RANKED_SPLIT
 from service.settings import Settings
 from service.tables import ModelVersion
@@ -57,7 +57,8 @@ def load_version(resources: Resources, version: ModelVersion) -> LoadedVersion:
 def is_worth_compiling(settings: Settings, session: Session) -> bool:
     """Return whether the settings want OpenVINO and the pool is large enough to be screened."""
     return (
-        settings.backend == "openvino" and store.count_images(session, RANKED_SPLIT) >= WORTH_FROM
+        settings.backend == "openvino"
+        and store.count_images(session, RANKED_SPLIT) >= MIN_SOURCE_SIZE
     )
 
 

@@ -1,4 +1,4 @@
-"""The rule which version serves: the last one activated."""
+"""Rules about the serving version, which is the last one activated."""
 
 from sqlalchemy.orm import Session
 

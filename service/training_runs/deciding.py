@@ -31,7 +31,7 @@ def save_decision(
     figures: Figures,
     decided: ReasonedDecision,
 ) -> None:
-    """Save the figures, finish the run and, if the candidate is promoted, activate it, at once."""
+    """Save the figures, finish the run and activate a promoted candidate, in one transaction."""
     name = f"round {run.iteration}"
     with retraining.job.transaction() as session:
         save_figures(session, candidate.id, figures)

@@ -1,4 +1,4 @@
-"""Measuring a round's new version beside the versions that it is compared with."""
+"""Measuring a round's new version, and its parent version again."""
 
 from dataclasses import dataclass
 

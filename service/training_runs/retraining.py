@@ -1,4 +1,4 @@
-"""What every stage of a retrain job works with."""
+"""The objects that all stages of a retrain job share."""
 
 from dataclasses import dataclass
 

@@ -41,7 +41,7 @@ def train_version(retraining: Retraining, run: TrainingRun) -> None:
 
 
 def _train(retraining: Retraining, run: TrainingRun, path: Path) -> Sequence[EpochReport]:
-    """Train to the end, write the best epoch's checkpoint to `path`, and report every epoch."""
+    """Train to the end, save the best epoch's checkpoint at `path`, and return all epochs."""
     job, request = retraining.job, retraining.request
     detector = detector_to_train(retraining, run)
     sets = training_sets(retraining.resources, run, detector.spec.class_names)
@@ -77,7 +77,7 @@ def _train(retraining: Retraining, run: TrainingRun, path: Path) -> Sequence[Epo
 
 
 def _add_version(retraining: Retraining, run: TrainingRun, path: Path) -> int:
-    """Add the checkpoint, under the next free name if the requested one was taken meanwhile."""
+    """Add the checkpoint as a version, with an automatic name if the requested one is taken."""
     request, resources = retraining.request, retraining.resources
     name = request.name
     if name is not None and request.iterations > 1:

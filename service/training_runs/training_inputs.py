@@ -1,4 +1,4 @@
-"""What a training starts with: a detector, its data sets and its configuration."""
+"""The inputs of a training: its detector, its data sets and its configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ def training_config(request: RetrainRequest, *, is_fresh: bool) -> TrainingConfi
         batch_size=request.batch_size,
         negative_share=request.negative_share,
         learning_rate=request.learning_rate or (FRESH_RATE if is_fresh else FINE_TUNING_RATE),
-        trunk_rate_factor=request.backbone_rate_factor,
+        backbone_rate_factor=request.backbone_rate_factor,
         warmup_steps=request.warmup_steps,
         weight_decay=request.weight_decay,
         patience=request.patience,

@@ -1,4 +1,4 @@
-"""The thread that follows the serving version, where that cannot be loaded."""
+"""The backlog of a process that cannot load the serving version."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from tests.service.test_errors import assert_problem
 
 @pytest.fixture
 def lost_version(client: TestClient, add_version: AddVersion, other_checkpoint: Path) -> int:
-    """The id of a version whose checkpoint is gone."""
+    """Add a version whose checkpoint is gone, and return its id."""
     version_id = add_version(other_checkpoint, "lost")
     blobs: BlobStore = resources_of(client).blobs
     with resources_of(client).sessions.begin() as session:
@@ -43,20 +43,20 @@ def lost_version(client: TestClient, add_version: AddVersion, other_checkpoint: 
 
 
 def _serve(engine: Engine, version_id: int) -> None:
-    """As another process does."""
+    """Record an activation, like another process."""
     with open_sessions(engine).begin() as session:
         serving_store.add_activation(session, version_id)
 
 
 @pytest.fixture
 def unable(lost_version: int, engine: Engine, settings: Settings) -> Iterator[TestClient]:
-    """The service after a start that could not load what serves."""
+    """Start a service that cannot load its serving version."""
     _serve(engine, lost_version)
     with local_client(create_app(settings)) as client:
         yield client
 
 
-def test_uploads_do_not_cut_the_pause_after_a_failure_short(
+def test_uploads_do_not_shorten_the_pause_after_a_failure(
     unable: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     unable.post("/images", files={"files": scene_bytes(1)}).raise_for_status()
@@ -94,7 +94,7 @@ def test_requests_are_sent_away_until_the_first_attempt_to_load(
     assert refused.value.status == 503
 
 
-def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(
+def test_process_without_the_serving_version_does_not_sweep(
     client: TestClient,
     add_version: AddVersion,
     checkpoint: Path,
@@ -117,7 +117,7 @@ def test_who_cannot_load_what_serves_leaves_the_sweep_to_others(
 
 
 def _import(client: TestClient, num_images: int) -> None:
-    """Stored for a sweep to find."""
+    """Store images without a score, for a sweep to find."""
     files = [UploadedFile(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
     ingested = ingest(resources_of(client), files, Destination("pool", ""))
     assert all(file.error is None for file in ingested)

@@ -1,4 +1,4 @@
-"""The counts that triggers keep, against a recount of the rows."""
+"""The counts that triggers keep equal a recount of the rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -68,14 +68,14 @@ def add(session: Session, splits: Sequence[str]) -> None:
 
 
 def add_again(session: Session, digest: str) -> None:
-    """An image whose bytes are known, as two requests send it at once."""
+    """Insert an image again, like a second request with the same bytes at the same time."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     row = {**_image_row("pool"), "sha256": digest}
     session.execute(dialect.insert(Image).values(row).on_conflict_do_nothing())
 
 
 def score(session: Session, version_id: int, image_ids: Sequence[int]) -> None:
-    """Some fail, by their id."""
+    """Save scores, and failures for ids that 3 divides."""
     store.save_scores(
         session,
         version_id,
@@ -182,7 +182,7 @@ def test_counts_hold_when_many_write_at_once(sessions: Sessions) -> None:
         assert_counts_equal_a_recount(session)
 
 
-def test_a_writer_does_not_wait_for_another_ones_commit(sessions: Sessions, engine: Engine) -> None:
+def test_writer_does_not_wait_for_the_commit_of_another(sessions: Sessions, engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
 

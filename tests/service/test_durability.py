@@ -1,4 +1,4 @@
-"""What was acknowledged is there after `kill -9`, whenever it comes."""
+"""Acknowledged uploads survive `kill -9` at any moment."""
 
 import time
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def test_no_acknowledged_upload_is_lost_to_kill_9(
             for upload in uploads:
                 upload.start()
             _wait_for_another(acknowledged)
-            time.sleep(0.02 * kill)  # another moment of the work each time
+            time.sleep(0.02 * kill)  # at another moment of the work each time
             server.kill()
             for upload in uploads:
                 upload.join()

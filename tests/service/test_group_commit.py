@@ -1,4 +1,4 @@
-"""Writes that share a transaction: each gets its own result, or its own error."""
+"""Group commit: writes share a transaction, and each gets its own result or error."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -53,14 +53,14 @@ def _refuse(session: Session) -> str:
 
 @pytest.fixture
 def group(client: TestClient, settings: Settings) -> Iterator["Group"]:
-    assert isinstance(client.app, FastAPI)  # it has made the tables
+    assert isinstance(client.app, FastAPI)  # the app has made the tables
     group = Group(settings)
     yield group
     group.engine.dispose()
 
 
 class Group:
-    """Counts commits; holds the first write until all the others wait."""
+    """A group commit that counts commits, and can make writes share one."""
 
     def __init__(self, settings: Settings) -> None:
         self.engine = open_engine(settings.sqlalchemy_url)
@@ -84,7 +84,7 @@ class Group:
         return self.call_together([partial(run, *numbered) for numbered in enumerate(works)])
 
     def call_together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Each call writes; what they write first shares a transaction."""
+        """Run calls that write, so that the first write of each shares one transaction."""
         begun, go_on = Event(), Event()
 
         def hold(_: Session) -> None:
@@ -112,17 +112,17 @@ def test_writes_that_wait_share_one_transaction(group: Group) -> None:
 
     assert results == names
     assert group.names() == set(names)
-    assert group.num_commits == 2  # the one that was under way, and theirs
+    assert group.num_commits == 2  # one of the write that held them up, and one of theirs
 
 
-def test_one_that_fails_takes_no_other_with_it(group: Group) -> None:
+def test_failed_write_does_not_undo_the_others(group: Group) -> None:
     results = group.run_together([_add("before"), _refuse, _add("after")])
 
     assert results == ["before", None, "after"]
     assert group.names() == {"before", "after"}
 
 
-def test_what_is_committed_does_not_wait_for_the_next_transaction(group: Group) -> None:
+def test_committed_writes_return_before_the_next_transaction_ends(group: Group) -> None:
     returned: list[int] = []
 
     def write_twice(number: int) -> int:
@@ -131,7 +131,7 @@ def test_what_is_committed_does_not_wait_for_the_next_transaction(group: Group) 
         return group.commit.run(count_returned)
 
     def count_returned(_: Session) -> int:
-        """Of the first writes, which are all committed."""
+        """Count the first writes that have returned; all are committed."""
         deadline = time.monotonic() + 3
         while len(returned) < 8 and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -142,7 +142,7 @@ def test_what_is_committed_does_not_wait_for_the_next_transaction(group: Group) 
     assert counts == [8] * 8
 
 
-def test_what_may_be_lost_waits_for_the_disk_only_in_company(group: Group) -> None:
+def test_group_waits_for_the_disk_if_one_of_its_writes_is_durable(group: Group) -> None:
     if group.engine.dialect.name == "sqlite":
         pytest.skip("SQLite waits for the disk at every commit")
 

@@ -98,7 +98,7 @@ def test_archive_is_imported_and_refusals_are_listed(
         "b/1-again.png": picture(1),
         "notes.txt": b"not an image",
         "../out.png": picture(3),
-        "__MACOSX/._1.png": b"of no interest",
+        "__MACOSX/._1.png": b"not of interest",
     }
 
     response = upload(client, pack(files), source="yard")
@@ -134,7 +134,7 @@ def test_folder_is_imported(client: TestClient, work: Callable[[], bool], pool: 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    """An empty bucket of a fake S3, which this process's stores find by their environment."""
+    """Start a fake S3 with an empty bucket, and point this process's stores to it."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
@@ -275,7 +275,7 @@ def test_form_with_an_unusable_charset_is_400(client: TestClient) -> None:
 
 
 def read_all(archive: bytes) -> dict[str, bytes | str]:
-    """The content of each file, or the reason why there is none."""
+    """Return the content of each file, or the reason why it has none."""
     found: dict[str, bytes | str] = {}
     with open_archive(io.BytesIO(archive), LIMITS) as source:
         for entry in source.entries:
@@ -395,7 +395,7 @@ def test_archive_is_deleted_when_its_import_is_cancelled_or_fails(
     client: TestClient, work: Callable[[], bool], settings: Settings, ending: str
 ) -> None:
     archive = zipped({"a.png": picture(1)})
-    if ending == "failed":  # its directory is whole, so it is taken, but lists too many files
+    if ending == "failed":  # its directory can be read, so it is accepted, but lists too many files
         archive = zipped({f"{number}.txt": b"" for number in range(settings.max_import_files + 1)})
     path = upload(client, archive).headers["Location"]
     kept_before = [*(settings.data_dir / "blobs" / "uploads").iterdir()]

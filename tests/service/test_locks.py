@@ -1,4 +1,4 @@
-"""Locks that outlive neither their process nor its connection."""
+"""Locks end with their process or its connection."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -6,7 +6,7 @@ from sqlalchemy import Engine, text
 from service.locks import try_lock
 
 
-def test_a_lock_whose_connection_died_is_free_and_its_end_is_no_error(engine: Engine) -> None:
+def test_lock_whose_connection_died_is_free_and_ends_without_an_error(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite has no connection that could die")
     others = text(

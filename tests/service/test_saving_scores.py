@@ -1,4 +1,4 @@
-"""What is written of scores, on both databases."""
+"""Scores, detections and screen margins as both databases store them."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SOURCES = ("", "yard, 'north' {\"1\"}", "\\N", "NULL", "höf")
 
 @pytest.fixture
 def sessions(engine: Engine) -> Sessions:
-    """One version, and an image from each source."""
+    """Add one version, and an image from each source."""
     sessions = open_sessions(engine)
     with sessions.begin() as session:
         session.add(
@@ -111,9 +111,7 @@ def test_many_images_are_saved_at_once(sessions: Sessions) -> None:
     assert sorted(boxes) == sorted(saved)
 
 
-def test_an_upload_that_is_saved_with_its_scores_waits_for_the_disk(
-    sessions: Sessions, engine: Engine
-) -> None:
+def test_saving_scores_waits_for_the_disk_by_default(sessions: Sessions, engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite waits for the disk at every commit")
 
@@ -124,20 +122,30 @@ def test_an_upload_that_is_saved_with_its_scores_waits_for_the_disk(
     assert waits == "on"
 
 
-def test_only_the_transaction_that_asks_is_spared_the_wait_for_the_disk(
+def test_unflushed_commit_holds_for_one_transaction_only(
     sessions: Sessions, engine: Engine
 ) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite waits for the disk at every commit")
     seen = []
 
-    for spared in (True, False):
+    for is_unflushed in (True, False):
         with sessions.begin() as session:
-            if spared:
+            if is_unflushed:
                 commit_unflushed(session)
             seen.append(session.scalar(text("SHOW synchronous_commit")))
 
     assert seen == ["off", "on"]
+
+
+def test_transient_failures_are_not_saved(sessions: Sessions) -> None:
+    results = {1: ScoringFailure("try again", is_transient=True), 2: ScoringFailure("damaged")}
+
+    with sessions.begin() as session:
+        store.save_scores(session, 1, results)
+
+    with sessions.begin() as session:
+        assert store.find_scores(session, 1, [1, 2]).keys() == {2}
 
 
 def test_unscored_images_are_found_in_ranges_of_ids(sessions: Sessions) -> None:
@@ -158,9 +166,9 @@ def test_unscored_images_are_found_in_ranges_of_ids(sessions: Sessions) -> None:
     assert found == [[1, 2], [4], [5]]
 
 
-def test_what_another_process_has_learned_of_the_screen_never_shrinks(sessions: Sessions) -> None:
-    learned = [("cpu", 70, 0.25), ("cpu", 64, 0.5), ("cpu", 90, 0.125), ("gpu", 64, 0.1)]
-    for computed_by, num_images, largest_error in learned:
+def test_saved_margin_never_shrinks(sessions: Sessions) -> None:
+    measured = [("cpu", 70, 0.25), ("cpu", 64, 0.5), ("cpu", 90, 0.125), ("gpu", 64, 0.1)]
+    for computed_by, num_images, largest_error in measured:
         with sessions.begin() as session:
             margins.save_screen_margin(session, 1, computed_by, num_images, largest_error)
 

@@ -145,7 +145,7 @@ def test_large_pool_is_screened_by_the_version_compiled_meanwhile(
     if not has_bfloat16(torch.device("cpu")):
         pytest.skip("this processor has no bfloat16")
     _accept_any_speed(monkeypatch)
-    monkeypatch.setattr(loading, "WORTH_FROM", 8)
+    monkeypatch.setattr(loading, "MIN_SOURCE_SIZE", 8)
     app = create_app(settings.model_copy(update={"backend": "openvino"}))
     with local_client(app) as client, checkpoint.open("rb") as file:
         client.post("/model-versions", files={"checkpoint": file}, data={"name": "squares"})
@@ -191,6 +191,7 @@ def test_version_that_cannot_be_compiled_serves_as_it_is(
         row = version_store.find_by_name(session, "squares")
     assert row is not None
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+    monkeypatch.setattr(loading, "has_bfloat16", lambda device: True)
 
     compiled = compile_version(resources, serving_of(resources.scorer), row)
 

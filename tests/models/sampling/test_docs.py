@@ -8,7 +8,7 @@ import models.sampling
 from benchmarks.samplers_picture import draw
 from models.sampling import SamplerName
 
-DOCS = Path(__file__).parents[2] / "docs" / "explanation"
+DOCS = Path(__file__).parents[3] / "docs" / "explanation"
 
 
 def test_the_picture_is_what_the_samplers_select() -> None:

@@ -1,9 +1,9 @@
 """
 Every detector family takes one step with every sampler, whatever the batch holds.
 
-The trunk's part in a step is the same with all of them, and nearly all of its time. So it looks at
-the images once; from there on the gradients come back as far as its features.
-`test_every_batch_teaches` goes through all of a network.
+The backbone takes nearly all of a step's time, and does the same for every sampler. So it sees the
+images once, and gradients flow back as far as its features. `test_every_batch_teaches` covers
+whole networks.
 """
 
 import math
@@ -57,12 +57,12 @@ SAMPLERS: dict[str, AnchorSampler | None] = {
 
 
 class KnownFeatures(nn.Module):
-    """Stands for a trunk that has seen the images."""
+    """A stand-in for a backbone that has seen the images."""
 
-    def __init__(self, trunk: nn.Module, images: Tensor) -> None:
+    def __init__(self, backbone: nn.Module, images: Tensor) -> None:
         super().__init__()
         with torch.no_grad():
-            levels: dict[str, Tensor] = trunk(images)
+            levels: dict[str, Tensor] = backbone(images)
         self.levels = {name: level.requires_grad_() for name, level in levels.items()}
 
     def forward(self, _: Tensor) -> dict[str, Tensor]:
@@ -91,9 +91,9 @@ def untrained(request: pytest.FixtureRequest) -> Detector:
 def test_one_step(untrained: Detector, sampler: str, batch: str) -> None:
     detector = untrained.train()
     detector.sampler = SAMPLERS[sampler]
-    trunk = detector.network.get_submodule("backbone")
-    assert isinstance(trunk, KnownFeatures)
-    features = list(trunk.levels.values())
+    backbone = detector.network.get_submodule("backbone")
+    assert isinstance(backbone, KnownFeatures)
+    features = list(backbone.levels.values())
     learning = [*features, *detector.parameters()]
     for tensor in learning:
         tensor.grad = None

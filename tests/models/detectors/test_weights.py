@@ -1,4 +1,4 @@
-"""Weights by name: the ImageNet trunk of a package, and torchvision's from torch's cache."""
+"""Weights by name: the ImageNet backbone of a package, and torchvision's from torch's cache."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_efficientnet_lite0_knows_what_it_sees() -> None:
     assert cat in CATS
 
 
-def test_the_imagenet_trunk_is_loaded_and_its_statistics_stay() -> None:
+def test_the_imagenet_backbone_is_loaded_and_its_statistics_stay() -> None:
     detector = build("ssd_efficientnet_lite0", ["cat"], weights="imagenet").train()
     before = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
 
@@ -62,8 +62,8 @@ def test_the_imagenet_trunk_is_loaded_and_its_statistics_stay() -> None:
 
     after = detector.network.state_dict()
     expected = lite0_imagenet_weights()
-    trunk = {n.removeprefix("backbone.trunk."): t for n, t in after.items() if ".trunk." in n}
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in trunk.items())
+    backbone = {n.removeprefix("backbone.trunk."): t for n, t in after.items() if ".trunk." in n}
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in backbone.items())
     changed = {name for name in after if not torch.equal(after[name], before[name])}
     assert changed
     assert not any(".trunk." in name for name in changed)
@@ -128,7 +128,7 @@ def _box_layers(names: set[str]) -> set[str]:
 
 
 @pytest.mark.slow
-def test_vgg16_fills_the_trunk_of_ssd300(torch_cache: Path) -> None:
+def test_vgg16_fills_the_backbone_of_ssd300(torch_cache: Path) -> None:
     source = torchvision.models.vgg16(weights=None).features.state_dict()
     _store(
         torch_cache,
@@ -144,7 +144,7 @@ def test_vgg16_fills_the_trunk_of_ssd300(torch_cache: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn"])
-def test_resnet50_fills_the_trunk_of_a_pyramid(architecture: str, torch_cache: Path) -> None:
+def test_resnet50_fills_the_backbone_of_a_pyramid(architecture: str, torch_cache: Path) -> None:
     source = torchvision.models.resnet50(weights=None).state_dict()
     _store(torch_cache, ResNet50_Weights.IMAGENET1K_V1, source)
 
@@ -171,7 +171,7 @@ def test_weights_out_of_reach_are_an_error_that_says_what_to_do(
 @pytest.mark.parametrize(
     ("architecture", "weights", "reason"),
     [
-        ("ssd_small", "imagenet", "there are no ImageNet weights for the trunk of ssd_small"),
+        ("ssd_small", "imagenet", "there are no ImageNet weights for the backbone of ssd_small"),
         ("ssdlite320_mobilenet_v3_large", "imagenet", "there are no ImageNet weights"),
         ("ssd_small", "COCO_V1", "has no weights 'COCO_V1'"),
         ("ssdlite320_mobilenet_v3_large", "best", "has no weights 'best'"),

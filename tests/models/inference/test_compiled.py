@@ -17,7 +17,7 @@ from models.inference.fused import fuse
 from models.inference.predict import predict
 from tests.models.conftest import build_small, draw_images, spread_scores
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_detector_that_trains_is_refused() -> None:
 
 def test_openvino_tells_no_one_that_it_was_used(tmp_path: Path) -> None:
     script = (
-        "from models.compiled import compile_dense\n"
+        "from models.inference.compiled import compile_dense\n"
         "from models.detectors import build\n"
         "compile_dense(build('ssd_small', ['cat']).eval())\n"
         "import sys\n"

@@ -42,15 +42,15 @@ def test_a_step_takes_the_rate_that_was_set() -> None:
     torch.testing.assert_close(network.weight.detach(), before - 0.25)
 
 
-def test_the_trunk_learns_at_its_share_of_the_rate() -> None:
+def test_the_backbone_learns_at_its_share_of_the_rate() -> None:
     network = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False))
     optimizer = build_optimizer(
         "sgd",
         network,
         learning_rate=1.0,
         weight_decay=0.0,
-        trunk=list(network[0].parameters()),
-        trunk_rate_factor=0.1,
+        backbone=list(network[0].parameters()),
+        backbone_rate_factor=0.1,
     )
     before = [p.detach().clone() for p in network.parameters()]
 

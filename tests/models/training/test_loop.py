@@ -12,6 +12,7 @@ from models.detectors.checkpoint import CheckpointError, save_checkpoint
 from models.training.config import TrainingConfig
 from models.training.loop import train
 from models.training.reports import EpochReport, NonFiniteLossError, StepReport
+from models.training.state import load_state, save_state
 from tests.models.squares import negatives, squares, tiny_detector
 
 SHORT = TrainingConfig(
@@ -63,16 +64,16 @@ def test_a_cancelled_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stop
 @pytest.mark.parametrize(
     ("is_pretrained", "factor", "other"), [(True, 0.1, 1.0), (False, 1.0, 0.1)]
 )
-def test_a_pretrained_trunk_learns_slower(
+def test_a_pretrained_backbone_learns_slower(
     tmp_path: Path, is_pretrained: bool, factor: float, other: float
 ) -> None:
     digests = []
-    for trunk_rate_factor in (None, factor, other):
+    for backbone_rate_factor in (None, factor, other):
         torch.manual_seed(0)
         detector = build(
             "ssd_small", ["square"], input_size=(64, 64), freeze_batch_norm=is_pretrained
         )
-        config = replace(SHORT, epochs=1, trunk_rate_factor=trunk_rate_factor)
+        config = replace(SHORT, epochs=1, backbone_rate_factor=backbone_rate_factor)
         train(detector, squares(4), [], [], config)
         digests.append(digest(detector, tmp_path))
 
@@ -196,6 +197,21 @@ def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
         train(tiny_detector(), squares(4), [], [], SHORT, resume_from=state)
     with pytest.raises(ValueError, match="other settings or images"):
         train(tiny_detector(), squares(3), [], [], replace(SHORT, epochs=1), resume_from=state)
+
+
+def test_a_state_that_calls_the_backbone_a_trunk_is_continued(tmp_path: Path) -> None:
+    path = tmp_path / "run.state"
+    images = (squares(4), negatives(2), squares(2, 1))
+    train(tiny_detector(), *images, SHORT, should_stop=after(4), state_path=path)
+    state = load_state(path)
+    config = state.progress["settings"]["config"]
+    config["trunk_rate_factor"] = config.pop("backbone_rate_factor")
+    save_state(state, path)
+
+    result = train(tiny_detector(), *images, SHORT, resume_from=path)
+
+    assert result.outcome == "completed"
+    assert [report.epoch for report in result.history] == [1, 2]
 
 
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
