@@ -4,9 +4,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 INPUTS := pyproject.toml constraints.txt
+SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick check demo serve worker migrate migration up bench experiment clean
+.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +55,10 @@ quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 
 check: lint types test  ## Run all that CI runs
 
+docs: $(INSTALLED_DEV)  ## Build the documentation as a site, and fail on broken links
+	$(BIN)/python -m sphinx -c docsite --fresh-env --fail-on-warning --keep-going --quiet docs $(SITE)
+	@echo 'The site is in $(SITE): open $(SITE)/index.html.'
+
 demo: $(INSTALLED)  ## Show the main job from end to end, and leave the server running
 	$(BIN)/hardneg demo
 
@@ -94,7 +99,7 @@ bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment --samplers
-	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/experiments
+	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/explanation/experiments
 
 clean:  ## Remove the environment and everything that the tools leave behind
 	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

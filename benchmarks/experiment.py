@@ -3,7 +3,7 @@ Does mining hard negatives help, or is it only more training? And which sampler 
 
     python -m benchmarks.experiment --pack ../shared/data/raccoon --results results
     python -m benchmarks.experiment --pack ../shared/data/raccoon --results results --samplers
-    python -m benchmarks.experiment_report --results results --out docs/experiments
+    python -m benchmarks.experiment_report --results results --out docs/explanation/experiments
 
 Every arm of a seed starts from the same baseline and trains the same number of steps in each of
 two rounds: `hard` on the pool's worst images by its own detector, `random` on as many random ones,

@@ -22,8 +22,8 @@ COLUMNS: tuple[tuple[str, str, Callable[[RoundResult], float | None]], ...] = (
     ("AP@[.5:.95]", ".3f", lambda result: result.ap50_95),
     ("AP50", ".3f", lambda result: result.ap50),
     ("recall at 0.5", ".3f", lambda result: result.recall_50),
-    ("false detections at 0.3", ".1f", lambda result: result.false_detections_30),
-    ("false detections at 0.5", ".1f", lambda result: result.false_detections_50),
+    ("FD at 0.3", ".1f", lambda result: result.false_detections_30),
+    ("FD at 0.5", ".1f", lambda result: result.false_detections_50),
     ("FPPI at the baseline's recall", ".3f", lambda result: result.fppi_at_baseline_recall),
 )
 

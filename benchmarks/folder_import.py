@@ -31,10 +31,10 @@ from benchmarks.service import numbered
 from benchmarks.timing import compare
 from models.detectors.checkpoint import save_checkpoint
 from models.inference.fused import fuse
-from service.images.ingest import Ingest, Upload
-from service.images.storing import Purpose
+from service.images.ingest import UploadedFile, ingest
+from service.images.storing import Destination
 from service.migrate import upgrade
-from service.model_versions.service import add_checkpoint
+from service.model_versions.service import register_checkpoint
 from service.scoring.engine import LoadedVersion
 from service.scoring.rescan import score_stored
 from service.scoring.resources import open_resources
@@ -53,15 +53,15 @@ class Store:
         detector = trained(NETWORK, 90, models)
         path = folder / "checkpoint.safetensors"
         save_checkpoint(detector, path)
-        row, _ = add_checkpoint(self.resources.sessions, self.resources.blobs, path)
+        row, _ = register_checkpoint(self.resources.sessions, self.resources.blobs, path)
         self.version = LoadedVersion(row.id, row.name, fuse(detector))
-        self.ingest = Ingest(self.resources, Purpose("pool", ""), scores_now=False)
 
     def take_in(self, files: list[Path], *, in_full: bool) -> None:
         draft = patch.object(JpegImageFile, "draft", lambda *_: None) if in_full else nullcontext()
         with draft:
-            uploads = [Upload(file.name, io.BytesIO(file.read_bytes())) for file in files]
-            images = [outcome.image for outcome in self.ingest.run(uploads)]
+            uploaded = [UploadedFile(file.name, io.BytesIO(file.read_bytes())) for file in files]
+            ingested = ingest(self.resources, uploaded, Destination("pool", ""))
+            images = [file.image for file in ingested]
             stored = [image for image in images if image is not None]
             assert len(stored) == len(files)
             windows = [stored[k : k + 16] for k in range(0, len(stored), 16)]

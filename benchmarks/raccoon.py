@@ -56,7 +56,7 @@ def train_command(
     seed: int = 0,
     threads: ThreadsOption = 2,
 ) -> None:
-    """Train on the pack's train split from an ImageNet trunk, then evaluate."""
+    """Train on the pack's train split from an ImageNet backbone, then evaluate."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     labelled = read_split(pack, "train")
@@ -81,7 +81,7 @@ def evaluate_command(
 
 
 def build_detector(class_names: Sequence[str]) -> Detector:
-    """The small detector on an ImageNet trunk; the rest follows torch's seed."""
+    """The small detector on an ImageNet backbone; the rest follows torch's seed."""
     return build(ARCHITECTURE, class_names, weights="imagenet")
 
 

@@ -183,7 +183,7 @@ def run(backend: str, detector: Detector, arguments: argparse.Namespace) -> None
             embedded_worker=False,
             decode_threads=arguments.decode_threads,
         )
-        with TestClient(create_app(settings)) as client:
+        with TestClient(create_app(settings), base_url="http://localhost") as client:
             service = Service(client, detector, Path(folder))
             num_stored = 0
             for num_images in (arguments.images, 4 * arguments.images):

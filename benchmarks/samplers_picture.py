@@ -1,7 +1,7 @@
 """
 What each sampler selects on the same two images, as an SVG.
 
-    python -m benchmarks.samplers_picture docs/samplers.svg
+    python -m benchmarks.samplers_picture docs/explanation/samplers.svg
 
 The images are made up: a grid of anchors, one object with a rim of ignored anchors in the first
 image, none in the second, and in both the same places that look like the object.

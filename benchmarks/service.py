@@ -69,13 +69,21 @@ def litserve_server(network: Path) -> Iterator[int | None]:
         return
     port = free_port()
     script = str(Path(__file__).with_name("litserve_server.py"))
-    server = subprocess.Popen(
-        [sys.executable, "-P", script, str(port), str(network)],
-        env=NOTEBOOK_ENVIRONMENT,
-        start_new_session=True,
-    )
+    log = network.with_suffix(".log")
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-P", script, str(port), str(network)],
+            env=NOTEBOOK_ENVIRONMENT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
-        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, server)
+        try:
+            wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/health").is_success, server)
+        except RuntimeError:
+            print(log.read_text(errors="replace"), file=sys.stderr)
+            raise
         yield port
     finally:
         os.killpg(server.pid, signal.SIGKILL)  # its processes outlive their parent

@@ -37,9 +37,9 @@ from models.inference.fused import fuse
 from models.inference.predict import predict
 from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions
-from service.images.storing import Purpose, read_image, store_image
+from service.images.storing import Destination, store_image, validate_image
 from service.migrate import upgrade
-from service.model_versions.service import add_checkpoint
+from service.model_versions.service import register_checkpoint
 from service.scoring.store import save_scores
 from service.settings import Settings
 
@@ -91,7 +91,7 @@ class Line:
         self.blobs = BlobStore(settings.blob_store_url)
         checkpoint = folder / "checkpoint.safetensors"
         save_checkpoint(detector, checkpoint)
-        version, _ = add_checkpoint(self.sessions, self.blobs, checkpoint)
+        version, _ = register_checkpoint(self.sessions, self.blobs, checkpoint)
         self.version_id = version.id
         self.max_pixels = settings.max_pixels
         self.floor = settings.detection_floor
@@ -102,9 +102,9 @@ class Line:
         image, _ = store_image(
             self.sessions,
             self.blobs,
-            read_image(content, self.max_pixels, None),
+            validate_image(content, self.max_pixels, None),
             file_name="",
-            purpose=Purpose("pool", ""),
+            destination=Destination("pool", ""),
         )
         return image.id, image.blob_key
 

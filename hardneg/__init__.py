@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hardneg.client import Client
+    from hardneg.client import Client, ClientError, Refused, TimedOut, Unreachable
 
-__all__ = ["Client"]
+__all__ = ["Client", "ClientError", "Refused", "TimedOut", "Unreachable"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the client on first use, so that `hardneg --help` does not wait for it."""
-    if name == "Client":
-        from hardneg.client import Client
+    """Import the client on first use, because `hardneg --help` does not need it."""
+    if name in __all__:
+        from hardneg import client
 
-        return Client
+        return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Puts the service together; no logic here."""
+"""Puts the service together, without logic beyond that."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,12 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from models.inference.device import select_device
-from service import health, migrate
+from service import api_docs, health, migrate
 from service.auth import KeyGuard, describe_key
 from service.errors import add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
@@ -22,6 +21,7 @@ from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
+from service.origins import OriginGuard
 from service.scoring.resources import open_resources
 from service.serving.backlog import Backlog
 from service.settings import Settings
@@ -58,18 +58,29 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         title="hardneg",
         description=DESCRIPTION,
         version=_version(),
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         form_limits={"max_files": settings.max_files},
-        responses=problem_responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+        responses=problem_responses(
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.MISDIRECTED_REQUEST,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        ),
     )
     # Not on the app: there the limit would answer outside the middleware that makes it a problem.
     app.router.max_body_size = settings.max_body_bytes
     add_error_handlers(app)
     if settings.api_key is not None:
         app.add_middleware(KeyGuard, api_key=settings.api_key.get_secret_value())
-    app.add_middleware(RequestLog)
-    _add_metrics(app, registry)
+    _count_requests(app, registry)
+    app.add_middleware(OriginGuard, hosts=settings.known_hosts)
+    app.add_middleware(RequestLog)  # the last one added sees a request first
     app.include_router(health.router)
+    app.include_router(health.add_metrics(registry))
+    app.include_router(api_docs.router)
+    app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
         images.router,
         hard_negatives.router,
@@ -85,10 +96,9 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     return app
 
 
-def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
-    instrumentator = Instrumentator(registry=registry, excluded_handlers=["/metrics", "/healthz"])
-    instrumentator.instrument(app)
-    instrumentator.expose(app, tags=["operation"], response_class=PlainTextResponse)
+def _count_requests(app: FastAPI, registry: CollectorRegistry) -> None:
+    excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH]
+    Instrumentator(registry=registry, excluded_handlers=excluded).instrument(app)
 
 
 def _version() -> str:

@@ -28,9 +28,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
-from starlette.concurrency import run_in_threadpool
-
-T = TypeVar("T")
 
 Sessions = sessionmaker[Session]
 
@@ -208,15 +205,3 @@ def is_one_of(
     if session.get_bind().dialect.name != "postgresql":
         return column.in_(values)
     return column == func.any(_array(column.expression, values))
-
-
-async def read_rows(sessions: Sessions, read: Callable[[], T], *, is_quick: bool) -> T:
-    """
-    Run `read`, which opens a session of its own, where it costs least.
-
-    A quick read on SQLite runs on the event loop: it waits for no writer, and takes less time than
-    the way to a thread and back. Every other read runs in a thread.
-    """
-    if is_quick and sessions.kw["bind"].dialect.name == "sqlite":
-        return read()
-    return await run_in_threadpool(read)

@@ -1,4 +1,4 @@
-"""What can go wrong, and the one way it is told: RFC 9457 problem+json."""
+"""Errors that clients see, all as RFC 9457 problem+json."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class ServiceError(Exception):
-    """An error that the client can act on; the message says how."""
+    """Base of the errors that a client can act on; `detail` says how."""
 
     status: ClassVar[HTTPStatus]
     slug: ClassVar[str]
@@ -30,6 +30,7 @@ class ServiceError(Exception):
 
 
 def problem_of(error: ServiceError) -> Problem:
+    """Return the problem details of an error."""
     return Problem(
         type=f"/problems/{error.slug}",
         title=error.title,
@@ -39,6 +40,7 @@ def problem_of(error: ServiceError) -> Problem:
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the HTTP response for problem details."""
     return JSONResponse(
         problem.model_dump(exclude_none=True),
         status_code=problem.status,
@@ -48,7 +50,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route in the OpenAPI document, one for each status."""
+    """Return the `responses` of a route in the OpenAPI document, one for each status."""
     return {
         status.value: {
             "description": status.phrase,
@@ -59,7 +61,7 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Every error of the app, also Starlette's own and unexpected ones, becomes a problem."""
+    """Turn every error of the app into a problem, Starlette's own and unexpected ones too."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -96,7 +98,7 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", path=request.url.path, exc_info=error)
-    detail = "the service failed on this request; its log has the reason under the request id"
+    detail = "the service failed on this request: look for the request id in its log"
     request_id = structlog.contextvars.get_contextvars().get("request_id", "")
     problem = _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
     return problem_response(problem, {"X-Request-ID": request_id})
@@ -113,7 +115,7 @@ def _plain_problem(status_code: int, detail: str) -> Problem:
 
 
 class OversizeProblems:
-    """Starlette answers an oversize body as plain text, past the handlers: make it a problem."""
+    """Middleware that replaces Starlette's plain-text 413, which no error handler sees."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

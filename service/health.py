@@ -1,10 +1,12 @@
-"""Whether the process lives, and whether it can score."""
+"""Health, readiness and metrics of the process."""
 
 from http import HTTPStatus
 from typing import Literal
 
 import structlog
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +22,8 @@ router = APIRouter(tags=["operation"])
 
 
 class DatabaseAway(ServiceError):
+    """A query failed before the database answered."""
+
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "database-away"
     title = "The database does not answer"
@@ -37,6 +41,8 @@ class NotReady(ServiceError):
 
 
 class Alive(BaseModel):
+    """The process answers."""
+
     status: Literal["alive"] = "alive"
 
 
@@ -48,14 +54,14 @@ class Ready(BaseModel):
 
 
 @router.get("/healthz")
-def alive() -> Alive:
-    """The process answers."""
+async def alive() -> Alive:
+    """Answer as long as the process lives, however many requests wait for a thread."""
     return Alive()
 
 
 @router.get("/readyz", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def ready(resources: ResourcesDep) -> Ready:
-    """The database answers and a model version is loaded; else 503 with the reason."""
+    """Answer if the database does and a model version is loaded; else 503 with the reason."""
     try:
         with resources.read_sessions.begin() as session:
             session.execute(text("SELECT 1"))
@@ -67,3 +73,15 @@ def ready(resources: ResourcesDep) -> Ready:
     except NoServingVersion as error:
         raise NotReady(error.detail) from error
     return Ready(model_version=version.name)
+
+
+def add_metrics(registry: CollectorRegistry) -> APIRouter:
+    """Return the route that shows what `registry` has collected."""
+    metrics_router = APIRouter(tags=["operation"])
+
+    @metrics_router.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Show the metrics in Prometheus's text format, without waiting for a thread."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return metrics_router

@@ -1,4 +1,4 @@
-"""Log lines as JSON, each with the id of the request that it belongs to."""
+"""Log lines in JSON, each with the id of the request that caused it."""
 
 import logging
 import sys
@@ -15,14 +15,14 @@ log = structlog.get_logger()
 
 
 def set_up_logs(level: str, log_format: str) -> None:
-    """Send structlog's and the standard library's lines to stderr in one form."""
+    """Write the lines of structlog and of the standard library to stderr in one format."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    last: list[structlog.typing.Processor] = (
+    renderers: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
         else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -37,16 +37,16 @@ def set_up_logs(level: str, log_format: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for chatty in ("httpx", "httpx2", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for verbose in ("httpx", "httpx2", "alembic"):
+        logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
 class RequestLog:
-    """Gives each request an id (or keeps the client's), and writes one line when it ends."""
+    """Middleware that gives each request an id, or keeps the client's, and logs how it ended."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -55,7 +55,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        request_id = _usable_or_new_id(Headers(scope=scope).get("x-request-id"))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
@@ -80,7 +80,7 @@ class RequestLog:
             )
 
 
-def _request_id(sent: str | None) -> str:
+def _usable_or_new_id(sent: str | None) -> str:
     if sent and len(sent) <= MAX_REQUEST_ID_LENGTH and sent.isascii() and sent.isprintable():
         return sent
     return uuid4().hex

@@ -1,25 +1,50 @@
-"""Runs the service until it is told to stop."""
+"""The server process: from its start to its graceful stop."""
 
 import socket
+from http import HTTPStatus
 from threading import Event
 from types import FrameType
 
 import uvicorn
 from anyio.to_thread import run_sync
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.app import create_app
+from service.errors import ServiceError, problem_of, problem_response
 from service.logs import set_up_logs
 from service.settings import Settings
 from service.worker.embedded import EmbeddedWorker, start_embedded_worker
 
-STARTUP_FAILED = 3  # as `uvicorn.run` ends
+STARTUP_FAILED = 3  # the exit status of `uvicorn.run`
+
+
+class InvalidHttp(ServiceError):
+    """The bytes received are not an HTTP request."""
+
+    status = HTTPStatus.BAD_REQUEST
+    slug = "invalid-http"
+    title = "Invalid HTTP"
+
+    def __init__(self) -> None:
+        super().__init__("the server cannot parse this as a request: send HTTP/1.1")
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which also answers bytes that it cannot parse with a problem."""
+
+    def send_400_response(self, msg: str) -> None:
+        response = problem_response(problem_of(InvalidHttp()))
+        headers = [name + b": " + value for name, value in response.raw_headers]
+        lines = [b"HTTP/1.1 400 Bad Request", *headers, b"connection: close", b""]
+        self.transport.write(b"\r\n".join([*lines, bytes(response.body)]))
+        self.transport.close()
 
 
 class Server(uvicorn.Server):
     """
-    Ends streams of events and the embedded worker when it is told to stop.
+    A server that ends event streams and the embedded worker when it receives a stop signal.
 
-    Both before uvicorn raises the signal again, which ends the process on the spot.
+    Both end before uvicorn raises the signal again, which ends the process at once.
     """
 
     def __init__(
@@ -40,7 +65,7 @@ class Server(uvicorn.Server):
 
 
 def run_server(settings: Settings) -> None:
-    """Serve on the address of the settings; SIGTERM and SIGINT stop it gracefully."""
+    """Serve on the address of the settings until SIGTERM or SIGINT stops it gracefully."""
     set_up_logs(settings.log_level, settings.log_format)
     stopping = Event()
     app = create_app(settings, stopping)
@@ -51,7 +76,8 @@ def run_server(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # An open stream of events would hold the process for as long as its client likes.
+        http=Protocol,
+        # Without it, an open event stream would keep the process alive until its client leaves.
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
     worker = start_embedded_worker(settings) if settings.embedded_worker else None

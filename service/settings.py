@@ -1,156 +1,191 @@
-"""The only reader of the environment."""
+"""The settings, read from the environment here and nowhere else."""
 
 import os
 from difflib import get_close_matches
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-OTHER_VARIABLES = {"HARDNEG_TEST_POSTGRES_URL"}  # read by the tests alone
+from service.hosts import LOOPBACK_HOSTS, canonical_host, is_every_address, is_loopback
+
+# Read by the tests, and by the commands that call a service
+OTHER_VARIABLES = {"HARDNEG_TEST_POSTGRES_URL", "HARDNEG_URL"}
 
 
 class Settings(BaseSettings):
-    """Every setting of the service; the environment variable is the name behind `HARDNEG_`."""
+    """Every setting of the service; its variable is `HARDNEG_` and its name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix="HARDNEG_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
     )
 
-    data_dir: Path = Field(Path("data"), description="Folder of the embedded database and blobs.")
+    data_dir: Path = Field(
+        Path("data"), description="Folder for the SQLite database and the blobs."
+    )
     database_url: str = Field(
         "",
-        description="SQLAlchemy URL, `sqlite:///…` or `postgresql://…`; "
-        "empty means an SQLite file in the data folder.",
+        description="SQLAlchemy URL, `sqlite:///…` or `postgresql://…`. "
+        "Empty: an SQLite file in the data folder.",
     )
     blob_url: str = Field(
         "",
-        description="Where image bytes and checkpoints are kept: `file:///…`, `s3://…`, `gs://…` "
-        "or `az://…`; empty means a folder in the data folder.",
+        description="Store for image bytes and checkpoints: `file:///…`, `s3://…`, `gs://…` "
+        "or `az://…`. Empty: a folder in the data folder.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     api_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="Key that clients send as `Authorization: Bearer …` or `X-API-Key`; "
-        "must be set to listen on any address but loopback.",
+        description="Key that clients send as `Authorization: Bearer …` or `X-API-Key: …`. "
+        "Required to listen on any address other than loopback.",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names and addresses besides loopback and `HARDNEG_HOST` under which clients "
+        "reach the service, separated by commas: `gpu-box.lan,10.0.0.5`. Requests to other hosts "
+        "are refused with 421. Empty with `HARDNEG_HOST` at `0.0.0.0` or `::`: every host, "
+        "because a key is required there.",
     )
     device: str | None = Field(
         None,
         pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$",
-        description="`cpu`, `cuda`, `cuda:1`, `mps`; empty picks CUDA, then MPS, then CPU.",
+        description="Device for the detector: `cpu`, `cuda`, `cuda:1` or `mps`. "
+        "Empty: CUDA if there is a GPU, else MPS, else the CPU.",
     )
     backend: Literal["bfloat16", "openvino", "eager"] = Field(
         "bfloat16",
-        description="`bfloat16` screens a large pool with half the bits, where that is found to be "
-        "faster and the detector bears it, and scores again in float32 whatever could be "
-        "among the first 2,000 of a source; what a client waits for, and what measures a detector, "
-        "is always scored in float32. `openvino`, on the CPU, does the same with what OpenVINO "
-        "compiles, where that is faster still: as soon as it is ready, and needs "
-        "`hardneg[openvino]`. `eager` scores everything in float32.",
+        description="How to score a large pool. `bfloat16` gives every image a quick score in "
+        "bfloat16, if that proves faster and accurate enough for the detector, and an exact score "
+        "in float32 to each image that could be among the first 2,000 of a source. `openvino` "
+        "takes the quick scores from a network that OpenVINO compiles for the CPU, once it is "
+        "compiled and if it proves faster still; it needs `hardneg[openvino]`. `eager` scores "
+        "everything in float32. Images that a client waits for, and images that measure a "
+        "detector, are always scored in float32.",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="Images in one forward pass at most; empty takes 8 on the CPU, and the "
-        "fastest on a GPU, measured when a version is loaded.",
+        description="Most images in one forward pass. Empty: 8 on the CPU; on a GPU, the fastest "
+        "size measured when a version is loaded.",
     )
     engine_threads: int | None = Field(
         None,
         ge=1,
         le=64,
-        description="Batches that are scored side by side; on the CPU they share the cores. Empty "
-        "takes as many as there are cores, 4 at most, and 2 on a GPU. With 1, a single image "
-        "of a large detector is scored sooner, and a pool later.",
+        description="Batches scored at the same time; on the CPU they share the cores. Empty: "
+        "one per core up to 4 on the CPU, 2 on a GPU. With 1, a large detector scores a single "
+        "image faster and a pool more slowly.",
     )
     detection_floor: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="Lowest score of a detection that is kept for an image of the pool; what "
-        "measures a detector, negative-test and val, keeps all above the detector's threshold.",
+        description="Lowest score of a detection stored for an image of the pool. Images of "
+        "negative-test and val, which measure a detector, keep every detection above the "
+        "detector's own threshold.",
     )
     batch_wait_ms: float = Field(
-        3.0, ge=0, le=1000, description="How long a batch waits for more images, in ms."
+        3.0, ge=0, le=1000, description="Longest wait of a batch for more images, in ms."
     )
     decode_threads: int = Field(2, ge=1, le=64, description="Threads that decode images.")
     max_body_bytes: int = Field(
-        256 * 1024**2, ge=1024, description="Largest request body; more is refused with 413."
+        256 * 1024**2,
+        ge=1024,
+        description="Largest request body; larger ones are refused with 413.",
     )
     max_checkpoint_bytes: int = Field(
-        2 * 1024**3, ge=1024, description="Largest checkpoint upload; more is refused with 413."
+        2 * 1024**3,
+        ge=1024,
+        description="Largest checkpoint upload; larger ones are refused with 413.",
     )
-    max_files: int = Field(1000, ge=1, le=10_000, description="Files in one request at most.")
+    max_files: int = Field(1000, ge=1, le=10_000, description="Most files in one request.")
     max_pixels: int = Field(
-        100_000_000, ge=1, description="Largest image, width × height; more is refused with 413."
+        100_000_000,
+        ge=1,
+        description="Most pixels of an image, width × height; larger ones are refused with 413.",
     )
     max_import_bytes: int = Field(
         8 * 1024**3,
         ge=1024,
-        description="Largest archive for POST /imports, and the most that one may unpack to.",
+        description="Largest archive for POST /imports, both as uploaded and unpacked.",
     )
-    max_import_files: int = Field(1_000_000, ge=1, description="Files in one import at most.")
+    max_import_files: int = Field(1_000_000, ge=1, description="Most files in one import.")
     import_roots: str = Field(
         "",
-        description="Folders and bucket prefixes that POST /imports may read, with commas between "
-        "them: `/data/pool,s3://bucket/pool`; empty allows none.",
+        description="Folders and bucket prefixes that POST /imports may read, separated by "
+        "commas: `/data/pool,s3://bucket/pool`. Empty: none.",
     )
     seal_fraction: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of the images sent to the pool that go into negative-test instead, "
-        "chosen by their digest.",
+        description="Share of the images uploaded to the pool that become negative-test images "
+        "instead, chosen by digest.",
     )
     embedded_worker: bool = Field(
-        True, description="Whether `hardneg serve` starts a worker process of its own."
+        True, description="Whether `hardneg serve` also starts a worker process."
     )
     tensorboard_dir: Path | None = Field(
         None,
-        description="Folder for TensorBoard logs of each training, one per round; needs "
-        "`hardneg[tensorboard]`; empty writes none.",
+        description="Folder for TensorBoard logs, one log per training round; needs "
+        "`hardneg[tensorboard]`. Empty: no logs.",
     )
     shutdown_timeout_s: int = Field(
-        10, ge=1, le=600, description="How long a stop waits for requests under way, in s."
+        10,
+        ge=1,
+        le=600,
+        description="Longest wait for running requests when the server stops, in s.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log line that is written."
+        "info", description="Lowest level of the log lines to write."
     )
     log_format: Annotated[
-        Literal["json", "console"], Field(description="One JSON object per line, or for eyes.")
+        Literal["json", "console"],
+        Field(description="`json`: one object per line; `console`: for reading."),
     ] = "json"
 
     @model_validator(mode="after")
     def _needs_a_key_beyond_loopback(self) -> Self:
-        if self.api_key is None and not _is_loopback(self.host):
+        if self.api_key is None and not is_loopback(self.host):
             raise ValueError(
-                f"refusing to listen on {self.host} without a key: set HARDNEG_API_KEY, "
+                f"a key is required to listen on {self.host}: set HARDNEG_API_KEY, "
                 "or HARDNEG_HOST=127.0.0.1"
             )
         return self
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_hosts_alone(cls, hosts: str) -> str:
+        for host in _split(hosts):
+            if canonical_host(host) is None:
+                raise ValueError(
+                    f"'{host}' is not a host: write a name or an address without scheme and port, "
+                    "such as gpu-box.lan"
+                )
+        return hosts
 
     @field_validator("tensorboard_dir")
     @classmethod
     def _needs_tensorboard(cls, folder: Path | None) -> Path | None:
         if folder is not None and find_spec("tensorboard") is None:
-            raise ValueError("it needs TensorBoard: pip install 'hardneg[tensorboard]'")
+            raise ValueError("TensorBoard is missing: pip install 'hardneg[tensorboard]'")
         return folder
 
     @field_validator("backend")
     @classmethod
     def _needs_openvino(cls, backend: str) -> str:
         if backend == "openvino" and find_spec("openvino") is None:
-            raise ValueError("it needs OpenVINO: pip install 'hardneg[openvino]'")
+            raise ValueError("OpenVINO is missing: pip install 'hardneg[openvino]'")
         return backend
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The database's URL with the driver that is used, psycopg 3 for Postgres."""
+        """The database's URL for SQLAlchemy, with psycopg 3 as the driver for Postgres."""
         if not self.database_url:
             return f"sqlite:///{self.data_dir.absolute() / 'hardneg.sqlite3'}"
         for scheme in ("postgres://", "postgresql://"):
@@ -159,8 +194,16 @@ class Settings(BaseSettings):
         return self.database_url
 
     @property
+    def known_hosts(self) -> frozenset[str] | None:
+        """The hosts that the service answers to, in canonical form; None if to every host."""
+        added = [canonical_host(host) for host in _split(self.allowed_hosts)]
+        if not added and is_every_address(self.host):
+            return None
+        return LOOPBACK_HOSTS.union(filter(None, [canonical_host(self.host), *added]))
+
+    @property
     def import_root_list(self) -> list[str]:
-        return [root.strip() for root in self.import_roots.split(",") if root.strip()]
+        return _split(self.import_roots)
 
     @property
     def blob_store_url(self) -> str:
@@ -168,23 +211,22 @@ class Settings(BaseSettings):
         return self.blob_url or (self.data_dir.absolute() / "blobs").as_uri()
 
 
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def unknown_variables() -> dict[str, str]:
-    """Variables with our prefix that name no setting; what each may be meant for, or nothing."""
+    """
+    Return the variables with our prefix that name no setting, as misspelt ones do.
+
+    Each has the variable that is probably meant, or an empty text if no setting is close.
+    """
     prefix = str(Settings.model_config["env_prefix"])
     known = [name.upper() for name in Settings.model_fields]
-    unknown = {}
+    likely = {}
     for variable in sorted(os.environ.keys() - OTHER_VARIABLES):
-        name = variable.upper().removeprefix(prefix)  # in any case, as the settings are read
+        name = variable.upper().removeprefix(prefix)  # settings, too, are read in any case
         if variable.upper() != name and name not in known:
-            (meant,) = get_close_matches(name, known, n=1) or [""]
-            unknown[variable] = meant and prefix + meant
-    return unknown
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+            (closest,) = get_close_matches(name, known, n=1) or [""]
+            likely[variable] = closest and prefix + closest
+    return likely

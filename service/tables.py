@@ -315,11 +315,13 @@ class TrainingRun(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
     iteration: Mapped[int]  # counted from 1
-    start_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    parent_version_id: Mapped[int | None] = mapped_column(
+        "start_version_id", ForeignKey("model_versions.id")
+    )
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     params: Mapped[dict[str, object]] = mapped_column(JSON)
     history: Mapped[list[dict[str, object]]] = mapped_column(JSON, default=list)  # of epochs
-    verdict: Mapped[str | None] = mapped_column(String(20))  # on serving the version
+    decision: Mapped[str | None] = mapped_column("verdict", String(20))  # on serving the version
     reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
+from tests.crash_report import watch_processes
 from tests.databases import migrate, postgres_database, postgres_server, sqlite_url
 
 # Read when torch is imported, here and in the processes that tests start: as many threads in both,
@@ -15,6 +16,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 # A run in a shell's background ignores Ctrl-C, and so would the programs that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    watch_processes(config)
 
 
 @pytest.fixture(scope="session")

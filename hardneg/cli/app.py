@@ -1,17 +1,21 @@
-"""The `hardneg` command. Each command imports what it needs, so that `--help` is quick."""
+"""The `hardneg` command. Each command imports what it needs when it runs: `--help` is quick."""
 
 from typing import Annotated
 
 import typer
 
-from hardneg.cli import demo, hard_negatives, mine, operation
-from hardneg.cli import import_images as images
-from hardneg.cli import model as model_versions
-from models.process import tune_process
+from hardneg.cli.db import db
+from hardneg.cli.demo import demo
+from hardneg.cli.hard_negatives import hard_negatives
+from hardneg.cli.import_command import import_folder
+from hardneg.cli.mine import mine
+from hardneg.cli.model import model
+from hardneg.cli.serve import serve
+from hardneg.cli.worker import worker
 
 app = typer.Typer(
     name="hardneg",
-    help="Mines hard negatives for object detectors from an unlabelled image pool.",
+    help="Mine hard negatives for object detectors from an unlabelled image pool.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -42,16 +46,16 @@ def _options(
     pass
 
 
-app.command()(operation.serve)
-app.command()(operation.worker)
-app.add_typer(operation.db, name="db")
-app.add_typer(model_versions.model, name="model")
-app.command("import")(images.import_folder)
-app.command("hard-negatives")(hard_negatives.hard_negatives)
-app.command()(mine.mine)
-app.command()(demo.demo)
+app.command()(serve)
+app.command()(worker)
+app.add_typer(db, name="db")
+app.add_typer(model, name="model")
+app.command("import")(import_folder)
+app.command("hard-negatives")(hard_negatives)
+app.command()(mine)
+app.command()(demo)
 
 
 def main() -> None:
-    tune_process()
-    app()
+    """Run the command that the process was started with."""
+    app(prog_name="hardneg")

@@ -1,69 +1,39 @@
-"""What the commands have in common: settings, the server they talk to, how they fail."""
+"""The service that a command calls: its options, its settings, a client of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hardneg.cli.failure import fail, fail_on_settings
+
 if TYPE_CHECKING:
+    from hardneg.cli.settings import ClientSettings
     from hardneg.client import Client
-    from service.settings import Settings
 
 UrlOption = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Address of the service; by default that of HARDNEG_HOST and HARDNEG_PORT.",
+        help="Address of the service. Default: HARDNEG_URL, else HARDNEG_HOST and HARDNEG_PORT, "
+        "else http://127.0.0.1:8000.",
     ),
 ]
 ApiKeyOption = Annotated[
     str | None,
-    typer.Option(metavar="KEY", help="Its key; HARDNEG_API_KEY by default."),
+    typer.Option(metavar="KEY", help="Key of the service. Default: HARDNEG_API_KEY."),
 ]
-
-
-def fail(message: str) -> NoReturn:
-    """End the command with a sentence on stderr and exit code 1."""
-    typer.echo(f"hardneg: {message}", err=True)
-    raise typer.Exit(1)
-
-
-def load_settings(overrides: Mapping[str, object] | None = None) -> "Settings":
-    """The environment's settings, some replaced; None replaces nothing. Fails on a wrong one."""
-    from pydantic import ValidationError
-
-    from service.settings import Settings
-
-    given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    try:
-        return Settings.model_validate(given)
-    except ValidationError as error:
-        fail("; ".join(_reason(item["loc"], item["msg"]) for item in error.errors()))
-
-
-def warn_of_unknown_variables() -> None:
-    """Say on stderr which variables name no setting, so that a misspelt one is not passed over."""
-    from service.settings import unknown_variables
-
-    for name, meant in unknown_variables().items():
-        hint = f", did you mean {meant}?" if meant else ""
-        typer.echo(f"hardneg: no setting is called {name}{hint}", err=True)
-
-
-def _reason(place: tuple[int | str, ...], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"HARDNEG_{str(place[0]).upper()}: {message}" if place else message
 
 
 @contextmanager
 def connect(url: str | None, api_key: str | None) -> Iterator["Client"]:
-    """A client of the server meant; whatever goes wrong in this context ends the command."""
-    from hardneg.client import Client, ClientError, server_url
+    """Open a client of the service; an error of it ends the command with one sentence."""
+    from hardneg.client import Client, ClientError
 
     if url is None or api_key is None:
-        settings = load_settings()
-        url = url or server_url(settings.host, settings.port)
+        settings = _load_settings()
+        url = url or settings.service_url
         if api_key is None and settings.api_key is not None:
             api_key = settings.api_key.get_secret_value()
     try:
@@ -71,3 +41,14 @@ def connect(url: str | None, api_key: str | None) -> Iterator["Client"]:
             yield client
     except ClientError as error:
         fail(str(error))
+
+
+def _load_settings() -> "ClientSettings":
+    from pydantic import ValidationError
+
+    from hardneg.cli.settings import ClientSettings
+
+    try:
+        return ClientSettings()
+    except ValidationError as error:
+        fail_on_settings(error)

@@ -1,4 +1,4 @@
-"""`hardneg demo`: everything at once, on made-up data."""
+"""`hardneg demo`: the whole loop on generated scenes."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -6,24 +6,33 @@ from typing import Annotated
 
 import typer
 
-from hardneg.cli.connection import fail
+from hardneg.cli.failure import fail
 
-NEEDED = ("matplotlib", "skimage", "sklearn")  # beyond what the service needs
+NEEDED = ("matplotlib", "skimage", "sklearn")  # the service itself works without them
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where all of it is kept.")] = Path("demo-data"),
+    folder: Annotated[Path, typer.Option(help="Folder for the data and the pictures.")] = Path(
+        "demo-data"
+    ),
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="8000, or a free one if that is taken.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of the service. Default: 8000, or a free port if that is taken.",
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Another seed makes other scenes.")
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of the scenes and of the training.")
     ] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Of training, 16 images each.")] = 400,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the first training, 16 images each.")
+    ] = 400,
     train_size: Annotated[int, typer.Option(min=16, help="Labelled scenes to train on.")] = 800,
     pool_size: Annotated[int, typer.Option(min=10, help="Photographs to rank.")] = 300,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over, without an earlier run's data.")
+        bool, typer.Option("--fresh", help="Delete the data of earlier runs first.")
     ] = False,
     exits: Annotated[
         bool, typer.Option("--exit", help="Stop the server at the end instead of at Ctrl-C.")
@@ -32,12 +41,12 @@ def demo(
     """
     Show the whole loop from end to end.
 
-    Starts the service on SQLite and loopback, sends it photographs with handwritten digits and
-    their boxes, trains a small detector from scratch to find two of the digits, prints the ten
-    photographs with other digits or none that fool it most, retrains it with the hardest of them,
-    prints AP and false detections before and after, and leaves the service running. Takes about
-    three minutes on two cores and needs no download: digits and photographs come with
-    scikit-learn and scikit-image. Run again, it goes on with the same data.
+    The demo starts the service on SQLite and loopback, and sends it photographs with handwritten
+    digits and their boxes. It trains a small detector from scratch to find two of the digits, and
+    prints the ten photographs with other digits or none that fool it most. Then it retrains the
+    detector with the hardest of them, prints AP and false detections before and after, and leaves
+    the service running. It takes about three minutes on two cores and needs no download: digits and
+    photographs come with scikit-learn and scikit-image. A second run continues with the same data.
 
     \b
     Example: hardneg demo --folder /tmp/demo --port 8080

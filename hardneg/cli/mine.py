@@ -2,89 +2,134 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from hardneg.cli.connection import ApiKeyOption, UrlOption, connect, fail
+from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.failure import fail
 
 if TYPE_CHECKING:
     from hardneg.client import Client
     from hardneg.schemas.jobs import JobDetail
+    from hardneg.schemas.training_runs import RetrainFields
 
 SamplerChoice = Literal["hard-negative", "batched-hard-negative", "balanced", "ratio", "all"]
-INTERRUPTED = 130  # what shells answer for a process that Ctrl-C has ended
+INTERRUPTED = 130  # the exit code that shells give to a process ended by Ctrl-C
 
 
 def mine(
     iterations: Annotated[
-        int, typer.Option(min=1, help="Rounds at most; they end when nothing improves any more.")
+        int,
+        typer.Option(
+            min=1, help="Maximum number of rounds; a round that improves nothing is the last one."
+        ),
     ] = 1,
-    num_negatives: Annotated[int | None, typer.Option(min=0, help="New images a round.")] = None,
+    num_negatives: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="New negatives per round. Default: what --negative-fraction gives.",
+        ),
+    ] = None,
     negative_fraction: Annotated[
         float | None,
-        typer.Option(min=0, help="Or their share of the labelled training images [0.15]."),
+        typer.Option(
+            min=0,
+            help="New negatives per round, as a fraction of the labelled training images. "
+            "Default: 0.15.",
+        ),
     ] = None,
     strategy: Annotated[
         Literal["hard", "random", "none"] | None,
-        typer.Option(help="How they are chosen; `none` takes the same steps without [hard]."),
+        typer.Option(
+            help="`hard` takes the hardest images, `random` any, `none` trains as long without new "
+            "negatives. Default: hard."
+        ),
     ] = None,
     sampler: Annotated[
         SamplerChoice | None,
-        typer.Option(help="Which anchors enter the loss [the detector family's own]."),
+        typer.Option(
+            help="How anchors are chosen for the loss. Default: the detector family's own sampler."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of each round [10].")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each round. Default: 10.")
+    ] = None,
     steps_per_epoch: Annotated[
-        int | None, typer.Option(min=1, help="[as many as show every labelled image once]")
+        int | None,
+        typer.Option(
+            min=1, help="Steps of each epoch. Default: as many as show every labelled image once."
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a step [16].")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step. Default: 16.")
+    ] = None,
     negative_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of negatives in every batch [0.3].")
+        float | None,
+        typer.Option(min=0, max=1, help="Share of negatives in every batch. Default: 0.3."),
     ] = None,
     negative_weight: Annotated[
         float | None,
-        typer.Option(help="Of background in the loss [the detector family's own]."),
+        typer.Option(
+            help="Weight of background anchors in the loss. Default: the detector family's own."
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="[0.0005 from a trained version, else 0.002]")
+        float | None,
+        typer.Option(help="Learning rate. Default: 0.0005 with a parent version, else 0.002."),
     ] = None,
     augmentation: Annotated[
         Literal["standard", "unmirrored", "none"] | None,
-        typer.Option(help="How training images are changed [standard]."),
+        typer.Option(help="How training images are varied. Default: standard."),
     ] = None,
     promotion: Annotated[
         Literal["auto", "manual", "never"] | None,
-        typer.Option(help="Whether a better version serves at once [auto]."),
+        typer.Option(
+            help="`auto` lets a better version serve at once, `manual` and `never` leave that to "
+            "`hardneg model activate`. Default: auto."
+        ),
     ] = None,
     ap_margin: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Loss of AP that `auto` accepts [0.01].")
+        float | None,
+        typer.Option(min=0, max=1, help="Loss of AP that `auto` accepts. Default: 0.01."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all that is drawn [0].")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of all random choices. Default: 0.")
+    ] = None,
     start_from: Annotated[
-        str | None, typer.Option(help="Id or name of a version [the serving one].")
+        str | None,
+        typer.Option(help="Id or name of the parent version. Default: the serving version."),
     ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Instead of a version: train one from its beginning.")
+        str | None,
+        typer.Option(help="Train a detector of this architecture instead of a parent version."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="With an architecture: `imagenet`, `COCO_V1` [random].")
+        str | None,
+        typer.Option(help="With --architecture: `imagenet` or `COCO_V1`. Default: random."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the new version.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new version. Default: `v` and its id.")
+    ] = None,
     job: Annotated[
-        int | None, typer.Option(min=1, help="Ask for nothing: watch this job instead.")
+        int | None, typer.Option(min=1, help="Watch this job instead of starting a new one.")
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the two curves: .png, .pdf or .svg."),
+        typer.Option(
+            metavar="FILE", help="Draw AP and false detections as curves: .png, .pdf or .svg."
+        ),
     ] = None,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
     """
-    Mine the worst images, retrain with them, and show what it brought.
+    Mine the hardest images, retrain with them, and show the result.
 
-    The service's worker does it (POST /retrain); the command watches, and prints AP and false
-    detections before and after. Ctrl-C ends the watching, and the job only if you say so.
+    A worker of the service does the work (POST /retrain). The command watches it, and prints AP and
+    false detections before and after. Ctrl-C ends the command; it ends the job only if you confirm
+    it.
 
     \b
     Examples:
@@ -94,7 +139,7 @@ def mine(
     """
     if plot is not None:
         _check_drawing()
-    request = {
+    options = {
         "iterations": iterations,
         "num_negatives": num_negatives,
         "negative_fraction": negative_fraction,
@@ -115,9 +160,9 @@ def mine(
         "weights": weights,
         "name": name,
     }
-    given = {field: value for field, value in request.items() if value is not None}
+    given = {field: value for field, value in options.items() if value is not None}
     with connect(url, api_key) as client:
-        job_id = client.retrain(given).id if job is None else job
+        job_id = client.retrain(**cast("RetrainFields", given)).id if job is None else job
         ended = _watch(client, job_id)
         _show(client, ended, plot)
     if ended.status != "done":
@@ -125,13 +170,13 @@ def mine(
 
 
 def _check_drawing() -> None:
-    """Said before the work, which goes on without."""
+    """Warn before the work if the curves cannot be drawn; the work goes on without them."""
     from hardneg.display.curves import can_draw
 
     if not can_draw():
         typer.echo(
-            "hardneg: the curves need matplotlib, and will not be drawn: "
-            "pip install 'hardneg[plots]', then watch the same job again with --job and --plot",
+            "hardneg: the curves will not be drawn, because matplotlib is missing: "
+            "pip install 'hardneg[plots]', then repeat the command with --job ID --plot FILE",
             err=True,
         )
 
@@ -151,11 +196,11 @@ def _watch(client: "Client", job_id: int) -> "JobDetail":
 def _leave(client: "Client", job_id: int) -> None:
     if sys.stdin.isatty() and typer.confirm(f"\nCancel job {job_id}?", err=True):
         client.cancel_job(job_id)
-        typer.echo(f"job {job_id} is told to stop", err=True)
+        typer.echo(f"job {job_id} will stop after its current step", err=True)
         return
     typer.echo(
-        f"\njob {job_id} goes on; watch it again:  hardneg mine --job {job_id}\n"
-        f"or cancel it:  curl -X POST {client.url}/jobs/{job_id}/cancel",
+        f"\njob {job_id} goes on; to watch it again:  hardneg mine --job {job_id}\n"
+        f"to cancel it:  curl -X POST {client.url}/jobs/{job_id}/cancel",
         err=True,
     )
 

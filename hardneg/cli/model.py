@@ -1,11 +1,12 @@
-"""`hardneg model`: the registry from a shell."""
+"""`hardneg model`: the registry of model versions from a shell."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hardneg.cli.connection import ApiKeyOption, UrlOption, connect, fail
+from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.failure import fail
 
 model = typer.Typer(
     help="Add, list and activate model versions.", no_args_is_help=True, rich_markup_mode=None
@@ -15,30 +16,36 @@ model = typer.Typer(
 @model.command()
 def add(
     file: Annotated[
-        Path | None, typer.Argument(help="A safetensors checkpoint that this project wrote.")
+        Path | None, typer.Argument(help="Safetensors checkpoint that this project wrote.")
     ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Instead of a file: build this architecture.")
+        str | None,
+        typer.Option(help="Build a detector of this architecture instead, such as `ssd_small`."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Its weights by name: `COCO_V1`, `imagenet`, …")
+        str | None,
+        typer.Option(help="Weights of the architecture: `COCO_V1`, `imagenet`, … Default: random."),
     ] = None,
     class_names: Annotated[
         list[str] | None,
-        typer.Option("--class", help="An object class; repeat it, in label order."),
+        typer.Option(
+            "--class", help="Object class of the architecture; repeat the option, in label order."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="What to call the version; `v` and its id by default.")
+        str | None, typer.Option(help="Name of the version. Default: `v` and its id.")
     ] = None,
-    activate: Annotated[bool, typer.Option("--activate", help="Let it serve at once.")] = False,
+    activate: Annotated[
+        bool, typer.Option("--activate", help="Let the version serve at once.")
+    ] = False,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
     """
     Add a model version.
 
-    It is a checkpoint file, or an architecture with the name of its weights. The same checkpoint
-    again is the same version.
+    Give a checkpoint file, or an architecture and its weights. A checkpoint that the service knows
+    already stays the version that it is.
 
     \b
     Examples:
@@ -48,7 +55,7 @@ def add(
     if (file is None) == (architecture is None):
         fail("give either a checkpoint FILE or --architecture")
     if file is not None and (weights or class_names):
-        fail("--weights and --class go with --architecture: a checkpoint has its own")
+        fail("--weights and --class need --architecture: a checkpoint has its own")
     with connect(url, api_key) as client:
         if file is not None:
             version = client.add_checkpoint(file, name)
@@ -71,7 +78,7 @@ def list_versions(url: UrlOption = None, api_key: ApiKeyOption = None) -> None:
     """
     List the model versions.
 
-    The newest comes first; the one that serves is marked.
+    The newest version comes first; the serving version is marked.
 
     \b
     Example: hardneg model list --url http://gpu-box:8000
@@ -99,15 +106,15 @@ def list_versions(url: UrlOption = None, api_key: ApiKeyOption = None) -> None:
 
 @model.command()
 def activate(
-    version: Annotated[str, typer.Argument(help="Id or name.")],
+    version: Annotated[str, typer.Argument(help="Id or name of the version.")],
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
     """
     Let a model version serve.
 
-    It is loaded beside the old one and swapped in between two batches; the pool is scored with it
-    in the background. Activating an older version rolls back at once.
+    The service loads it beside the version that serves, swaps the two between two batches, and
+    scores the pool with it in the background. Activating an older version rolls back at once.
 
     \b
     Example: hardneg model activate raccoons

@@ -1,4 +1,4 @@
-"""What the demo trains on, measures on and mines from, as files that are sent to the service."""
+"""The demo's images and labels, saved as the files that are sent to the service."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from hardneg.demo.scenes import (
     SceneMaker,
 )
 
-OBJECTS = (3, 8)  # the digits to be found; all others are look-alikes
+OBJECTS = (3, 8)  # the digits to find; all others are look-alikes
 LOOK_ALIKES = (0, 1, 2, 4, 5, 6, 7, 9)
 CLASS_NAMES = tuple(str(digit) for digit in OBJECTS)
 MAX_DIGITS = 2  # in one scene
@@ -31,7 +31,7 @@ Files = Iterator[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class SceneCounts:
-    """How many scenes of each kind."""
+    """The number of scenes of each kind."""
 
     train: int
     val: int
@@ -41,7 +41,7 @@ class SceneCounts:
 
 @dataclass(frozen=True, slots=True)
 class SceneFolders:
-    """A folder of JPEGs each; train and val have their COCO boxes in `labels.json`."""
+    """One folder of JPEGs for each kind; train and val hold COCO boxes in `labels.json`."""
 
     train: Path
     val: Path
@@ -51,11 +51,11 @@ class SceneFolders:
 
 def save_scenes(folder: Path, seed: int, counts: SceneCounts) -> SceneFolders:
     """
-    The same seed gives the same files; folders that are there already stay.
+    Save the scenes of a seed, always the same files; keep folders that exist already.
 
-    Pool and sealed scenes show none of the digits to be found, on other photographs than those to
-    train on and in other handwriting, and the sealed ones in yet another. Their file names tell
-    which digits are in each, so that a person can judge the ranking.
+    Pool and sealed scenes show none of the digits to find. They use other photographs and other
+    handwriting than the training scenes, and the sealed scenes use yet another handwriting. Their
+    file names tell which digits are in each, for a person who judges the ranking.
     """
     labels = SceneMaker(LABELLED_PHOTOGRAPHS, LABELLED_HANDWRITING)
     pool = SceneMaker(POOL_PHOTOGRAPHS, POOL_HANDWRITING)
@@ -76,7 +76,7 @@ def save_scenes(folder: Path, seed: int, counts: SceneCounts) -> SceneFolders:
 
 
 def _save_whole(folder: Path, files: Callable[[], Files]) -> Path:
-    """A folder that is there is complete."""
+    """Save files in a folder that appears only when it is complete."""
     if not folder.exists():
         partial = folder.with_name(f".{folder.name}")
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Label, train, mine, retrain, measure: the whole of it over HTTP."""
+"""The whole loop over HTTP: label, train, mine, retrain, measure."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,21 @@ from hardneg.display.job_watch import watch_job
 from hardneg.display.progress import image_progress, job_progress
 from hardneg.display.ranking import print_table
 from hardneg.schemas.jobs import JobStatus
+from hardneg.schemas.training_runs import RetrainFields
+from hardneg.uploads.annotations import read_labels
 from hardneg.uploads.folder import import_images
-from hardneg.uploads.labelled import import_labelled, read_labels
+from hardneg.uploads.labelled import import_labelled
 
 ARCHITECTURE = "ssd_small"
 BATCH_SIZE = 16
 FIRST, MINED = "digits", "mined"
 NUM_SHOWN = 10
-NUM_CONNECTIONS = 1  # so that images get their ids in order, each time the same
+NUM_CONNECTIONS = 1  # images get their ids in order, the same in every run
 
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """How long to train at first and in each round, and how many images a round mines."""
+    """Length of the first training and of each round, and the number of images a round mines."""
 
     seed: int
     num_steps: int
@@ -38,7 +40,12 @@ class LoopOptions:
 
 
 def show_loop(client: Client, scenes: SceneFolders, options: LoopOptions, folder: Path) -> None:
-    """What is done already, of an earlier run, is not done again. Raises ClientError."""
+    """
+    Show the loop step by step; steps that an earlier run has done are not repeated.
+
+    Raises:
+        ClientError: The service refused a step, or a job failed.
+    """
     _send_scenes(client, scenes)
     typer.echo(
         f"\ntraining {ARCHITECTURE} from scratch to find handwritten {' and '.join(CLASS_NAMES)}: "
@@ -85,7 +92,7 @@ def _check_all_went_in(refused: list[str]) -> None:
         raise ClientError(f"{len(refused)} images were refused, the first because: {refused[0]}")
 
 
-def _first_request(options: LoopOptions) -> dict[str, object]:
+def _first_request(options: LoopOptions) -> RetrainFields:
     return {
         "name": FIRST,
         "architecture": ARCHITECTURE,
@@ -98,7 +105,7 @@ def _first_request(options: LoopOptions) -> dict[str, object]:
     }
 
 
-def _mining_request(options: LoopOptions) -> dict[str, object]:
+def _mining_request(options: LoopOptions) -> RetrainFields:
     return {
         "name": MINED,
         "start_from": FIRST,
@@ -114,11 +121,11 @@ def _mining_request(options: LoopOptions) -> dict[str, object]:
     }
 
 
-def _retrain(client: Client, request: Mapping[str, object]) -> int:
-    """The id of the job, which may be an earlier run's; it is done."""
+def _retrain(client: Client, request: RetrainFields) -> int:
+    """Wait for a retrain job, an earlier run's if there is one, and return its id."""
     job_id = _earlier_job(client, request["name"])
     if job_id is None:
-        job_id = client.retrain(request).id
+        job_id = client.retrain(**request).id
     with job_progress() as progress:
         job = watch_job(client, job_id, progress)
     if job.status is not JobStatus.DONE:
@@ -127,8 +134,8 @@ def _retrain(client: Client, request: Mapping[str, object]) -> int:
 
 
 def _earlier_job(client: Client, name: object) -> int | None:
-    """One that is done, or that a worker goes on with."""
-    for job in client.jobs("retrain"):
+    """Return the job of this name that is done or not yet over, if there is one."""
+    for job in client.iter_jobs(kind="retrain"):
         if job.params["name"] == name and job.status not in (
             JobStatus.FAILED,
             JobStatus.CANCELLED,
@@ -138,7 +145,7 @@ def _earlier_job(client: Client, name: object) -> int | None:
 
 
 def _show_hardest(client: Client, sheet: Path) -> None:
-    page = client.hard_negatives({"n": str(NUM_SHOWN), "model_version": FIRST})
+    page = client.hard_negatives(NUM_SHOWN, model_version=FIRST)
     typer.echo(
         f"\nthe {NUM_SHOWN} hardest negatives: no {' and no '.join(CLASS_NAMES)} in any of them "
         "(the file's name tells what is)"
@@ -150,7 +157,7 @@ def _show_hardest(client: Client, sheet: Path) -> None:
 
 @contextmanager
 def _step(done: str) -> Iterator[None]:
-    """Says what was done, and how long it took."""
+    """Print the step and its duration when it is done."""
     started = time.monotonic()
     yield
     typer.echo(f"{done} in {time.monotonic() - started:.1f} s")

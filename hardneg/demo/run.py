@@ -1,4 +1,4 @@
-"""The main job from end to end, on one machine and in a folder of its own."""
+"""The demo from end to end: a server, its data and its pictures in one folder."""
 
 import fcntl
 import shutil
@@ -22,7 +22,7 @@ USUAL_PORT = 8000
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What a person may change; `port` None is 8000, or a free one if that is taken."""
+    """The options of the command; `port` None is 8000, or a free port if that is taken."""
 
     folder: Path
     port: int | None
@@ -53,7 +53,7 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> None:
-    """Raises ClientError, with a sentence for a person."""
+    """Run the demo until Ctrl-C, or to its end; raise ClientError with a sentence for a person."""
     started = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):  # the server must not outlive the demo
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
@@ -68,7 +68,7 @@ def run_demo(options: DemoOptions) -> None:
             with running_server(_data_dir(options), port, log, {"LOG_LEVEL": "warning"}) as server:
                 with Client(server_url(HOST, port)) as client:
                     show_loop(client, scenes, options.loop, options.folder)
-                typer.echo(f"\nall of it took {time.monotonic() - started:.0f} s")
+                typer.echo(f"\nthe demo took {time.monotonic() - started:.0f} s")
                 if not options.exits:
                     _stay(server, port, log)
         except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def _only_demo_in(folder: Path) -> Iterator[None]:
 
 
 def _data_dir(options: DemoOptions) -> Path:
-    """Other options make other versions."""
+    """Return the data folder of these options: other options make other versions."""
     name = (
         f"seed-{options.seed}-steps-{options.num_steps}-train-{options.train_size}"
         f"-pool-{options.pool_size}"
@@ -102,7 +102,7 @@ def _data_dir(options: DemoOptions) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    """Only what a demo makes."""
+    """Delete the files that a demo makes, and nothing else."""
     for name in ("data", "scenes"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "server.log").unlink(missing_ok=True)
@@ -130,4 +130,4 @@ def _stay(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
         f"  curl -F file=@photo.jpg {url}/score"
     )
     status = server.wait()
-    raise ClientError(f"the server ended with status {status}; {log} tells why")
+    raise ClientError(f"the server ended with status {status}; see {log}")

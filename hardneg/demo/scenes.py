@@ -1,4 +1,4 @@
-"""Photographs with handwritten digits in them, made from what two packages bring along."""
+"""Photographs with handwritten digits in them, both from installed packages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ JPEG_QUALITY = 92
 INK = 0.25  # a pixel belongs to a digit from this opacity on
 PLACE_ATTEMPTS = 30
 
-# In the wheels of scikit-learn and scikit-image; the two lists share no photograph, so that
-# nothing is found again in the pool for its background alone.
+# From the wheels of scikit-learn and scikit-image. The two lists share no photograph: a background
+# that the detector was trained on must not be in the pool.
 LABELLED_PHOTOGRAPHS = (
     ("sklearn.datasets.images", "china.jpg"),
     ("skimage.data", "brick.png"),
@@ -81,7 +81,7 @@ class SceneMaker:
         self._targets: NDArray[np.int64] = samples.target[handwriting]
 
     def scene(self, seed: Sequence[int], digits: Sequence[int], max_digits: int) -> Scene:
-        """A crop of a photograph with 1 to `max_digits` of these digits, or none at 0."""
+        """Draw 1 to `max_digits` of these digits on a crop of a photograph, or none if it is 0."""
         random = np.random.default_rng(seed)
         canvas = self._background(random).astype(np.float64)
         placed: list[PlacedDigit] = []
@@ -111,7 +111,7 @@ class SceneMaker:
         digit: int,
         taken: Sequence[Box],
     ) -> Box | None:
-        """Draw onto the canvas where no other digit is; None if there is no such place."""
+        """Draw a digit where no other one is, and return its box; None if there is no room."""
         glyph = self._glyphs[random.choice(np.flatnonzero(self._targets == digit))]
         side = int(random.integers(DIGIT_SIDES[0], DIGIT_SIDES[1] + 1))
         opacity = _enlarge(glyph, side)
@@ -143,7 +143,7 @@ def _enlarge(glyph: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def _ink(random: np.random.Generator, patch: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A colour that differs from the patch by a contrast between faint and full."""
+    """Draw a colour whose contrast to the patch lies between faint and full."""
     background = patch.mean()
     full = 255.0 if background < 128 else 0.0
     grey = background + random.uniform(0.45, 1) * (full - background)

@@ -20,7 +20,7 @@ SHOWN_LOG_LINES = 10
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens on this port of loopback."""
+    """Return whether nothing listens on this port of loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -31,6 +31,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
+    """Return a port of loopback on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -42,11 +43,13 @@ def running_server(
     data_dir: Path, port: int, log_path: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """
-    A server over the embedded defaults in `data_dir`; it answers when the context begins.
+    Run a server with its data in `data_dir`; it answers when the context begins.
 
-    Of this process's HARDNEG_ variables it sees none; `settings` are its own, without the prefix.
+    The server sees none of this process's HARDNEG_ variables, only `settings`, whose names come
+    without the prefix.
 
-    Raises ClientError with the end of its log if it does not come up.
+    Raises:
+        ClientError: The server did not start; the message has the end of its log.
     """
     given = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(data_dir.absolute())}
     environment = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
@@ -59,7 +62,7 @@ def running_server(
             env=environment,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # a Ctrl-C is this process's to handle
+            start_new_session=True,  # this process handles Ctrl-C
         )
     try:
         _wait_until_alive(server_url(HOST, port), server, log_path)

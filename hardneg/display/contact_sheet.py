@@ -1,4 +1,4 @@
-"""The worst images as one picture: boxes drawn, scores below."""
+"""The hardest images as one picture: boxes drawn, scores below."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ COLUMNS = 5
 TILE_SIDE = 256  # pixels
 CAPTION_HEIGHT = 44
 GAP = 8
-DRAWN_SCORE = 0.3  # boxes below it are left out, but for the best one
+DRAWN_SCORE = 0.3  # boxes below it are left out, except the best one
 JPEG_QUALITY = 90
 
 PAPER, INK, FAINT_INK, BOX = "#16181d", "#f2f2f2", "#9aa0aa", "#ff3d81"
@@ -23,26 +23,26 @@ PAPER, INK, FAINT_INK, BOX = "#16181d", "#f2f2f2", "#9aa0aa", "#ff3d81"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One image, upright, with what to draw on it; boxes in pixels of the original."""
+    """One upright image, and its place in the ranking; boxes are in pixels of the original."""
 
     picture: Image.Image
     item: HardNegative
 
 
 def save_contact_sheet(client: Client, page: HardNegativePage, path: Path) -> None:
-    """Fetch the page's images and save them as JPEG or PNG. Raises ClientError."""
+    """Fetch the images of a page and save them as one JPEG or PNG; raise ClientError."""
     tiles = [
         Tile(Image.open(BytesIO(client.thumbnail(item.image.id, 2 * TILE_SIDE))), item)
         for item in page.items
     ]
     try:
         draw_contact_sheet(tiles).save(path, quality=JPEG_QUALITY)
-    except (OSError, ValueError) as error:  # Pillow: ValueError for a suffix that it knows not
+    except (OSError, ValueError) as error:  # Pillow raises ValueError for an unknown suffix
         raise ClientError(f"cannot save {path}: {error}") from error
 
 
 def draw_contact_sheet(tiles: Sequence[Tile]) -> Image.Image:
-    """Five in a row, in order."""
+    """Draw tiles in order, five in a row."""
     columns = max(1, min(COLUMNS, len(tiles)))
     rows = max(1, -(-len(tiles) // COLUMNS))
     step_x, step_y = TILE_SIDE + GAP, TILE_SIDE + CAPTION_HEIGHT + GAP
@@ -75,7 +75,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, found: DetectionOut, scale: tuple[float
     draw.rectangle(box, outline=BOX, width=2)
     text, font = f"{found.label} {found.score:.2f}", ImageFont.load_default(13)
     left, top, right, bottom = draw.textbbox((box[0], box[1]), text, font=font, anchor="lb")
-    lowered = max(0.0, -top)  # a box at the upper edge has its text inside
+    lowered = max(0.0, -top)  # at the upper edge, the text goes inside of the box
     draw.rectangle((left - 1, top + lowered - 1, right + 1, bottom + lowered + 1), fill=BOX)
     draw.text((box[0], box[1] + lowered), text, INK, font=font, anchor="lb")
 

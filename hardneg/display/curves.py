@@ -22,12 +22,12 @@ DOTS_PER_INCH = 120
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 def save_curves(rows: Sequence[Iteration], path: Path) -> None:
-    """Draw them into a PNG, PDF or SVG by the file's name. Raises ClientError."""
+    """Draw both curves into a PNG, PDF or SVG, by the suffix of the file; raise ClientError."""
     from matplotlib.figure import Figure
 
     figure = Figure(SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
@@ -48,12 +48,12 @@ def save_curves(rows: Sequence[Iteration], path: Path) -> None:
     right.set_ylim(top=1.05)
     try:
         figure.savefig(path)
-    except (OSError, ValueError) as error:  # matplotlib: ValueError for a suffix it knows not
+    except (OSError, ValueError) as error:  # matplotlib raises ValueError for an unknown suffix
         raise ClientError(f"cannot save {path}: {error}") from error
 
 
 def _draw(axes: "Axes", intervals: Sequence[IntervalOut | None], label: str) -> None:
-    """A point for each version that was measured; its bar is the 95 % interval."""
+    """Draw a point for each version that was measured; its bar is the 95 % interval."""
     points, values, below, above = [], [], [], []
     for point, interval in enumerate(intervals):
         if interval is None or interval.value is None:

@@ -1,4 +1,4 @@
-"""What a mining run came to: one line for each version, the one before it first."""
+"""The result of a mining run: one line for each version, the parent version first."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ THRESHOLDS = (0.3, 0.5)
 
 
 def iterations_of_job(client: Client, job_id: int) -> list[Iteration]:
-    """The version that the job started from, if any, and the versions that it made."""
+    """Return the parent version of a job's first round, if any, and the versions it made."""
     versions = client.iterations()
     made = [row for row in versions if row.job_id == job_id]
-    start_ids = {row.start_version_id for row in made[:1]}
-    return [row for row in versions if row.model_version_id in start_ids] + made
+    parent_ids = {row.parent_version_id for row in made[:1]}
+    return [row for row in versions if row.model_version_id in parent_ids] + made
 
 
 def print_iterations(rows: Sequence[Iteration]) -> None:
-    """The before/after table, and the reason of each verdict."""
+    """Print the before/after table, and the reason for each decision."""
     from rich.console import Console
     from rich.table import Table
 
@@ -27,18 +27,21 @@ def print_iterations(rows: Sequence[Iteration]) -> None:
     table.add_column("version", overflow="fold")
     for heading in ("mined", "AP@[.5:.95]", "AP50", "false ≥ 0.3", "≥ 0.5", "sealed"):
         table.add_column(heading, justify="right")
-    table.add_column("verdict")
+    table.add_column("decision")
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)
-    typer.echo("false: detections on sealed images, where all are false, from scores 0.3 and 0.5")
+    typer.echo(
+        "false: detections on the sealed images with scores of at least 0.3 and 0.5; no object is "
+        "on these images, so every detection is false"
+    )
     for row in rows:
         if row.reason is not None:
-            typer.echo(f"{row.model_version} is {row.verdict}: {row.reason}")
+            typer.echo(f"{row.model_version} is {row.decision}: {row.reason}")
 
 
 def false_detections(row: Iteration, threshold: float) -> IntervalOut | None:
-    """On all sealed images together; None if that was not measured."""
+    """Return the false detections on all sealed images; None if they were not counted."""
     found = row.figures.at(threshold) if row.figures else None
     return found.false_detections if found else None
 
@@ -54,7 +57,7 @@ def _cells(row: Iteration) -> list[str]:
         _number(figures.ap50 if figures else None, ".3f"),
         *(_number(count.value if count else None, ".0f") for count in counts),
         "" if figures is None else str(figures.num_negative_images),
-        row.verdict or "",
+        row.decision or "",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Bars on stderr: how far the work is, how fast, how long still."""
+"""Progress bars on stderr: done, speed, time left."""
 
 from rich.console import Console
 from rich.progress import (
@@ -14,7 +14,7 @@ from rich.text import Text
 
 
 class RateColumn(Column):
-    """Images per second, over the last while."""
+    """The current speed, in images per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -22,7 +22,7 @@ class RateColumn(Column):
 
 
 def image_progress() -> Progress:
-    """Drawn on stderr, so that a command's output stays its own."""
+    """Return a bar that counts images; stderr keeps it out of the command's output."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -34,7 +34,7 @@ def image_progress() -> Progress:
 
 
 def job_progress() -> Progress:
-    """The present stage of a job, on stderr; a line printed on its console stays above it."""
+    """Return a bar for the current stage of a job; lines printed on its console stay above it."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

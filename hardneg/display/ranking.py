@@ -10,7 +10,7 @@ SHOWN_DETECTIONS = 3
 
 
 def print_table(page: HardNegativePage) -> None:
-    """One row for each image, and how much of the pool stands behind the ranking."""
+    """Print one row for each image, and how much of the pool has been scored."""
     if page.items:
         table = Table("rank", "max score", "log-odds", "detections", "image", box=None)
         table.add_column("file", overflow="fold")
@@ -26,5 +26,5 @@ def print_table(page: HardNegativePage) -> None:
             )
         Console().print(table)
     else:
-        typer.echo("no image of the pool is in this list")
+        typer.echo("no image of the pool matches")
     typer.echo(f"{page.model_version} has scored {page.pool.scored} of {page.pool.images} images")

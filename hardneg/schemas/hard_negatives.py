@@ -1,4 +1,4 @@
-"""What clients see of the ranked list."""
+"""The ranked list as clients see it."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from hardneg.schemas.images import DetectionOut, ImageOut
 
 
 class VerdictFilter(StrEnum):
-    """Which images to list, by a person's word on them."""
+    """Which images to list, by their verdict."""
 
     NEGATIVE = "negative"
     UNSURE = "unsure"
@@ -18,18 +18,21 @@ class VerdictFilter(StrEnum):
 
 
 class Coverage(BaseModel):
-    """How much of the pool a version has been through."""
+    """How much of the pool a version has scored."""
 
-    images: int = Field(description="In the pool.", examples=[497])
-    scored: int = Field(description="Of these, by this version, failures included.", examples=[497])
+    images: int = Field(description="Images in the pool.", examples=[497])
+    scored: int = Field(
+        description="Those that the version has scored, or failed on.", examples=[497]
+    )
 
 
 class HardNegative(BaseModel):
-    """One image of the pool, with its place in the list asked for."""
+    """One image of the pool, with its rank in this list."""
 
-    rank: int = Field(ge=1, description="1 is the worst.", examples=[1])
+    rank: int = Field(ge=1, description="1 is the hardest.", examples=[1])
     max_score: float | None = Field(
-        description="Highest foreground probability before any threshold; null ranks last.",
+        description="Highest foreground probability before any threshold, in [0, 1]; null ranks "
+        "last.",
         examples=[0.9876],
     )
     log_odds: float | None = Field(
@@ -40,11 +43,12 @@ class HardNegative(BaseModel):
 
 
 class HardNegativePage(BaseModel):
-    """The worst images first."""
+    """One page of the ranked list, hardest images first."""
 
     model_version: str = Field(examples=["v1"])
     pool: Coverage
     items: list[HardNegative]
     next_cursor: str | None = Field(
-        description="Ask again with this as `cursor`, the same filters; null on the last page."
+        description="Value of `cursor` for the next page, with the same filters; null on the last "
+        "page."
     )

@@ -1,4 +1,4 @@
-"""What clients send and see of images."""
+"""Images as clients send and see them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,14 +9,14 @@ from hardneg.schemas.problems import Problem
 
 
 class Split(StrEnum):
-    """What images without labels may be for."""
+    """The splits of images without labels."""
 
     POOL = "pool"
     NEGATIVE_TEST = "negative-test"
 
 
 class AnySplit(StrEnum):
-    """What any image may be for."""
+    """The splits of all images."""
 
     POOL = "pool"
     NEGATIVE_TEST = "negative-test"
@@ -25,7 +25,7 @@ class AnySplit(StrEnum):
 
 
 class Verdict(StrEnum):
-    """A person's word on an unlabelled image."""
+    """A person's verdict on an unlabelled image."""
 
     NEGATIVE = "negative"
     CONTAINS_OBJECT = "contains-object"
@@ -33,13 +33,13 @@ class Verdict(StrEnum):
 
 
 class Judgement(BaseModel):
-    """What a person says of an image; null takes the word back."""
+    """A verdict on one image; null takes the verdict back."""
 
     verdict: Verdict | None = Field(examples=["negative"])
 
 
 class Box(BaseModel):
-    """Corners in pixels of the original, upright image."""
+    """The corners of a box, in pixels of the original image when upright."""
 
     x1: float = Field(examples=[12.5])
     y1: float = Field(examples=[40.0])
@@ -56,10 +56,10 @@ class DetectionOut(BaseModel):
 
 
 class ScoreOut(BaseModel):
-    """What one model version makes of one image."""
+    """The score of one image by one model version."""
 
     model_version: str | None = Field(
-        description="Name of the version that scored; null while the image is not scored.",
+        description="Name of the version that scored the image; null while it is not scored.",
         examples=["v1"],
     )
     max_score: float | None = Field(
@@ -72,12 +72,12 @@ class ScoreOut(BaseModel):
     )
     detections: list[DetectionOut]
     failure: str | None = Field(
-        None, description="Why this image could not be scored; it is never ranked then."
+        None, description="Why the image could not be scored; such an image is never ranked."
     )
 
 
 class ImageLinks(BaseModel):
-    """Where an image's own pages are."""
+    """Addresses that belong to one image."""
 
     self: str = Field(examples=["/images/42"])
     content: str = Field(examples=["/images/42/content"])
@@ -96,9 +96,11 @@ class ImageOut(BaseModel):
     file_name: str = Field(examples=["dusk.jpg"])
     media_type: str = Field(examples=["image/jpeg"])
     size_bytes: int = Field(examples=[48213])
-    width: int = Field(description="Of the upright image, in pixels.", examples=[640])
-    height: int = Field(examples=[480])
-    verdict: str | None = Field(description="A person's word on the image.", examples=[None])
+    width: int = Field(description="Width of the upright image, in pixels.", examples=[640])
+    height: int = Field(description="Height of the upright image, in pixels.", examples=[480])
+    verdict: str | None = Field(
+        description="A person's verdict; null if nobody has judged the image.", examples=[None]
+    )
     created_at: datetime
     links: ImageLinks
 
@@ -108,11 +110,12 @@ class ScoredImageOut(ImageOut, ScoreOut):
 
 
 class UploadItem(BaseModel):
-    """What became of one file of an upload."""
+    """The outcome of one file of an upload: an image, or a problem."""
 
     file_name: str = Field(examples=["dusk.jpg"])
     status: int = Field(
-        description="201 new, 200 known, 202 to be scored, or a 4xx.", examples=[201]
+        description="201 new, 200 known already, 202 stored and to be scored, or a 4xx.",
+        examples=[201],
     )
     image: ScoredImageOut | None = None
     problem: Problem | None = None
@@ -125,9 +128,9 @@ class UploadResult(BaseModel):
 
 
 class ImagePage(BaseModel):
-    """Images in order of id."""
+    """One page of images, in order of id."""
 
     items: list[ImageOut]
     next_after_id: int | None = Field(
-        description="Ask again with `after_id` set to this; null on the last page."
+        description="Value of `after_id` for the next page; null on the last page."
     )

@@ -1,4 +1,4 @@
-"""What clients see of jobs."""
+"""Jobs as clients see them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class JobStatus(StrEnum):
-    """How far a job is; the last three are final."""
+    """The status of a job; the last three are final."""
 
     TODO = "todo"
     RUNNING = "running"
@@ -18,18 +18,18 @@ class JobStatus(StrEnum):
 
 
 class JobProgress(BaseModel):
-    """How far the present attempt is in its present stage."""
+    """The progress of the current attempt within its current stage."""
 
-    stage: str = Field(description="What the worker does now.", examples=["training"])
+    stage: str = Field(description="The work that is under way.", examples=["training"])
     done: int = Field(examples=[120])
-    total: int | None = Field(description="Null where it is not known.", examples=[400])
+    total: int | None = Field(description="Null where the total is unknown.", examples=[400])
     eta: datetime | None = Field(
-        description="When the stage should end at its pace so far; null where unknown."
+        description="When the stage should end, at its pace so far; null where unknown."
     )
 
 
 class JobLinks(BaseModel):
-    """Where a job's own pages are."""
+    """Addresses that belong to one job."""
 
     self: str = Field(examples=["/jobs/7"])
     events: str = Field(examples=["/jobs/7/events"])
@@ -44,14 +44,22 @@ class JobOut(BaseModel):
     status: JobStatus
     params: dict[str, object]
     progress: JobProgress
-    result: dict[str, object] | None = Field(description="What it came to, once done.")
+    result: dict[str, object] | None = Field(description="The result of a job that is done.")
     failure: str | None = Field(
-        description="Why the job failed, or why its last attempt did.", examples=[None]
+        description="Why the job failed, or why its latest attempt failed.", examples=[None]
     )
-    attempt: int = Field(description="How often a worker has taken it up.", examples=[1])
-    num_failures: int = Field(description="Attempts that failed or died.", examples=[0])
-    max_failures: int = Field(description="So many fail the job.", examples=[3])
-    worker: str | None = Field(description="Who works on it.", examples=["host-1:4711"])
+    attempt: int = Field(
+        description="Number of the current attempt; 0 before the first one.", examples=[1]
+    )
+    num_failures: int = Field(
+        description="Attempts that failed, or whose worker died.", examples=[0]
+    )
+    max_failures: int = Field(
+        description="The job fails after this many failed attempts.", examples=[3]
+    )
+    worker: str | None = Field(
+        description="The worker of the current attempt.", examples=["host-1:4711"]
+    )
     cancel_requested: bool
     created_at: datetime
     started_at: datetime | None
@@ -72,15 +80,15 @@ class JobEventOut(BaseModel):
 
 
 class JobDetail(JobOut):
-    """One job with the newest lines of its history."""
+    """One job, with the newest lines of its history."""
 
     events: list[JobEventOut]
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first."""
+    """One page of jobs, newest first."""
 
     items: list[JobOut]
     next_before_id: int | None = Field(
-        description="Ask again with `before_id` set to this; null on the last page."
+        description="Value of `before_id` for the next page; null on the last page."
     )

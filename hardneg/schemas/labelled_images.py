@@ -1,4 +1,4 @@
-"""What clients send and see of labelled images."""
+"""Labelled images as clients send and see them."""
 
 from enum import StrEnum
 
@@ -9,14 +9,14 @@ from hardneg.schemas.problems import Problem
 
 
 class LabelledSplit(StrEnum):
-    """What images with labels may be for."""
+    """The splits of labelled images."""
 
     TRAIN = "train"
     VAL = "val"
 
 
 class LabelledBoxOut(BaseModel):
-    """One object."""
+    """One object: its class and its box."""
 
     label: str = Field(examples=["raccoon"])
     box: Box
@@ -30,20 +30,20 @@ class LabelledImageOut(BaseModel):
 
 
 class LabelledImagePage(BaseModel):
-    """Labelled images in order of id."""
+    """One page of labelled images, in order of id."""
 
     items: list[LabelledImageOut]
     next_after_id: int | None = Field(
-        description="Ask again with `after_id` set to this; null on the last page."
+        description="Value of `after_id` for the next page; null on the last page."
     )
 
 
 class LabelledUploadItem(BaseModel):
-    """What became of one image of an upload."""
+    """The outcome of one image of a labelled upload."""
 
     file_name: str = Field(examples=["raccoon-1.jpg"])
     status: int = Field(
-        description="201 new, 200 known (its boxes are replaced), or a 4xx.", examples=[201]
+        description="201 new, 200 known already (its boxes are replaced), or a 4xx.", examples=[201]
     )
     image_id: int | None = Field(None, examples=[42])
     num_boxes: int = Field(0, examples=[2])
@@ -51,15 +51,17 @@ class LabelledUploadItem(BaseModel):
 
 
 class LabelProblem(BaseModel):
-    """One thing that is wrong with the annotations."""
+    """One thing that is wrong with COCO annotations."""
 
     item: str = Field(examples=["annotation 12"])
     reason: str = Field(examples=["Its bbox has no area: width 0, height 3."])
-    is_refused: bool = Field(description="Whether it was left out; else it was mended as said.")
+    is_refused: bool = Field(
+        description="Whether the item was left out; if not, it was mended as the reason says."
+    )
 
 
 class LabelledUploadResult(BaseModel):
-    """An item for each image of the annotations that could be read, and what was wrong."""
+    """The outcome of each image that could be read, and everything wrong with the annotations."""
 
     class_names: list[str] = Field(examples=[["raccoon"]])
     items: list[LabelledUploadItem]

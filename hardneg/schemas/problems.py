@@ -1,4 +1,4 @@
-"""Errors as clients see them: problem details of RFC 9457."""
+"""Errors as clients see them: the problem details of RFC 9457."""
 
 from pydantic import BaseModel, Field
 
@@ -6,7 +6,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """One field of the request that was not accepted."""
+    """One field of the request that the service did not accept."""
 
     field: str = Field(examples=["query.n"])
     message: str = Field(examples=["Input should be less than or equal to 1000"])
@@ -19,4 +19,6 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unknown model version"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["there is no model version 'v9'"])
-    errors: list[FieldError] | None = Field(None, description="On 422, the fields refused.")
+    errors: list[FieldError] | None = Field(
+        None, description="The fields that were not accepted, on 422."
+    )

@@ -1,13 +1,25 @@
-"""What clients send and see of retraining."""
+"""Retraining as clients ask for it and see it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    computed_field,
+    model_validator,
+)
 
+from hardneg.schemas.deprecation import DEPRECATED
 from hardneg.schemas.text import PlainText
-from models.detectors.spec import MAX_INPUT_SIDE, MIN_INPUT_SIDE
+
+# The bounds of `models.detectors.spec`, which loads torch; a test keeps them equal.
+MIN_INPUT_SIDE, MAX_INPUT_SIDE = 32, 2048
 
 Side = Annotated[int, Field(ge=MIN_INPUT_SIDE, le=MAX_INPUT_SIDE)]
 
@@ -21,7 +33,7 @@ class Strategy(StrEnum):
 
 
 class Promotion(StrEnum):
-    """Whether a new version may serve without anybody's word."""
+    """Whether a new version may serve without a person's consent."""
 
     AUTO = "auto"
     MANUAL = "manual"
@@ -29,7 +41,7 @@ class Promotion(StrEnum):
 
 
 class AugmentationChoice(StrEnum):
-    """How training images are changed: lit, cropped, shrunk and mirrored, or less of that."""
+    """How training images are varied: light, crop, scale and mirroring, or less of that."""
 
     STANDARD = "standard"
     UNMIRRORED = "unmirrored"
@@ -37,7 +49,7 @@ class AugmentationChoice(StrEnum):
 
 
 class SamplerIn(BaseModel):
-    """Which anchors of an image enter the loss; `docs/samplers.md` says when to use which."""
+    """The sampler of anchors that enter the loss; see `docs/explanation/samplers.md`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,66 +62,77 @@ class SamplerIn(BaseModel):
 
 
 class Recipe(BaseModel):
-    """How to train; what is null is chosen by whether a trained version is the start."""
+    """How to train; the default of a null field depends on whether a parent version exists."""
 
     model_config = ConfigDict(extra="forbid")
 
     epochs: int = Field(10, ge=1, le=10_000)
     steps_per_epoch: int | None = Field(
-        None, ge=1, le=1_000_000, description="Null shows every labelled image once."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Steps of one epoch; null: as many as show every labelled image once.",
     )
     batch_size: int = Field(16, ge=1, le=1024)
     negative_share: float = Field(
-        0.3, ge=0, lt=1, description="Share of negatives in every batch, if there are any."
+        0.3,
+        ge=0,
+        lt=1,
+        description="Share of negatives in every batch, if the training list has any.",
     )
     learning_rate: float | None = Field(
-        None, gt=0, le=10, description="Null: 0.0005 from a trained version, else 0.002."
+        None, gt=0, le=10, description="Null: 0.0005 with a parent version, else 0.002."
     )
-    trunk_rate_factor: float | None = Field(
+    backbone_rate_factor: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Share of the rate at which the trunk learns; null: 0.1 for one that started "
-        "from pretrained weights, else 1.",
+        validation_alias=AliasChoices("backbone_rate_factor", "trunk_rate_factor"),
+        description="Factor on the learning rate of the backbone. Null: 0.1 for a backbone with "
+        "pretrained weights, else 1.",
     )
     weight_decay: float = Field(1e-4, ge=0, le=10)
     warmup_steps: int = Field(20, ge=0, le=1_000_000)
     patience: int | None = Field(
-        None, ge=1, le=10_000, description="Epochs without a better AP that end a training early."
+        None,
+        ge=1,
+        le=10_000,
+        description="End a training after this many epochs without a better AP; null never does.",
     )
     negative_weight: float | None = Field(
         None,
         gt=0,
         le=1000,
-        description="Weight of background anchors in the loss; null is the detector family's own.",
+        description="Weight of background anchors in the loss; null: the detector family's own.",
     )
     sampler: SamplerIn | None = Field(
-        None, description="Null is the detector family's own, which learns from empty images."
+        None, description="Null: the detector family's own sampler, which learns from empty images."
     )
     augmentation: AugmentationChoice = Field(
         AugmentationChoice.STANDARD,
-        description="`unmirrored` for what reads from left to right, such as text; or `none`.",
+        description="`unmirrored` suits objects that read from left to right, such as text.",
     )
     seed: int = Field(0, ge=0, le=2**31 - 1)
 
 
 class RetrainRequest(Recipe):
-    """One retraining, or several rounds of mining and retraining."""
+    """A request for one or more rounds of mining and retraining."""
 
     start_from: PlainText | None = Field(
         None,
         min_length=1,
-        description="Id or name of a version; the serving one by default.",
+        description="Id or name of the parent version; the serving version by default.",
         examples=["v1"],
     )
     architecture: PlainText | None = Field(
         None,
-        description="Instead of a version: train a detector of this architecture from `weights`.",
+        description="Instead of a parent version: train a detector of this architecture, from "
+        "`weights`.",
         examples=[None],
     )
     weights: PlainText | None = Field(
         None,
-        description="With `architecture`: `imagenet`, `COCO_V1`; null is random.",
+        description="With `architecture`: `imagenet` or `COCO_V1`; null: random weights.",
         examples=[None],
     )
     input_size: tuple[Side, Side] | None = Field(
@@ -117,22 +140,43 @@ class RetrainRequest(Recipe):
     )
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=80)] | (
         None
-    ) = Field(None, description="What to call the new version.", examples=[None])
+    ) = Field(
+        None,
+        description="Name of the new version, followed by the number of its round if there are "
+        "several; `v` and its id by default.",
+        examples=[None],
+    )
     num_negatives: int | None = Field(
-        None, ge=0, le=1_000_000, description="New negatives a round; null is by the fraction."
+        None,
+        ge=0,
+        le=1_000_000,
+        description="New negatives per round; null: as many as `negative_fraction` gives.",
     )
     negative_fraction: float = Field(
-        0.15, ge=0, le=10, description="New negatives a round, by the labelled training images."
+        0.15,
+        ge=0,
+        le=10,
+        description="New negatives per round, as a fraction of the labelled training images.",
     )
     strategy: Strategy = Field(
-        Strategy.HARD, description="`none` takes the same steps without new negatives."
+        Strategy.HARD,
+        description="`hard` takes the hardest images, `random` any; `none` trains for as many "
+        "steps without new negatives.",
     )
     iterations: int = Field(
-        1, ge=1, le=100, description="Rounds at most; they end when nothing improves any more."
+        1,
+        ge=1,
+        le=100,
+        description="Maximum number of rounds; a round that improves neither AP nor false "
+        "detections is the last one.",
     )
-    promotion: Promotion = Promotion.AUTO
+    promotion: Promotion = Field(
+        Promotion.AUTO,
+        description="`auto` lets a better version serve at once and refuses any other; `manual` "
+        "and `never` offer every version for activation by a person.",
+    )
     ap_margin: float = Field(
-        0.01, ge=0, le=1, description="`auto` accepts this much loss of AP@[.5:.95]."
+        0.01, ge=0, le=1, description="Loss of AP@[.5:.95] that `auto` still accepts."
     )
 
     @model_validator(mode="after")
@@ -144,27 +188,72 @@ class RetrainRequest(Recipe):
         return self
 
 
+class RetrainFields(TypedDict, total=False):
+    """The fields of a `RetrainRequest`, as keyword arguments of the client."""
+
+    epochs: int
+    steps_per_epoch: int | None
+    batch_size: int
+    negative_share: float
+    learning_rate: float | None
+    backbone_rate_factor: float | None
+    weight_decay: float
+    warmup_steps: int
+    patience: int | None
+    negative_weight: float | None
+    sampler: SamplerIn | Mapping[str, object] | None
+    augmentation: AugmentationChoice | Literal["standard", "unmirrored", "none"]
+    seed: int
+    start_from: str | None
+    architecture: str | None
+    weights: str | None
+    input_size: tuple[int, int] | None
+    name: str | None
+    num_negatives: int | None
+    negative_fraction: float
+    strategy: Strategy | Literal["hard", "random", "none"]
+    iterations: int
+    promotion: Promotion | Literal["auto", "manual", "never"]
+    ap_margin: float
+
+
 class TrainingRunOut(BaseModel):
-    """One retraining within a job."""
+    """One round of a retrain job: its training list, its epochs, and the decision."""
 
     id: int
     job_id: int
-    iteration: int = Field(description="Counted from 1.")
-    start_version_id: int | None
-    model_version_id: int | None = Field(description="Null until it is trained.")
-    params: dict[str, object]
-    num_labelled: int
-    num_kept: int = Field(description="Negatives of the version it started from.")
-    num_mined: int = Field(description="Negatives that are new.")
-    history: list[dict[str, object]] = Field(description="One item for each epoch.")
-    verdict: str | None = Field(description="promoted, refused or offered; null until measured.")
+    iteration: int = Field(description="Number of the round within its job, from 1.")
+    parent_version_id: int | None = Field(
+        validation_alias=AliasChoices("parent_version_id", "start_version_id"),
+        description="The version that the training started from; null if it started without one.",
+    )
+    model_version_id: int | None = Field(description="The new version; null until it is trained.")
+    params: dict[str, object] = Field(description="The request, with its defaults filled in.")
+    num_labelled: int = Field(description="Labelled images of the training list.")
+    num_kept: int = Field(description="Negatives that the parent version was trained on.")
+    num_mined: int = Field(description="Negatives that are new in this run.")
+    history: list[dict[str, object]] = Field(description="Losses and AP of each epoch.")
+    decision: str | None = Field(
+        validation_alias=AliasChoices("decision", "verdict"),
+        description="promoted, refused or offered; null until the version is measured.",
+    )
     reason: str | None
     created_at: datetime
     finished_at: datetime | None
 
+    @computed_field(description="Use `parent_version_id`.", json_schema_extra=DEPRECATED)  # type: ignore[prop-decorator]
+    @property
+    def start_version_id(self) -> int | None:
+        return self.parent_version_id
+
+    @computed_field(description="Use `decision`.", json_schema_extra=DEPRECATED)  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> str | None:
+        return self.decision
+
 
 class TrainingRunPage(BaseModel):
-    """Training runs, newest first."""
+    """One page of training runs, newest first."""
 
     items: list[TrainingRunOut]
     next_before_id: int | None
@@ -179,7 +268,7 @@ class TrainingImageOut(BaseModel):
 
 
 class TrainingImagePage(BaseModel):
-    """A frozen training list in order of image id."""
+    """One page of a frozen training list, in order of image id."""
 
     items: list[TrainingImageOut]
     next_after_id: int | None

@@ -1,4 +1,4 @@
-"""Uploads in batches that the service takes: few files, few bytes, again where a line breaks."""
+"""Uploads in batches of bounded size, sent again when the connection breaks."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def in_batches(items: Iterable[Item], size_bytes: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Up to a number of files and of bytes; a larger file goes alone."""
+    """Group items into batches of at most 32 files and 16 MB; a larger file makes a batch alone."""
     batch: list[Item] = []
     batch_bytes = 0
     for item in items:
@@ -32,7 +32,7 @@ def in_batches(items: Iterable[Item], size_bytes: Callable[[Item], int]) -> Iter
 
 
 def file_size_bytes(path: Path) -> int:
-    """0 for a file that can't be looked at: reading it will tell why."""
+    """Return the size of a file; 0 if it cannot be looked at, as reading it will report."""
     try:
         return path.stat().st_size
     except OSError:
@@ -43,12 +43,14 @@ def send_batch(
     send: Callable[[Sequence[Item]], list[Result]], batch: Sequence[Item]
 ) -> list[Result]:
     """
-    Halves a batch that the service finds too large.
+    Send a batch, and send its halves if the service finds it too large.
 
-    Raises ClientError, also Refused for a single item that is too large.
+    Raises:
+        Refused: The service refused the batch, or finds a single item too large.
+        ClientError: The service went away.
     """
     try:
-        return _send_again(send, batch)
+        return _send_with_retries(send, batch)
     except Refused as error:
         if error.problem.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or len(batch) == 1:
             raise
@@ -56,10 +58,10 @@ def send_batch(
         return send_batch(send, batch[:half]) + send_batch(send, batch[half:])
 
 
-def _send_again(
+def _send_with_retries(
     send: Callable[[Sequence[Item]], list[Result]], batch: Sequence[Item]
 ) -> list[Result]:
-    """Sends once more where the connection breaks: what went in already is known then."""
+    """Send a batch again when the connection breaks; the service knows files it has stored."""
     for pause_s in RETRY_PAUSES_S:
         try:
             return send(batch)

@@ -1,4 +1,4 @@
-"""Uploads a folder: a few batches on their way at a time, each file answered for."""
+"""Upload of a folder: a few batches at a time, and an answer for each file."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".g
 
 @dataclass(frozen=True, slots=True)
 class RefusedFile:
-    """A file that did not go in, and why."""
+    """A file that was not stored, and the reason."""
 
     path: Path
     reason: str
@@ -27,7 +27,15 @@ class RefusedFile:
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a folder; `num_others` are files that are no images by their names."""
+    """
+    The outcome of the upload of a folder.
+
+    Attributes:
+        num_new: images that the service did not know.
+        num_known: images that it knew already.
+        num_others: files that were left out, because their names are not those of images.
+        refused: files that cannot be read, or that the service refused.
+    """
 
     num_new: int = 0
     num_known: int = 0
@@ -51,8 +59,9 @@ def import_images(
     """
     Upload every image under a folder, in the order of their names.
 
-    Raises ClientError if the service goes away or takes no upload at all; what it has answered
-    for is stored, and known to it when the import is started again.
+    Raises:
+        ClientError: The service went away or takes no upload at all. The images that it has
+            answered for are stored; it knows them when the import is started again.
     """
     report = ImportReport()
     paths = _find_images(folder, report)
@@ -76,7 +85,7 @@ def import_images(
 
 
 def _find_images(folder: Path, report: ImportReport) -> list[Path]:
-    """Sorted; folders that cannot be read are counted as refused, hidden ones are left out."""
+    """Return the images of a folder, sorted; hidden files and folders are left out."""
 
     def on_error(error: OSError) -> None:
         report.refused.append(RefusedFile(Path(error.filename), _reason(error)))
@@ -103,7 +112,7 @@ class _BatchUpload:
     source: str
 
     def __call__(self, paths: Sequence[Path]) -> list[Result]:
-        """One result for each path, in any order. Raises ClientError."""
+        """Upload files; return one result for each, in any order. Raise ClientError as above."""
         results: list[Result] = []
         contents: list[tuple[Path, bytes]] = []
         for path in paths:
@@ -128,7 +137,7 @@ def _run_ahead(
     batches: Iterator[list[Path]],
     num_ahead: int,
 ) -> Iterator[list[Result]]:
-    """Results as they come, with a bounded number of batches on their way."""
+    """Yield results as they arrive, with a bounded number of batches under way."""
     running: set[Future[list[Result]]] = set()
     while True:
         for batch in islice(batches, num_ahead - len(running)):

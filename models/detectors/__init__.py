@@ -134,7 +134,7 @@ def build(
     background left out. `weights` are
 
     - None: random;
-    - "imagenet": a trunk trained on ImageNet under a new head;
+    - "imagenet": a backbone trained on ImageNet under a new head;
     - "COCO_V1" or "DEFAULT": torchvision's own detector. It is kept whole if `class_names` is
       None or its very categories; else the layers whose outputs are classes are new.
 

@@ -1,4 +1,4 @@
-"""Trunks of ours: EfficientNet-Lite0, a small one to train from scratch, and levels over them."""
+"""Backbones of our own, one pretrained and one to train from scratch, and a pyramid over them."""
 
 import re
 from collections.abc import Sequence
@@ -114,7 +114,7 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-class Lite0Trunk(nn.Module):
+class Lite0Backbone(nn.Module):
     """EfficientNet-Lite0 without its classifier: feature maps at strides 8, 16 and 32."""
 
     out_channels = (40, 112, 320)
@@ -182,7 +182,7 @@ def _conv_norm_relu(
     )
 
 
-class SmallTrunk(nn.Module):
+class SmallBackbone(nn.Module):
     """Nine plain convolutions, made to be trained from scratch: strides 8, 16 and 32."""
 
     out_channels = (64, 96, 128)
@@ -212,23 +212,27 @@ class SmallTrunk(nn.Module):
 
 class FeaturePyramid(nn.Module):
     """
-    Levels of one width over a trunk: laterals, a top-down path, and strided extra levels.
+    Levels of one width over a backbone: laterals, a top-down path, and strided extra levels.
 
     Source: Lin et al. 2017, arXiv:1612.03144; sums by nearest neighbour.
     """
 
     def __init__(
-        self, trunk: nn.Module, trunk_channels: Sequence[int], width: int, num_extra_levels: int
+        self,
+        backbone: nn.Module,
+        backbone_channels: Sequence[int],
+        width: int,
+        num_extra_levels: int,
     ) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk = backbone  # stored checkpoints have this name in their keys
         self.laterals = nn.ModuleList(
-            _conv_norm_relu(channels, width, kernel=1) for channels in trunk_channels
+            _conv_norm_relu(channels, width, kernel=1) for channels in backbone_channels
         )
         self.extras = nn.ModuleList(
             _conv_norm_relu(width, width, stride=2) for _ in range(num_extra_levels)
         )
-        self.out_channels = [width] * (len(trunk_channels) + num_extra_levels)
+        self.out_channels = [width] * (len(backbone_channels) + num_extra_levels)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         levels = [

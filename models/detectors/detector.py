@@ -4,7 +4,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,15 +72,15 @@ class Detector(nn.Module, ABC):
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(self, spec: DetectorSpec, network: nn.Module, trunk: nn.Module) -> None:
+    def __init__(self, spec: DetectorSpec, network: nn.Module, backbone: nn.Module) -> None:
         super().__init__()
         self.spec = spec
         # on the CPU a third faster than planar for these networks, in training too
         self.network = network.to(memory_format=torch.channels_last)
         self.sampler: AnchorSampler | None = None
         self.negative_weight = 1.0
-        self._trunk_parameters = list(trunk.parameters())
-        self._trunk_norms = [m for m in trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._backbone_parameters = list(backbone.parameters())
+        self._backbone_norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
         for name in ("image_mean", "image_std"):
             values = torch.tensor(getattr(spec, name), dtype=torch.float32).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -91,14 +90,14 @@ class Detector(nn.Module, ABC):
         return self.image_mean.device
 
     @property
-    def trunk_parameters(self) -> Sequence[nn.Parameter]:
+    def backbone_parameters(self) -> Sequence[nn.Parameter]:
         """Of the layers that may come from ImageNet."""
-        return self._trunk_parameters
+        return self._backbone_parameters
 
     def train(self, mode: bool = True) -> "Detector":
         super().train(mode)
         if self.spec.freeze_batch_norm:
-            for norm in self._trunk_norms:
+            for norm in self._backbone_norms:
                 norm.eval()
         return self
 
@@ -253,12 +252,6 @@ class Detector(nn.Module, ABC):
         higher: the fewer they are, the less is worked out. `dense` is what computes
         `Detector.dense` in its place.
         """
-
-
-def class_logits_and_maps(network: Any, pixels: Tensor) -> dict[str, Tensor]:
-    """`Detector.dense` of torchvision's one-stage networks that rank by their class head alone."""
-    maps: dict[str, Tensor] = network.backbone(pixels)
-    return {"cls_logits": network.head.classification_head(list(maps.values())), **maps}
 
 
 def no_detections() -> Detections:

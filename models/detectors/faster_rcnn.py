@@ -40,8 +40,8 @@ class FasterRCNNDetector(Detector):
     class_layers = r"roi_heads\.box_predictor\..*"
     network: FasterRCNN
 
-    def __init__(self, spec: DetectorSpec, network: FasterRCNN, trunk: nn.Module) -> None:
-        super().__init__(spec, network, trunk)
+    def __init__(self, spec: DetectorSpec, network: FasterRCNN, backbone: nn.Module) -> None:
+        super().__init__(spec, network, backbone)
         self.proposal_threshold: float = network.rpn.score_thresh
         network.rpn.score_thresh = 0.0
 

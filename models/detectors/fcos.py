@@ -1,23 +1,24 @@
 """FCOS over torchvision's module."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection import FCOS, fcos_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import clip_boxes_to_image, generalized_box_iou_loss
+from torchvision.ops import generalized_box_iou_loss
 
-from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
-from models.detectors.focal import focal_loss_of_all, loss_of_sampled
-from models.detectors.postprocess import anchors_of_one
-from models.detectors.retinanet import anchor_levels, detect_in_levels, matched_labels
-from models.detectors.scores import log_odds_floor, sigmoid_product_log_odds
+from models.detectors.detector import Detector
+from models.detectors.one_stage import Heads, OneStageDetector
+from models.detectors.retinanet import matched_labels
+from models.detectors.scores import sigmoid_product_log_odds
 from models.detectors.spec import DetectorSpec
+from models.losses.focal import focal_loss_of_anchors
+from models.losses.sampled import sampled_binary_cross_entropy
 
-_HEADS = ("cls_logits", "bbox_regression", "bbox_ctrness")
 
-
-class FCOSDetector(Detector):
+class FCOSDetector(OneStageDetector):
     """
     FCOS (Tian et al. 2019, arXiv:1904.01355): one anchor, really a point, per cell.
 
@@ -26,18 +27,17 @@ class FCOSDetector(Detector):
     positives only, and column 0 of the head is never scored, as in `RetinaNetDetector`.
     """
 
+    head_names = ("cls_logits", "bbox_regression", "bbox_ctrness")
     keeps_aspect = True
     size_divisor = 32
     class_layers = r"head\.classification_head\.cls_logits\.(weight|bias)"
     network: FCOS
 
-    def _heads(self, batch: ImageList) -> tuple[dict[str, Tensor], list[Tensor], list[int]]:
-        outputs, features = _heads_and_maps(self.dense(batch.tensors))
-        anchors = self.network.anchor_generator(batch, features)
-        return outputs, anchors, [level.shape[-2] * level.shape[-1] for level in features]
-
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        outputs, anchors, level_sizes = self._heads(batch)
+        features = list(self.network.backbone(batch.tensors).values())
+        outputs = {name: out.float() for name, out in self.network.head(features).items()}
+        anchors = self.network.anchor_generator(batch, features)
+        level_sizes = [level.shape[-2] * level.shape[-1] for level in features]
         radius = self.network.center_sampling_radius
         matched = torch.stack(
             [
@@ -64,48 +64,35 @@ class FCOSDetector(Detector):
     def _classification_loss(self, outputs: dict[str, Tensor], labels: Tensor) -> Tensor:
         logits = outputs["cls_logits"]
         if self.sampler is None:
-            return focal_loss_of_all(logits, labels, self.negative_weight)
+            return focal_loss_of_anchors(logits, labels, self.negative_weight)
         log_prob = functional.logsigmoid(logits.detach()[..., 1:].amax(-1, keepdim=True))
         log_prob = log_prob + functional.logsigmoid(outputs["bbox_ctrness"].detach())
         foreground_prob = (0.5 * log_prob).exp().flatten()
         positive, negative = self.sample(self.sampler, list(labels), foreground_prob)
-        return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
+        return sampled_binary_cross_entropy(
+            logits, labels, torch.stack(positive), torch.stack(negative), self.negative_weight
+        )
 
     def dense(self, pixels: Tensor) -> dict[str, Tensor]:
         features: dict[str, Tensor] = self.network.backbone(pixels)
         return {**self.network.head(list(features.values())), **features}
 
-    def score(
-        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
-    ) -> list[ScoredImage]:
-        outputs, features = _heads_and_maps((dense or self.dense)(batch.tensors))
-        logits, centerness_logits = outputs["cls_logits"][..., 1:], outputs["bbox_ctrness"]
-        regression = outputs["bbox_regression"]
-        best = sigmoid_product_log_odds(logits.amax(-1), centerness_logits.squeeze(-1))
-        log_odds = best.amax(-1).tolist()
-        threshold = max(min_score, self.spec.score_threshold)
-        floor = log_odds_floor(threshold)
-        scored = [ScoredImage(value, no_detections()) for value in log_odds]
-        rows = [i for i, value in enumerate(log_odds) if value > floor]
-        if not rows:
-            return scored
-        anchors = anchors_of_one(self.network.anchor_generator, batch, features)
-        levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
-        for row in rows:
-            near = (best[row] > floor).nonzero().flatten().to(anchors.device)
-            boxes = self.network.box_coder.decode(regression[row, near], anchors[near])
-            boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
-            scores = logits[row, near].sigmoid() * centerness_logits[row, near].sigmoid()
-            found = detect_in_levels(
-                self.spec, threshold, limit, scores.sqrt(), boxes, levels[near]
-            )
-            scored[row] = ScoredImage(log_odds[row], found)
-        return scored
+    def rank(self, heads: Heads) -> tuple[list[float], Tensor]:
+        best = sigmoid_product_log_odds(
+            heads["cls_logits"][..., 1:].amax(-1), heads["bbox_ctrness"].squeeze(-1)
+        )
+        return best.amax(-1).tolist(), best
 
+    def probabilities(self, heads: Heads) -> Tensor:
+        class_probability = heads["cls_logits"][..., 1:].sigmoid()
+        return (class_probability * heads["bbox_ctrness"].sigmoid()).sqrt()
 
-def _heads_and_maps(found: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
-    heads = {name: found[name].float() for name in _HEADS}
-    return heads, [level for name, level in found.items() if name not in _HEADS]
+    def offsets(self, heads: Heads, maps: Sequence[Tensor], rows: list[int]) -> Tensor:
+        return heads["bbox_regression"][rows]
+
+    def decode(self, offsets: Tensor, anchors: Tensor) -> Tensor:
+        boxes: Tensor = self.network.box_coder.decode(offsets, anchors)
+        return boxes
 
 
 def match_points(
@@ -173,5 +160,5 @@ def resnet50_fpn(spec: DetectorSpec) -> Detector:
         nms_thresh=spec.nms_threshold,
         detections_per_img=spec.detections_per_image,
     )
-    trunk: nn.Module = network.backbone.body
-    return FCOSDetector(spec, network, trunk)
+    backbone: nn.Module = network.backbone.body
+    return FCOSDetector(spec, network, backbone)

@@ -4,23 +4,16 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet, retinanet_resnet50_fpn_v2
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou_loss
+from torchvision.ops import box_iou, generalized_box_iou_loss
 
-from models.detectors.detections import Detections
-from models.detectors.detector import (
-    Dense,
-    Detector,
-    ScoredImage,
-    class_logits_and_maps,
-    no_detections,
-)
-from models.detectors.focal import focal_loss_of_all, loss_of_sampled
-from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
-from models.detectors.scores import log_odds_floor
+from models.detectors.detector import Detector
+from models.detectors.one_stage import Heads, OneStageDetector
 from models.detectors.spec import DetectorSpec
+from models.losses.focal import focal_loss_of_anchors
+from models.losses.sampled import sampled_binary_cross_entropy
 
 
-class RetinaNetDetector(Detector):
+class RetinaNetDetector(OneStageDetector):
     """
     RetinaNet (Lin et al. 2017, arXiv:1708.02002).
 
@@ -63,10 +56,12 @@ class RetinaNetDetector(Detector):
 
     def _classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.sampler is None:
-            return focal_loss_of_all(logits, labels, self.negative_weight)
+            return focal_loss_of_anchors(logits, labels, self.negative_weight)
         foreground_prob = logits.detach()[..., 1:].amax(-1).sigmoid()
         positive, negative = self.sample(self.sampler, list(labels), foreground_prob.flatten())
-        return loss_of_sampled(logits, labels, positive, negative, self.negative_weight)
+        return sampled_binary_cross_entropy(
+            logits, labels, torch.stack(positive), torch.stack(negative), self.negative_weight
+        )
 
     def _regression_loss(
         self,
@@ -86,34 +81,12 @@ class RetinaNetDetector(Detector):
             )
         return total / max(1, int((matched >= 0).sum()))
 
-    def dense(self, pixels: Tensor) -> dict[str, Tensor]:
-        return class_logits_and_maps(self.network, pixels)
+    def rank(self, heads: Heads) -> tuple[list[float], Tensor]:
+        best = heads["cls_logits"][..., 1:].amax(-1)
+        return best.amax(-1).tolist(), best
 
-    def score(
-        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
-    ) -> list[ScoredImage]:
-        outputs = dict((dense or self.dense)(batch.tensors))
-        logits = outputs.pop("cls_logits").float()[..., 1:]
-        features = list(outputs.values())
-        best = logits.amax(-1)
-        log_odds = best.amax(-1).tolist()
-        threshold = max(min_score, self.spec.score_threshold)
-        floor = log_odds_floor(threshold)
-        scored = [ScoredImage(value, no_detections()) for value in log_odds]
-        rows = [i for i, value in enumerate(log_odds) if value > floor]
-        if not rows:
-            return scored
-        regression = self.network.head.regression_head(rows_of(features, rows)).float()
-        anchors = anchors_of_one(self.network.anchor_generator, batch, features)
-        levels, limit = anchor_levels(features, len(anchors)), self.network.topk_candidates
-        for row, offsets in zip(rows, regression, strict=True):
-            near = (best[row] > floor).nonzero().flatten()
-            boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])
-            boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
-            scores = logits[row, near].sigmoid()
-            found = detect_in_levels(self.spec, threshold, limit, scores, boxes, levels[near])
-            scored[row] = ScoredImage(log_odds[row], found)
-        return scored
+    def probabilities(self, heads: Heads) -> Tensor:
+        return heads["cls_logits"][..., 1:].sigmoid()
 
 
 def matched_labels(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
@@ -123,33 +96,6 @@ def matched_labels(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
         on = match >= 0
         row[on] = target["labels"][match[on]]
     return labels
-
-
-def anchor_levels(features: list[Tensor], num_anchors: int) -> Tensor:
-    """int64 [A]: the feature level of each anchor; all cells have the same number of them."""
-    cells = [level.shape[-2] * level.shape[-1] for level in features]
-    levels = torch.arange(len(cells), device=features[0].device)
-    counts = torch.tensor(cells, device=levels.device) * (num_anchors // sum(cells))
-    return levels.repeat_interleave(counts)
-
-
-def detect_in_levels(
-    spec: DetectorSpec,
-    threshold: float,
-    limit: int,
-    scores: Tensor,
-    boxes: Tensor,
-    levels: Tensor,
-) -> Detections:
-    """
-    Of the anchors that can pass `threshold`: scores [N, K], boxes [N, 4], levels [N].
-
-    At most `limit` scores of each level enter the non-maximum suppression.
-    """
-    anchor, column = (scores > threshold).nonzero(as_tuple=True)
-    scores = scores[anchor, column]
-    chosen = highest_of_each(scores, levels[anchor], limit)
-    return suppress(boxes[anchor[chosen]], scores[chosen], column[chosen] + 1, spec)
 
 
 def resnet50_fpn_v2(spec: DetectorSpec) -> Detector:
@@ -165,5 +111,5 @@ def resnet50_fpn_v2(spec: DetectorSpec) -> Detector:
         nms_thresh=spec.nms_threshold,
         detections_per_img=spec.detections_per_image,
     )
-    trunk: nn.Module = network.backbone.body
-    return RetinaNetDetector(spec, network, trunk)
+    backbone: nn.Module = network.backbone.body
+    return RetinaNetDetector(spec, network, backbone)

@@ -28,8 +28,8 @@ class DetectorSpec:
             scale asks for; False: torchvision's float bilinear, which its weights were trained on.
             Images of three times the network's sides and more are always shrunk by the filter:
             points picked that far apart are noise, and no training image was so large.
-        freeze_batch_norm: training leaves the statistics of the trunk's BatchNorm layers alone,
-            as is right for a pretrained trunk and small batches.
+        freeze_batch_norm: training leaves the statistics of the backbone's BatchNorm layers alone,
+            as is right for a pretrained backbone and small batches.
 
     Raises ValueError for a value out of range: a spec may come from a file of unknown origin.
     """

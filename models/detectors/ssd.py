@@ -2,50 +2,48 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD, ssd300_vgg16
 from torchvision.models.detection.ssdlite import SSDLiteHead, ssdlite320_mobilenet_v3_large
-from torchvision.ops import box_iou, clip_boxes_to_image
+from torchvision.ops import box_iou
 
-from models.detectors.backbones import FeaturePyramid, Lite0Trunk, SmallTrunk
-from models.detectors.detections import Detections
-from models.detectors.detector import (
-    Dense,
-    Detector,
-    ScoredImage,
-    class_logits_and_maps,
-    no_detections,
-)
-from models.detectors.postprocess import anchors_of_one, highest_of_each, rows_of, suppress
-from models.detectors.scores import highest_softmax_log_odds, log_odds_floor
+from models.detectors.backbones import FeaturePyramid, Lite0Backbone, SmallBackbone
+from models.detectors.detector import Detector
+from models.detectors.one_stage import Heads, OneStageDetector
+from models.detectors.scores import highest_softmax_log_odds
 from models.detectors.spec import DetectorSpec
+from models.losses.matching import best_objects
+from models.losses.sampled import sampled_cross_entropy
+from models.losses.ssd import smooth_l1_of_offsets
 from models.sampling import AnchorSampler, RatioSampler
 
 NEGATIVES_PER_POSITIVE = 3.0  # the paper's
 MIN_NEGATIVES = 20  # per image, also where there are no positives
+MIN_IOU = 0.5  # of an anchor with the object that it is to predict, unless it is the object's best
 
 
-class SSDDetector(Detector):
+class SSDDetector(OneStageDetector):
     """
     SSD (Liu et al. 2016, arXiv:1512.02325) over torchvision's `SSD` module.
 
-    The loss is the paper's but for two things. Negatives are counted per image as 3 per positive
-    *and at least* 20: torchvision's count alone gives an image without objects exactly zero loss.
-    And positives and negatives are averaged apart,
+    The loss differs from the paper's in two ways. Each image has 3 negatives per positive *and at
+    least* 20: torchvision's count alone gives an image without objects exactly zero loss. And
+    positives and negatives are averaged apart,
     `mean(positives) + negative_weight * mean(negatives)`: with 3 negatives per positive and
     weight 3 this is the paper's sum over the number of positives, but images without objects
-    cannot drown the positives of the others however many anchors they add. The hardest negatives
+    cannot drown the positives of others, however many anchors they add. The hardest negatives
     are those with the highest probability of any one class; torchvision takes the highest of all
-    classes together, which is the same for one class.
+    classes together, which is the same for one class. Anchors are matched as in the paper: of two
+    objects that share their best anchor, torchvision loses one (see `best_objects`).
     """
 
     class_layers = r"head\.classification_head\.module_list\.\d+\.(1\.)?(weight|bias)"
+    limits_each_level = False
     network: SSD
 
-    def __init__(self, spec: DetectorSpec, network: SSD, trunk: nn.Module) -> None:
-        super().__init__(spec, network, trunk)
+    def __init__(self, spec: DetectorSpec, network: SSD, backbone: nn.Module) -> None:
+        super().__init__(spec, network, backbone)
         self.default_sampler: AnchorSampler = RatioSampler(
             NEGATIVES_PER_POSITIVE, min_negatives=MIN_NEGATIVES
         )
@@ -67,29 +65,22 @@ class SSDDetector(Detector):
             self.sampler or self.default_sampler, labels, foreground_prob.flatten()
         )
         return {
-            "classification": self._classification_loss(logits, labels, positive, negative),
+            "classification": sampled_cross_entropy(
+                logits,
+                torch.stack(labels),
+                torch.stack(positive),
+                torch.stack(negative),
+                self.negative_weight,
+            ),
             "bbox_regression": self._regression_loss(regression, anchors, matched, targets),
         }
 
     def _match(self, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """int64 [A], the index of the object that each anchor stands for, or -1."""
+        """Return int64 [A], the index of the object that each anchor is to predict, or -1."""
         if not len(boxes):
             return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
-        matched: Tensor = self.network.proposal_matcher(box_iou(boxes, anchors))
-        return matched
-
-    def _classification_loss(
-        self, logits: Tensor, labels: list[Tensor], positive: list[Tensor], negative: list[Tensor]
-    ) -> Tensor:
-        flat_logits, flat_labels = logits.flatten(0, 1), torch.cat(labels)
-        loss = flat_logits.new_zeros(())
-        for masks, weight in ((positive, 1.0), (negative, self.negative_weight)):
-            chosen = torch.cat(masks)
-            total = functional.cross_entropy(
-                flat_logits[chosen], flat_labels[chosen], reduction="sum"
-            )
-            loss = loss + weight * total / chosen.sum().clamp(min=1)
-        return loss
+        iou, matched = best_objects(box_iou(boxes, anchors))
+        return torch.where(iou >= MIN_IOU, matched, -1)
 
     def _regression_loss(
         self,
@@ -105,45 +96,15 @@ class SSDDetector(Detector):
         ):
             on = (match >= 0).nonzero().flatten()
             num_positive += len(on)
-            wanted = self.network.box_coder.encode_single(
-                target["boxes"][match[on]], image_anchors[on]
-            )
-            total = total + functional.smooth_l1_loss(offsets[on], wanted, reduction="sum")
+            loss = smooth_l1_of_offsets(offsets[on], target["boxes"][match[on]], image_anchors[on])
+            total = total + loss.sum()
         return total / max(1, num_positive)
 
-    def dense(self, pixels: Tensor) -> dict[str, Tensor]:
-        return class_logits_and_maps(self.network, pixels)
+    def rank(self, heads: Heads) -> tuple[list[float], Tensor]:
+        return highest_softmax_log_odds(heads["cls_logits"])
 
-    def score(
-        self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
-    ) -> list[ScoredImage]:
-        outputs = dict((dense or self.dense)(batch.tensors))
-        logits = outputs.pop("cls_logits").float()
-        features = list(outputs.values())
-        log_odds, bound = highest_softmax_log_odds(logits)
-        threshold = max(min_score, self.spec.score_threshold)
-        floor = log_odds_floor(threshold)
-        scored = [ScoredImage(value, no_detections()) for value in log_odds]
-        rows = [i for i, value in enumerate(log_odds) if value > floor]
-        if not rows:
-            return scored
-        regression = self.network.head.regression_head(rows_of(features, rows)).float()
-        anchors = anchors_of_one(self.network.anchor_generator, batch, features)
-        for row, offsets in zip(rows, regression, strict=True):
-            near = (bound[row] > floor).nonzero().flatten()
-            boxes = self.network.box_coder.decode_single(offsets[near], anchors[near])
-            boxes = clip_boxes_to_image(boxes, batch.image_sizes[row])
-            found = self._detections(logits[row, near], boxes, threshold)
-            scored[row] = ScoredImage(log_odds[row], found)
-        return scored
-
-    def _detections(self, logits: Tensor, boxes: Tensor, threshold: float) -> Detections:
-        """Of the anchors that can pass the threshold: logits [N, 1 + K], boxes [N, 4]."""
-        scores = logits.softmax(-1)[:, 1:]
-        anchor, column = (scores > threshold).nonzero(as_tuple=True)
-        scores = scores[anchor, column]
-        chosen = highest_of_each(scores, column, self.network.topk_candidates)
-        return suppress(boxes[anchor[chosen]], scores[chosen], column[chosen] + 1, self.spec)
+    def probabilities(self, heads: Heads) -> Tensor:
+        return heads["cls_logits"].softmax(-1)[:, 1:]
 
 
 def _anchor_labels(matched: Tensor, labels: Tensor) -> Tensor:
@@ -187,31 +148,31 @@ def torchvision_ssd300(spec: DetectorSpec) -> Detector:
 
 def efficientnet_lite0_ssd(spec: DetectorSpec) -> Detector:
     """EfficientNet-Lite0, a light pyramid of strides 8 to 128, depthwise-separable heads."""
-    trunk = Lite0Trunk()
-    backbone = FeaturePyramid(trunk, trunk.out_channels, width=128, num_extra_levels=2)
+    backbone = Lite0Backbone()
+    pyramid = FeaturePyramid(backbone, backbone.out_channels, width=128, num_extra_levels=2)
     anchors = DefaultBoxGenerator([[2]] * 5, scales=[0.08, 0.16, 0.32, 0.54, 0.8, 1.0])
-    return SSDDetector(spec, _ssd_over(backbone, anchors, spec), trunk)
+    return SSDDetector(spec, _ssd_over(pyramid, anchors, spec), backbone)
 
 
 def small_ssd(spec: DetectorSpec) -> Detector:
     """Three levels over nine convolutions: learns a simple scene from scratch within a minute."""
-    trunk = SmallTrunk()
-    backbone = FeaturePyramid(trunk, trunk.out_channels, width=64, num_extra_levels=0)
+    backbone = SmallBackbone()
+    pyramid = FeaturePyramid(backbone, backbone.out_channels, width=64, num_extra_levels=0)
     anchors = DefaultBoxGenerator([[2]] * 3, scales=[0.12, 0.25, 0.5, 0.9])
-    return SSDDetector(spec, _ssd_over(backbone, anchors, spec), trunk)
+    return SSDDetector(spec, _ssd_over(pyramid, anchors, spec), backbone)
 
 
-def _ssd_over(backbone: FeaturePyramid, anchors: DefaultBoxGenerator, spec: DetectorSpec) -> SSD:
+def _ssd_over(pyramid: FeaturePyramid, anchors: DefaultBoxGenerator, spec: DetectorSpec) -> SSD:
     num_classes = len(spec.class_names) + 1
     return SSD(
-        backbone,
+        pyramid,
         anchors,
         spec.input_size[::-1],
         num_classes,
         image_mean=list(spec.image_mean),
         image_std=list(spec.image_std),
         head=SSDLiteHead(
-            backbone.out_channels, anchors.num_anchors_per_location(), num_classes, nn.BatchNorm2d
+            pyramid.out_channels, anchors.num_anchors_per_location(), num_classes, nn.BatchNorm2d
         ),
         score_thresh=spec.score_threshold,
         nms_thresh=spec.nms_threshold,

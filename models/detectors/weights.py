@@ -1,4 +1,4 @@
-"""Pretrained weights by name: torchvision's own, and trunks trained on ImageNet."""
+"""Pretrained weights by name: torchvision's own, and backbones trained on ImageNet."""
 
 import re
 from pickle import UnpicklingError
@@ -27,7 +27,7 @@ def check_weights(architecture: str, name: str) -> None:
     """Raises ValueError if the architecture has no weights of that name; downloads nothing."""
     if name.lower() == "imagenet":
         if architecture in WITHOUT_IMAGENET:
-            raise ValueError(f"there are no ImageNet weights for the trunk of {architecture}")
+            raise ValueError(f"there are no ImageNet weights for the backbone of {architecture}")
     elif find_coco_weights(architecture, name) is None:
         raise ValueError(f"{architecture} has no weights {name!r}")
 
@@ -69,7 +69,7 @@ def load_coco(detector: Detector, weights: WeightsEnum) -> None:
 
 def load_imagenet(detector: Detector) -> None:
     """
-    Fill a detector's trunk with weights trained to classify ImageNet.
+    Fill a detector's backbone with weights trained to classify ImageNet.
 
     Raises WeightsUnavailableError if they cannot be downloaded, ValueError if there are none.
     """
@@ -87,7 +87,7 @@ def load_imagenet(detector: Detector) -> None:
             {n.removeprefix("features."): t for n, t in state.items()},
         )
     else:
-        raise ValueError(f"there are no ImageNet weights for the trunk of {architecture}")
+        raise ValueError(f"there are no ImageNet weights for the backbone of {architecture}")
 
 
 def _download(weights: WeightsEnum) -> dict[str, Tensor]:

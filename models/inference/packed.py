@@ -23,6 +23,9 @@ class PackedConv2d(nn.Module):
     output once more. It also leaves oneDNN for a slow way where one thread convolves a few images
     by 1 × 1. Under autocast the weights are those of autocast's type, kept from the first call on.
 
+    Its ReLU and ReLU6 turn NaN into 0, where torch's keep it; keeping it would take another pass
+    over every output. So NaN within a network can end as a finite score: `prove` looks for it.
+
     The operators are torch's own for compiled models (`torch.ops.mkldnn`), which it does not
     document: `can_pack` says whether they are there, and tests hold outputs to `conv2d`'s.
     """

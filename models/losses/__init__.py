@@ -1,14 +1,18 @@
-"""Losses over sampled, mined or down-weighted anchors. `docs/samplers.md` compares them."""
+"""
+Losses over sampled, mined or down-weighted anchors.
+
+`docs/explanation/samplers.md` compares them.
+"""
 
 from models.losses.focal import FocalLoss
 from models.losses.hard_mining import HardMiningCrossEntropyLoss
-from models.losses.ssd import MatchedBoxes, SSDLoss, encode_boxes, match_default_boxes
+from models.losses.matching import MatchedBoxes, match_default_boxes
+from models.losses.ssd import SSDLoss
 
 __all__ = [
     "FocalLoss",
     "HardMiningCrossEntropyLoss",
     "MatchedBoxes",
     "SSDLoss",
-    "encode_boxes",
     "match_default_boxes",
 ]

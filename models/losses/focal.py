@@ -1,25 +1,28 @@
-"""Focal loss: all anchors, the easy ones weighed down instead of left out."""
+"""Focal loss: all anchors teach, and the easy ones count for little."""
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
 
 from models.sampling.arguments import require_at_least, require_between
 
 
 class FocalLoss(nn.Module):
     """
-    `-alpha_t * (1 - p_t) ** gamma * log(p_t)` per anchor and class, p a sigmoid.
+    `-alpha_t * (1 - p_t) ** gamma * log(p_t)` per anchor and class, where p is a sigmoid.
+
+    A thin face on the torchvision function that RetinaNet and FCOS train with through
+    `focal_loss_of_anchors`: it adds checks of the arguments, and accepts integer targets.
 
     Args:
-        alpha: weight of positives, that of negatives is `1 - alpha`; in [0, 1], or -1 for none.
+        alpha: weight of positives; negatives weigh `1 - alpha`. In [0, 1], or -1 for no weights.
         gamma: how fast easy anchors lose weight, at least 0.
-        reduction: `none`, `mean` or `sum`. RetinaNet sums and divides by the positives of each
-            image, at least 1, so that an image without objects counts in full.
+        reduction: `none`, `mean` or `sum`.
 
     Source:
-        Lin et al. 2017, arXiv:1708.02002; torchvision `ops/focal_loss.py`, same values.
+        Lin et al. 2017, arXiv:1708.02002; torchvision `ops/focal_loss.py`.
     """
 
     def __init__(
@@ -40,21 +43,42 @@ class FocalLoss(nn.Module):
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """
+        Return the loss in the shape of `inputs`, or a scalar if it is reduced.
+
         Args:
             inputs: float logits of any shape.
-            targets: of the same shape, 1 for the class of the anchor, else 0; values between are
-                taken as in torchvision.
+            targets: same shape; 1 for the class of the anchor, else 0. Values in between are
+                allowed, as in torchvision.
         """
         if inputs.shape != targets.shape:
             raise ValueError(f"{list(inputs.shape)=} and {list(targets.shape)=} must be equal")
-        targets = targets.to(inputs.dtype)
-        p = inputs.sigmoid()
-        missed = p + targets - 2 * p * targets  # 1 - p_t
-        loss = missed**self.gamma * functional.binary_cross_entropy_with_logits(
-            inputs, targets, reduction="none"
+        loss: Tensor = sigmoid_focal_loss(
+            inputs, targets.to(inputs.dtype), self.alpha, self.gamma, self.reduction
         )
-        if self.alpha >= 0:
-            loss = loss * (self.alpha * targets + (1 - self.alpha) * (1 - targets))
-        if self.reduction == "none":
-            return loss
-        return loss.mean() if self.reduction == "mean" else loss.sum()
+        return loss
+
+
+def focal_loss_of_anchors(logits: Tensor, labels: Tensor, negative_weight: float) -> Tensor:
+    """
+    Sum focal loss over every anchor that is not ignored, and divide by the number of positives.
+
+    Positives are counted over the whole batch, and the batch's images are taken if they are more.
+    torchvision divides each image by its own positives: an image without objects then weighs as
+    much as all its anchors together, tens of times as much as a labelled one.
+
+    Args:
+        logits: float [B, A, 1 + K]; column 0 belongs to no class, and its target is always 0.
+        labels: int64 [B, A]; -1 ignored, 0 background, 1 and up a class.
+        negative_weight: weight of background anchors.
+    """
+    loss = sigmoid_focal_loss(logits, one_hot_targets(logits, labels), reduction="none").sum(-1)
+    weight = torch.where(labels == 0, negative_weight, (labels > 0).to(loss.dtype))
+    num_positive = int((labels > 0).sum())
+    total: Tensor = (loss * weight).sum() / max(num_positive, len(logits))
+    return total
+
+
+def one_hot_targets(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return targets like `logits` [..., 1 + K]: 1 at the label of a positive anchor, else 0."""
+    index = labels.clamp(min=0).unsqueeze(-1)
+    return torch.zeros_like(logits).scatter(-1, index, (index > 0).to(logits.dtype))

@@ -1,4 +1,8 @@
-"""Anchor samplers: which anchors of an image enter the loss. `docs/samplers.md` compares them."""
+"""
+Samplers of the anchors that enter the loss.
+
+`docs/explanation/samplers.md` compares them.
+"""
 
 from models.sampling.baselines import AllAnchors, BalancedSampler
 from models.sampling.batched import BatchedHardNegativeSampler

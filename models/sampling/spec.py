@@ -13,7 +13,7 @@ from models.sampling.ratio import RatioSampler
 
 
 class SamplerName(StrEnum):
-    """What `build_sampler` can build; `docs/samplers.md` says when to use which."""
+    """What `build_sampler` can build; `docs/explanation/samplers.md` says when to use which."""
 
     HARD_NEGATIVE = "hard-negative"
     BATCHED_HARD_NEGATIVE = "batched-hard-negative"

@@ -18,9 +18,9 @@ class TrainingConfig:
         negative_share: share of negatives in every batch, in [0, 1), if there are any.
         optimizer: "adamw" or "sgd" (momentum 0.9).
         learning_rate: highest one, after the warm-up.
-        trunk_rate_factor: the trunk learns at this share of the rate, in (0, 1]. None: 0.1 if it
-            started from pretrained weights (the spec's `freeze_batch_norm`), which it forgets
-            at the whole rate; else 1.
+        backbone_rate_factor: share of the rate that the backbone learns at, in (0, 1]. None: 0.1
+            if it started from pretrained weights (the spec's `freeze_batch_norm`), which it
+            forgets at the whole rate; else 1.
         final_rate_factor: share of it left at the last step.
         warmup_steps: of a linear rise; at most half the run is used.
         weight_decay: not for biases and normalisation.
@@ -39,7 +39,7 @@ class TrainingConfig:
     negative_share: float = 0.3
     optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-3
-    trunk_rate_factor: float | None = None
+    backbone_rate_factor: float | None = None
     final_rate_factor: float = 0.01
     warmup_steps: int = 20
     weight_decay: float = 1e-4
@@ -54,8 +54,10 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.trunk_rate_factor is not None and not 0 < self.trunk_rate_factor <= 1:
-            raise ValueError(f"trunk_rate_factor must be in (0, 1], not {self.trunk_rate_factor}")
+        if self.backbone_rate_factor is not None and not 0 < self.backbone_rate_factor <= 1:
+            raise ValueError(
+                f"backbone_rate_factor must be in (0, 1], not {self.backbone_rate_factor}"
+            )
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise ValueError(f"steps_per_epoch must be positive, not {self.steps_per_epoch}")
         if self.patience is not None and self.patience < 1:

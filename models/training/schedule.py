@@ -33,7 +33,7 @@ def rate_factor(step: int, num_steps: int, warmup_steps: int, final_factor: floa
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """The trunk's groups take their share of it."""
+    """The backbone's groups take their share of it."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group["rate_factor"]
 
@@ -44,23 +44,23 @@ def build_optimizer(
     *,
     learning_rate: float,
     weight_decay: float,
-    trunk: Sequence[nn.Parameter] = (),
-    trunk_rate_factor: float = 1.0,
+    backbone: Sequence[nn.Parameter] = (),
+    backbone_rate_factor: float = 1.0,
 ) -> Optimizer:
     """
     AdamW or SGD; biases and normalisation parameters (one dimension) are not decayed.
 
-    The parameters of the trunk learn at `trunk_rate_factor` times the rate.
+    The parameters of the backbone learn at `backbone_rate_factor` times the rate.
     """
-    in_trunk = {id(parameter) for parameter in trunk}
-    others = [p for p in network.parameters() if id(p) not in in_trunk]
+    in_backbone = {id(parameter) for parameter in backbone}
+    others = [p for p in network.parameters() if id(p) not in in_backbone]
     groups = [
         {
             "params": [p for p in parameters if p.requires_grad and (p.ndim > 1) == is_decayed],
             "weight_decay": weight_decay if is_decayed else 0.0,
             "rate_factor": factor,
         }
-        for parameters, factor in ((trunk, trunk_rate_factor), (others, 1.0))
+        for parameters, factor in ((backbone, backbone_rate_factor), (others, 1.0))
         for is_decayed in (True, False)
     ]
     if name == "adamw":

@@ -1,4 +1,4 @@
-"""What a version is measured at, as it is kept with it."""
+"""The figures of a version: measured from its stored detections, and kept with it."""
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -7,6 +7,7 @@ from hardneg.schemas.stats import ComparisonOut, FalseDetectionFigures, Figures,
 from models.evaluation.average_precision import bootstrap_ap
 from models.evaluation.evaluate import Comparison, Evaluation, compare
 from models.evaluation.false_detections import false_detection_stats
+from service.evaluation import store
 from service.evaluation.measure import evaluation_of, images_scored_by
 from service.tables import ModelVersion
 
@@ -15,26 +16,40 @@ RECALL_THRESHOLD = 0.5
 
 
 def figures_of(session: Session, version: ModelVersion) -> Figures:
-    """Measured on all images of val and negative-test that the version has scored."""
+    """Measure a version on all images of val and negative-test that it has scored."""
     return _figures(evaluation_of(session, version, images_scored_by(session, [version.id])))
+
+
+def find_figures(session: Session, version_id: int) -> Figures | None:
+    """Return the figures that a version had when it was last measured."""
+    row = store.find_evaluation(session, version_id)
+    return Figures.model_validate(row.figures) if row else None
+
+
+def save_figures(session: Session, version_id: int, figures: Figures) -> None:
+    """Keep the figures of a version, in place of its earlier ones."""
+    store.save_evaluation(session, version_id, figures.model_dump(mode="json"))
 
 
 def compare_versions(
     session: Session, version: ModelVersion, other: ModelVersion
 ) -> ComparisonOut | None:
-    """On what both have scored; None where that tells nothing, for want of images or recall."""
+    """
+    Compare two versions on the images that both have scored.
+
+    Returns None where a comparison would say nothing: without sealed images, without objects on
+    val of which `other` finds at least one, or between different classes.
+    """
+    if version.class_names != other.class_names:
+        return None
     images = images_scored_by(session, [version.id, other.id])
-    candidate = evaluation_of(session, version, images)
-    parent = evaluation_of(session, other, images)
-    if (
-        not images.negative_ids
-        or not _num_objects(parent)
-        or version.class_names != (other.class_names)
-    ):
+    found = evaluation_of(session, version, images)
+    found_by_other = evaluation_of(session, other, images)
+    if not images.negative_ids or not _num_objects(found_by_other):
         return None
-    if parent.recall(RECALL_THRESHOLD).value == 0:
+    if found_by_other.recall(RECALL_THRESHOLD).value == 0:
         return None
-    return _comparison_out(other.id, compare(candidate, parent, threshold=RECALL_THRESHOLD))
+    return _comparison_out(other.id, compare(found, found_by_other, threshold=RECALL_THRESHOLD))
 
 
 def _comparison_out(version_id: int, comparison: Comparison) -> ComparisonOut:

@@ -1,23 +1,31 @@
-"""From stored boxes to what a version is worth; nothing is computed by a detector here."""
+"""Measurement of a version from its stored detections; no detector runs here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from sqlalchemy.orm import Session
 
-from models.data.ground_truth import GroundTruth
 from models.detectors.detections import Detections
 from models.evaluation.evaluate import Evaluation
-from models.evaluation.false_detections import FalseDetections
+from models.evaluation.false_detections import (
+    FalseDetections,
+    FalseDetectionStats,
+    ScoreHistogram,
+    false_detection_stats,
+    score_histogram,
+)
+from models.evaluation.froc import Froc, froc
 from service.evaluation import store
-from service.tables import Detection, LabelledBox, ModelVersion
+from service.labelled_images.ground_truth import ground_truth
+from service.labelled_images.store import boxes_in
+from service.tables import Detection, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredImages:
-    """Images of val and negative-test that some versions have all scored, in order of id."""
+    """Ids of the images of val and negative-test that all of some versions have scored, sorted."""
 
     val_ids: list[int]
     negative_ids: list[int]
@@ -25,10 +33,10 @@ class MeasuredImages:
 
 def images_scored_by(session: Session, version_ids: Sequence[int]) -> MeasuredImages:
     """
-    What these versions can be measured on together.
+    Return the images that these versions can be measured on together.
 
-    Images that failed in one of them are left out, and sealed images that a person has found to
-    hold an object.
+    Images on which one of them failed are left out, and so are sealed images that a person has
+    judged to contain an object.
     """
     return MeasuredImages(
         val_ids=store.scored_ids(session, "val", version_ids),
@@ -37,15 +45,21 @@ def images_scored_by(session: Session, version_ids: Sequence[int]) -> MeasuredIm
 
 
 def evaluation_of(session: Session, version: ModelVersion, images: MeasuredImages) -> Evaluation:
-    """What a version found on val and negative-test, against what is there."""
-    boxes = store.boxes_in(session, "val")
-    asked = (("val", images.val_ids), ("negative-test", images.negative_ids))
-    found = store.detections_in(session, version.id, [split for split, ids in asked if ids])
+    """
+    Match what a version found on these images with the objects that they show.
+
+    Classes of val that the version does not know count as classes in which it finds nothing.
+    """
+    boxes = boxes_in(session, "val")
+    ids_of = {"val": images.val_ids, "negative-test": images.negative_ids}
+    found = store.detections_in(
+        session, version.id, [split for split, ids in ids_of.items() if ids]
+    )
     unknown = {box.class_name for rows in boxes.values() for box in rows} - {*version.class_names}
     class_names = [*version.class_names, *sorted(unknown)]
     return Evaluation(
         num_classes=len(class_names),
-        truths=tuple(_truth(boxes.get(id_, []), class_names) for id_ in images.val_ids),
+        truths=tuple(ground_truth(boxes.get(id_, []), class_names) for id_ in images.val_ids),
         labelled=tuple(_detections(found.get(id_, [])) for id_ in images.val_ids),
         negatives=tuple(_detections(found.get(id_, [])) for id_ in images.negative_ids),
     )
@@ -55,9 +69,10 @@ def false_detections_of(
     session: Session, version: ModelVersion, images: MeasuredImages
 ) -> FalseDetections:
     """
-    What a version found on negative-test, without the boxes.
+    Return the detections of a version on the sealed images, without their boxes.
 
-    Raises ValueError if there are no such images.
+    Raises:
+        ValueError: `images` has no sealed ones.
     """
     rows = store.classes_found_in(session, version.id, "negative-test")
     negative_ids = np.array(images.negative_ids, dtype=np.int64)
@@ -71,10 +86,33 @@ def false_detections_of(
     )
 
 
-def _truth(boxes: Sequence[LabelledBox], class_names: Sequence[str]) -> GroundTruth:
-    return GroundTruth(
-        torch.tensor([[b.x1, b.y1, b.x2, b.y2] for b in boxes]).reshape(-1, 4),
-        torch.tensor([class_names.index(b.class_name) + 1 for b in boxes], dtype=torch.int64),
+@dataclass(frozen=True, slots=True)
+class SealedMeasurement:
+    """
+    What a version finds on the sealed images, all of it false.
+
+    Attributes:
+        stats: counts at one score threshold.
+        histogram: of each image's highest score.
+        froc: recall on val against false detections per image; None without objects on val.
+    """
+
+    stats: FalseDetectionStats
+    histogram: ScoreHistogram
+    froc: Froc | None
+
+
+def measure_sealed(
+    session: Session, version: ModelVersion, images: MeasuredImages, threshold: float
+) -> SealedMeasurement:
+    """Measure a version's false detections at a score threshold, and at all of them by FROC."""
+    found = false_detections_of(session, version, images)
+    on_val = evaluation_of(session, version, replace(images, negative_ids=[]))
+    has_objects = any(len(truth) for truth in on_val.truths)
+    return SealedMeasurement(
+        stats=false_detection_stats(found, threshold, on_val.num_classes),
+        histogram=score_histogram(found),
+        froc=froc(on_val.matches, found) if has_objects else None,
     )
 
 

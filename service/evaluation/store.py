@@ -1,28 +1,30 @@
-"""SQL for what versions are measured on, and at."""
+"""SQL for the images that versions are measured on, their detections and their figures."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.images.store import is_negative
 from service.tables import (
     Detection,
     Image,
     ImageScore,
-    LabelledBox,
     VersionEvaluation,
     utc_now,
 )
 
 
 def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list[int]:
-    """Images of a split that all versions have scored without failure, in order of id."""
-    statement = select(Image.id).where(
-        Image.split == split, or_(Image.verdict.is_(None), Image.verdict != "contains-object")
-    )
+    """
+    Return the ids of a split's images that all these versions have scored, sorted.
+
+    Left out are images on which one of them failed, and those judged to contain an object.
+    """
+    statement = select(Image.id).where(Image.split == split, is_negative())
     for version_id in version_ids:
         statement = statement.where(
             exists().where(
@@ -34,23 +36,10 @@ def scored_ids(session: Session, split: str, version_ids: Sequence[int]) -> list
     return list(session.scalars(statement.order_by(Image.id)))
 
 
-def boxes_in(session: Session, split: str) -> dict[int, list[LabelledBox]]:
-    rows = session.scalars(
-        select(LabelledBox)
-        .join(Image, Image.id == LabelledBox.image_id)
-        .where(Image.split == split)
-        .order_by(LabelledBox.image_id, LabelledBox.position)
-    )
-    found: dict[int, list[LabelledBox]] = defaultdict(list)
-    for row in rows:
-        found[row.image_id].append(row)
-    return found
-
-
 def detections_in(
     session: Session, version_id: int, splits: Sequence[str]
 ) -> dict[int, list[Detection]]:
-    """Of each image, highest score first."""
+    """Return a version's detections by image id, each image's highest score first."""
     rows = session.scalars(
         select(Detection)
         .join(Image, Image.id == Detection.image_id)
@@ -64,7 +53,7 @@ def detections_in(
 
 
 class FoundClass(NamedTuple):
-    """One detection without its box."""
+    """A detection without its box."""
 
     image_id: int
     label: int
@@ -72,7 +61,7 @@ class FoundClass(NamedTuple):
 
 
 def classes_found_in(session: Session, version_id: int, split: str) -> list[FoundClass]:
-    """In order of image, highest score first."""
+    """Return a version's detections in order of image, each image's highest score first."""
     rows = session.execute(
         select(Detection.image_id, Detection.label, Detection.score)
         .join(Image, Image.id == Detection.image_id)
@@ -83,7 +72,7 @@ def classes_found_in(session: Session, version_id: int, split: str) -> list[Foun
 
 
 def save_evaluation(session: Session, version_id: int, figures: Mapping[str, object]) -> None:
-    """The last one counts."""
+    """Save the figures of a version, in place of its earlier ones."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(VersionEvaluation).values(
         model_version_id=version_id, figures=dict(figures), evaluated_at=utc_now()

@@ -13,11 +13,12 @@ from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
 from service.scoring.store import ScoredCounts
-from service.serving.errors import NoServingVersion
 from service.training_runs import store as run_store
 
 
 class UnknownLabel(ServiceError):
+    """A version does not know the requested class."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "unknown-label"
     title = "Unknown label"
@@ -25,7 +26,7 @@ class UnknownLabel(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class RankedPage:
-    """One page of the list, as it is in the database."""
+    """One page of the list as rows of the database."""
 
     version: RankingVersion
     coverage: ScoredCounts
@@ -49,13 +50,13 @@ def list_hard_negatives(
     cursor: str | None,
 ) -> RankedPage:
     """
-    The pool's worst images, worst first.
+    Return a page of the pool's worst images, worst first.
 
     Raises:
-        ModelVersionNotFound: so that an unknown name is not an empty list.
+        ModelVersionNotFound: no version has this name; an empty list would hide a typing error.
         NoServingVersion: no version is named and none serves.
-        UnknownLabel: the version knows no such class.
-        InvalidCursor: not a cursor, or one of another version.
+        UnknownLabel: the version does not know the class.
+        InvalidCursor: it is not a cursor, or it belongs to another version.
     """
     after = Cursor.decode(cursor) if cursor is not None else None
     version = _version(session, model_version, after)
@@ -86,26 +87,29 @@ def list_hard_negatives(
 
 
 def _version(session: Session, key: str | None, after: Cursor | None) -> RankingVersion:
-    if key is not None:
-        named = version_service.get_version(session, key)
-        if after is not None and after.version_id != named.id:
-            raise InvalidCursor
-        return RankingVersion(named.id, named.name, named.class_names)
-    if after is not None:
+    """Return the version that ranks: the named one, else the cursor's, else the serving one."""
+    if key is None and after is not None:
         pinned = store.find_version(session, after.version_id)
         if pinned is None:
             raise InvalidCursor
         return pinned
-    serving = store.serving_version(session)
-    if serving is None:
-        raise NoServingVersion
-    return serving
+    # read past the ORM: loading a ModelVersion takes half as long as the whole page
+    serving = store.serving_version(session) if key is None else None
+    if serving is not None:
+        return serving
+    version = version_service.named_or_serving(session, key)
+    if after is not None and after.version_id != version.id:
+        raise InvalidCursor
+    return RankingVersion(version.id, version.name, version.class_names)
 
 
 def _label_index(version: RankingVersion, label: str | None) -> int | None:
+    """Return the label of a class by its name, from 1. Raises UnknownLabel."""
     if label is None:
         return None
     if label not in version.class_names:
         known = ", ".join(version.class_names)
-        raise UnknownLabel(f"version '{version.name}' knows no class '{label}'; it knows {known}")
+        raise UnknownLabel(
+            f"version '{version.name}' does not know the class '{label}': use one of {known}"
+        )
     return version.class_names.index(label) + 1

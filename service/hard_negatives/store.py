@@ -1,9 +1,8 @@
-"""SQL for the ranked list: one range of one index, in its order."""
+"""SQL for the ranked list, which reads one range of one index in its order."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     exists,
-    or_,
     select,
     tuple_,
 )
@@ -22,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.hard_negatives.cursor import Cursor
+from service.images.store import IMAGE_COLUMNS, is_negative
 from service.tables import (
     Activation,
     Detection,
@@ -32,34 +31,18 @@ from service.tables import (
     TrainingRunImage,
 )
 
-# Log-odds are finite between these; all that lies beyond is in the range that is read.
+# Log-odds are finite between these scores; the index range covers everything beyond them.
 LEAST_SCORE, GREATEST_SCORE = 1e-300, math.nextafter(1, 0)
-
-CONTAINS_OBJECT = VerdictFilter.CONTAINS_OBJECT
-
-
-IMAGE_COLUMNS = (
-    Image.id,
-    Image.sha256,
-    Image.split,
-    Image.source,
-    Image.file_name,
-    Image.media_type,
-    Image.size_bytes,
-    Image.width,
-    Image.height,
-    Image.verdict,
-    Image.created_at,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """
-    What the list is narrowed to; None means no limit.
+    Conditions on the images of the list; None is no condition.
 
     Attributes:
-        trained: whether any of the runs `run_ids` has the image in its frozen list.
+        label: only images with a detection of this label.
+        trained: only images that are in the frozen list of one of the runs `run_ids`, or in none.
     """
 
     min_score: float | None
@@ -72,7 +55,7 @@ class Filters:
 
 
 class RankingVersion(NamedTuple):
-    """The version that ranks; label k is `class_names[k - 1]`."""
+    """The version that ranks the list; label k is `class_names[k - 1]`."""
 
     id: int
     name: str
@@ -80,22 +63,13 @@ class RankingVersion(NamedTuple):
 
 
 class RankedImage(NamedTuple):
-    """One row of the list: an image's score, and the image as clients see it."""
+    """One row of the list; `columns` has the image's `IMAGE_COLUMNS` by name."""
 
+    id: int
     ranking_key: float
     max_score: float | None
     log_odds: float | None
-    id: int
-    sha256: str
-    split: str
-    source: str
-    file_name: str
-    media_type: str
-    size_bytes: int
-    width: int
-    height: int
-    verdict: str | None
-    created_at: datetime
+    columns: dict[str, object]
 
 
 class FoundBox(NamedTuple):
@@ -114,12 +88,12 @@ def hardest_images(
     session: Session, version_id: int, filters: Filters, after: Cursor | None, limit: int
 ) -> list[RankedImage]:
     """
-    Worst first; equal keys in image order, so that the ranking is stable.
+    Return images worst first, and images with equal keys in order of id.
 
-    What is read is a range of one index: that of all ranked images, of one source or of one
-    class. The other filters are looked up for each image of the range until the page is full.
-    Only images with one verdict, and those that were trained on, are all read and then sorted:
-    they are few, and may be anywhere in the ranking.
+    The statement reads a range of one index: the index of all ranked images, of one source or of
+    one class. It checks the other filters for each image of the range until the page is full. For
+    one verdict, and for images that were trained on, it reads all of them and sorts: they are
+    few, and may be anywhere in the ranking.
     """
     values: dict[str, object] = {"version_id": version_id, "page_size": limit}
     if filters.min_score is not None:
@@ -135,7 +109,13 @@ def hardest_images(
     if after is not None:
         values |= {"after_key": after.ranking_key, "after_id": after.image_id}
     statement = _ranking(frozenset(values), filters.verdict, filters.trained)
-    return [RankedImage(*row) for row in session.connection().execute(statement, values)]
+    rows = session.connection().execute(statement, values)
+    return [
+        RankedImage(
+            image_id, key, max_score, log_odds, dict(zip(IMAGE_COLUMNS, columns, strict=True))
+        )
+        for image_id, key, max_score, log_odds, *columns in rows
+    ]
 
 
 # Built once for each set of filters: building takes several times longer than running it.
@@ -143,11 +123,17 @@ def hardest_images(
 def _ranking(
     given: frozenset[str], verdict: VerdictFilter | None, trained: bool | None
 ) -> Select[*tuple[Any, ...]]:
-    """The statement for filters of these names; their values come when it runs."""
+    """Build the statement for filters of these names; their values are bound when it runs."""
     ranked = Detection if "label" in given else ImageScore
     key: ColumnElement[Any] = ranked.ranking_key.expression
     statement = (
-        select(ranked.ranking_key, ImageScore.max_score, ImageScore.log_odds, *IMAGE_COLUMNS)
+        select(
+            ImageScore.image_id,
+            ranked.ranking_key,
+            ImageScore.max_score,
+            ImageScore.log_odds,
+            *IMAGE_COLUMNS.values(),
+        )
         .select_from(ImageScore)
         .join(Image, Image.id == ImageScore.image_id)
         .where(
@@ -167,17 +153,17 @@ def _ranking(
         )
     if "source" in given:
         statement = statement.where(ImageScore.source == bindparam("source"))
-    few = _few_images(verdict, trained)
-    if few is not None:
-        statement = statement.join(few, few.c.id == ImageScore.image_id)
-        key = key + 0  # a sum is in no index: so none is read through for its order
+    selected = _preselected(verdict, trained)
+    if selected is not None:
+        statement = statement.join(selected, selected.c.id == ImageScore.image_id)
+        key = key + 0  # no index has a sum, so the planner does not walk one for its order
     return statement.order_by(key, ranked.image_id)
 
 
 def _range(
     ranked: type[ImageScore] | type[Detection], given: frozenset[str]
 ) -> list[ColumnElement[bool]]:
-    """The exact comparison is on max_score; the key beside it bounds the range of the index."""
+    """Compare max_score exactly, and bound the range of the index by the key beside it."""
     conditions: list[ColumnElement[bool]] = []
     if "min_score" in given:
         conditions.append(ImageScore.max_score >= bindparam("min_score"))
@@ -191,20 +177,21 @@ def _range(
     return conditions
 
 
-def _few_images(verdict: VerdictFilter | None, trained: bool | None) -> CTE | None:
+def _preselected(verdict: VerdictFilter | None, trained: bool | None) -> CTE | None:
     """
-    The images that a filter on what people did leaves; None where it may leave most of them.
+    Select the images that a verdict or a training list leaves; None if it may leave most.
 
-    Materialized, because SQLite's planner knows no numbers and would walk the ranking instead.
+    The selection is materialized: SQLite's planner does not know that it is small, and would walk
+    the ranking instead.
     """
     chosen: Select[int]
-    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, CONTAINS_OBJECT):
+    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, VerdictFilter.CONTAINS_OBJECT):
         chosen = select(Image.id).where(Image.verdict == verdict)
     elif trained:
         chosen = select(TrainingRunImage.image_id.label("id")).where(_in_runs()).distinct()
     else:
         return None
-    return chosen.cte("few_images").prefix_with("MATERIALIZED")
+    return chosen.cte("preselected").prefix_with("MATERIALIZED")
 
 
 def _in_runs() -> ColumnElement[bool]:
@@ -229,7 +216,7 @@ def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[boo
         case VerdictFilter.NONE:
             return [Image.verdict.is_(None)]
         case None:
-            return [or_(Image.verdict.is_(None), Image.verdict != CONTAINS_OBJECT)]
+            return [is_negative()]
         case _:
             return [Image.verdict == verdict]
 
@@ -246,11 +233,13 @@ SERVING = (
 
 
 def find_version(session: Session, version_id: int) -> RankingVersion | None:
+    """Return a version past the ORM, which takes less time than loading a `ModelVersion`."""
     row = session.connection().execute(BY_ID, {"version_id": version_id}).one_or_none()
     return RankingVersion(*row) if row else None
 
 
 def serving_version(session: Session) -> RankingVersion | None:
+    """Return the version that serves, past the ORM like `find_version`."""
     row = session.connection().execute(SERVING).one_or_none()
     return RankingVersion(*row) if row else None
 
@@ -274,18 +263,18 @@ BOXES = (
 
 
 def boxes_on(session: Session, version_id: int, image_ids: Sequence[int]) -> list[FoundBox]:
-    """Of each image, highest score first."""
+    """Return the detections on images, by image and with the highest score first."""
     values = {"version_id": version_id, "image_ids": image_ids}
     return [FoundBox(*row) for row in session.connection().execute(BOXES, values)]
 
 
 def _highest_key(min_score: float) -> float:
-    """No image with this score or more has a greater key."""
+    """Return a ranking key that no image with at least this score exceeds."""
     return math.inf if min_score < LEAST_SCORE else _slack(min_score) - _log_odds(min_score)
 
 
 def _lowest_key(max_score: float) -> float:
-    """No image with this score or less has a smaller key."""
+    """Return a ranking key that every image with at most this score reaches."""
     return -math.inf if max_score >= 1 else -_log_odds(max_score) - _slack(max_score)
 
 
@@ -295,7 +284,7 @@ def _log_odds(probability: float) -> float:
 
 
 def _slack(probability: float) -> float:
-    """How far the log-odds of a rounded probability may be off: its spacing over p·(1 - p)."""
+    """Bound the error of a rounded probability's log-odds: its spacing over p·(1 - p)."""
     inside = _inside(probability)
     return 4 * math.ulp(inside) / (inside * (1 - inside))
 

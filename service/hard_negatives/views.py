@@ -5,15 +5,15 @@ from collections import defaultdict
 import orjson
 
 from service.hard_negatives.service import RankedPage
-from service.hard_negatives.store import FoundBox, RankedImage
-from service.images.views import image_path
+from service.hard_negatives.store import FoundBox
+from service.images.views import image_json
 
 
 def page_json(page: RankedPage) -> bytes:
     """
-    The JSON of a `HardNegativePage`, byte for byte.
+    Write the JSON of a `HardNegativePage`, byte for byte, from the rows.
 
-    Written from the rows: to make and check models of them takes longer than to read them.
+    To build and validate models would take longer than to read the rows.
     """
     boxes: dict[int, list[object]] = defaultdict(list)
     for box in page.boxes:
@@ -28,7 +28,7 @@ def page_json(page: RankedPage) -> bytes:
                     "max_score": image.max_score,
                     "log_odds": image.log_odds,
                     "detections": boxes[image.id],
-                    "image": _image(image),
+                    "image": image_json(image.columns),
                 }
                 for rank, image in enumerate(page.images, page.first_rank)
             ],
@@ -43,22 +43,4 @@ def _detection(box: FoundBox, class_names: list[str]) -> dict[str, object]:
         "label": class_names[box.label - 1],
         "score": box.score,
         "box": {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2},
-    }
-
-
-def _image(image: RankedImage) -> dict[str, object]:
-    path = image_path(image.id)
-    return {
-        "id": image.id,
-        "sha256": image.sha256,
-        "split": image.split,
-        "source": image.source,
-        "file_name": image.file_name,
-        "media_type": image.media_type,
-        "size_bytes": image.size_bytes,
-        "width": image.width,
-        "height": image.height,
-        "verdict": image.verdict,
-        "created_at": image.created_at,
-        "links": {"self": path, "content": f"{path}/content", "thumbnail": f"{path}/thumbnail"},
     }

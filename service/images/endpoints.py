@@ -1,5 +1,6 @@
 """Images over HTTP."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -15,14 +16,14 @@ from hardneg.schemas.images import (
     ScoredImageOut,
     ScoreOut,
     Split,
-    UploadItem,
     UploadResult,
 )
 from hardneg.schemas.text import PlainText
-from service.errors import problem_of, problem_responses
+from service.errors import problem_responses
 from service.images import service, views
-from service.images.ingest import Ingest, Outcome, Upload
-from service.images.storing import Purpose
+from service.images.ingest import IngestedFile, UploadedFile, ingest
+from service.images.storing import Destination
+from service.scoring.engine import LoadedVersion
 from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
 from service.serving.backlog import BacklogDep
 from service.text import plain_file_name
@@ -45,12 +46,12 @@ UNKNOWN_IMAGE = problem_responses(HTTPStatus.NOT_FOUND)
     status_code=HTTPStatus.CREATED,
     response_model=ScoredImageOut,
     responses={
-        200: {"model": ScoredImageOut, "description": "The same bytes are known already"},
+        200: {"model": ScoredImageOut, "description": "The same bytes were stored before"},
         202: {
             "model": ScoredImageOut | UploadResult,
-            "description": "Stored; scoring follows (`Prefer: respond-async`)",
+            "description": "Stored, to be scored soon (`Prefer: respond-async`)",
         },
-        207: {"model": UploadResult, "description": "Several files: an item for each, in order"},
+        207: {"model": UploadResult, "description": "Several files: one item for each, in order"},
         **UPLOAD_PROBLEMS,
     },
 )
@@ -58,49 +59,42 @@ def upload_images(
     resources: ResourcesDep,
     backlog: BacklogDep,
     files: Annotated[list[UploadFile], File(description="One image or more.", min_length=1)],
-    split: Annotated[Split, Form(description="What the images are for.")] = Split.POOL,
-    source: Annotated[PlainText, Form(description="Where they come from.")] = "",
-    prefer: Annotated[str, Header(description="`respond-async`: do not wait for scores.")] = "",
+    split: Annotated[Split, Form(description="The split to store them in.")] = Split.POOL,
+    source: Annotated[PlainText, Form(description="Where the images come from.")] = "",
+    prefer: Annotated[
+        str, Header(description="`respond-async` answers without waiting for scores.")
+    ] = "",
 ) -> Response:
     """
     Store images and score them with the serving model version.
 
-    Bytes are durable before the answer. The same bytes get the same id. While no version
-    serves, images are stored and scored later.
+    The images' bytes are durable before the answer. The same bytes keep the same id. While no
+    version serves, images are stored, and scored as soon as one does.
     """
     is_async = "respond-async" in (token.strip().lower() for token in prefer.split(","))
-    purpose = Purpose(split, source, resources.settings.seal_fraction)
-    ingest = Ingest(resources, purpose, scores_now=not is_async)
-    uploads = [Upload(plain_file_name(file.filename), file.file) for file in files]
-    outcomes = list(ingest.run(uploads))
-    backlog.add([o.image.id for o in outcomes if o.image and o.score is None])
-    return _upload_response(outcomes, is_async)
+    version = None if is_async else resources.scorer.serving
+    destination = Destination(split, source, resources.settings.seal_fraction)
+    uploaded = [UploadedFile(plain_file_name(file.filename), file.file) for file in files]
+    ingested = list(ingest(resources, uploaded, destination, version))
+    backlog.add([file.image.id for file in ingested if file.image and file.score is None])
+    return _upload_response(ingested, version, is_async)
 
 
-def _upload_response(outcomes: list[Outcome], is_async: bool) -> Response:
+def _upload_response(
+    ingested: Sequence[IngestedFile], version: LoadedVersion | None, is_async: bool
+) -> Response:
     headers = {"Preference-Applied": "respond-async"} if is_async else {}
-    if len(outcomes) > 1:
-        result = UploadResult(items=[_upload_item(outcome) for outcome in outcomes])
+    items = [views.upload_item(file, version, is_async=is_async) for file in ingested]
+    if len(items) > 1:
         status = HTTPStatus.ACCEPTED if is_async else HTTPStatus.MULTI_STATUS
-        return _json(result, status, headers)
-    (outcome,) = outcomes
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.status == HTTPStatus.CREATED and outcome.image is not None:
-        headers["Location"] = f"/images/{outcome.image.id}"
-    item = _upload_item(outcome).image
-    assert item is not None
-    return _json(item, outcome.status, headers)
-
-
-def _upload_item(outcome: Outcome) -> UploadItem:
-    score = outcome.score or views.NOT_SCORED
-    return UploadItem(
-        file_name=outcome.file_name,
-        status=outcome.status,
-        image=views.scored_image_out(outcome.image, score) if outcome.image else None,
-        problem=problem_of(outcome.error) if outcome.error else None,
-    )
+        return _json(UploadResult(items=items), status, headers)
+    (file,), (item,) = ingested, items
+    if file.error is not None:
+        raise file.error
+    assert item.image is not None
+    if item.status == HTTPStatus.CREATED:
+        headers["Location"] = item.image.links.self
+    return _json(item.image, item.status, headers)
 
 
 def _json(body: BaseModel, status: int, headers: dict[str, str]) -> Response:
@@ -115,19 +109,20 @@ def score_image(
     resources: ResourcesDep,
     file: Annotated[UploadFile, File(description="One image.")],
 ) -> ScoreOut:
-    """Score one image with the serving model version; nothing is stored."""
-    return service.score_bytes(resources, file.file.read())
+    """Score one image with the serving model version, without storing it."""
+    version, result = service.score_bytes(resources, file.file.read())
+    return views.score_out(version, result)
 
 
 @router.get("/images")
 def list_images(
     session: ReadSessionDep,
-    split: Annotated[AnySplit | None, Query(description="Only this split.")] = None,
-    source: Annotated[PlainText | None, Query(description="Only this source.")] = None,
-    after_id: Annotated[int, Query(ge=0, le=2**63 - 1, description="Ids above this.")] = 0,
+    split: Annotated[AnySplit | None, Query(description="List only this split.")] = None,
+    source: Annotated[PlainText | None, Query(description="List only this source.")] = None,
+    after_id: Annotated[int, Query(ge=0, le=2**63 - 1, description="List ids above this.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> ImagePage:
-    """Stored images, in order of id."""
+    """List stored images in order of id."""
     images = service.list_images(
         session, split=split, source=source, after_id=after_id, limit=limit
     )
@@ -138,18 +133,22 @@ def list_images(
 
 
 @router.get("/images/{image_id}", responses=UNKNOWN_IMAGE)
-def show_image(resources: ResourcesDep, image_id: ImageId) -> ScoredImageOut:
-    """One image, with its score by the serving version."""
-    return service.show_image(resources.read_sessions, image_id)
+def show_image(session: ReadSessionDep, image_id: ImageId) -> ScoredImageOut:
+    """Show one image with its score by the serving version."""
+    image, version, result = service.show_image(session, image_id)
+    return views.scored_image_out(image, views.score_out(version, result))
 
 
 @router.get(
     "/images/{image_id}/content",
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}, "description": "The bytes"}, **UNKNOWN_IMAGE},
+    responses={
+        200: {"content": {"image/*": {}}, "description": "The image's bytes"},
+        **UNKNOWN_IMAGE,
+    },
 )
 def image_content(session: ReadSessionDep, resources: ResourcesDep, image_id: ImageId) -> Response:
-    """The image's bytes, as they were uploaded."""
+    """Download the image's bytes as they were uploaded."""
     image, chunks = service.image_content(session, resources.blobs, image_id)
     headers = {
         "Content-Length": str(image.size_bytes),
@@ -169,9 +168,9 @@ def image_thumbnail(
     session: ReadSessionDep,
     resources: ResourcesDep,
     image_id: ImageId,
-    max_side: Annotated[int, Query(ge=16, le=1024, description="In pixels.")] = 256,
+    max_side: Annotated[int, Query(ge=16, le=1024, description="Longest side in pixels.")] = 256,
 ) -> Response:
-    """The image, upright and made small."""
+    """Show the image upright and reduced, encoded again as a JPEG."""
     content = service.image_thumbnail(session, resources.blobs, image_id, max_side)
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return Response(content, media_type="image/jpeg", headers=headers)
@@ -183,14 +182,15 @@ def image_thumbnail(
 )
 def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) -> ImageOut:
     """
-    Say whether an unlabelled image holds an object.
+    Set a person's verdict on an unlabelled image: whether it contains an object.
 
-    Images that do are neither ranked nor trained on as negatives, nor counted in the tests.
+    An image that does is not ranked, not trained on as a negative and not counted among the
+    sealed negatives.
     """
-    return service.judge_image(session, image_id, judgement.verdict)
+    return views.image_out(service.judge_image(session, image_id, judgement.verdict))
 
 
 @router.delete("/images/{image_id}", status_code=HTTPStatus.NO_CONTENT, responses=UNKNOWN_IMAGE)
 def delete_image(resources: ResourcesDep, image_id: ImageId) -> None:
-    """Delete an image: its bytes, its scores and its rank."""
+    """Delete an image with its bytes, its scores and its rank."""
     service.delete_image(resources.sessions, resources.blobs, image_id)

@@ -1,4 +1,4 @@
-"""What can be wrong with an image, or with asking for one."""
+"""Errors of requests that send images or name them."""
 
 from http import HTTPStatus
 
@@ -6,15 +6,19 @@ from service.errors import ServiceError
 
 
 class ImageNotFound(ServiceError):
+    """No image has the requested id."""
+
     status = HTTPStatus.NOT_FOUND
     slug = "unknown-image"
     title = "Unknown image"
 
     def __init__(self, image_id: int) -> None:
-        super().__init__(f"there is no image {image_id}")
+        super().__init__(f"there is no image {image_id}: GET /images lists the stored ones")
 
 
 class EmptyFile(ServiceError):
+    """A file has no bytes."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "empty-file"
     title = "Empty file"
@@ -24,48 +28,59 @@ class EmptyFile(ServiceError):
 
 
 class UnreadableImage(ServiceError):
+    """The bytes of a supported format do not decode."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "unreadable-image"
     title = "Unreadable image"
 
 
 class UnsupportedImage(ServiceError):
+    """A file is not an image, or its format is not supported."""
+
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     slug = "unsupported-image"
     title = "Not an image of a supported format"
 
 
 class TooManyPixels(ServiceError):
+    """An image is larger than the settings allow."""
+
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     slug = "too-many-pixels"
     title = "Too many pixels"
 
     def __init__(self, width: int, height: int, max_pixels: int) -> None:
         super().__init__(
-            f"the image has {width} × {height} = {width * height} pixels; "
-            f"this service takes up to {max_pixels}"
+            f"the image has {width} × {height} = {width * height} pixels, and this service "
+            f"takes up to {max_pixels}: reduce the image, or raise HARDNEG_MAX_PIXELS"
         )
 
 
 class SplitConflict(ServiceError):
+    """The same bytes are stored in another split."""
+
     status = HTTPStatus.CONFLICT
     slug = "split-conflict"
     title = "Image is in another split"
 
-    def __init__(self, image_id: int, has: str, asked: str) -> None:
+    def __init__(self, image_id: int, stored_split: str, requested_split: str) -> None:
         super().__init__(
-            f"image {image_id} with the same bytes is in split '{has}' and can't be in "
-            f"'{asked}' too: what is trained on must never be measured on"
+            f"image {image_id} has the same bytes and is in split '{stored_split}', so it can't be "
+            f"in '{requested_split}' too: an image is either trained on or measured on. To move "
+            f"it, DELETE /images/{image_id} first"
         )
 
 
 class ImageIsLabelled(ServiceError):
+    """A verdict was given on an image that has labels."""
+
     status = HTTPStatus.CONFLICT
     slug = "image-is-labelled"
     title = "Image is labelled"
 
     def __init__(self, image_id: int, split: str) -> None:
         super().__init__(
-            f"image {image_id} is in split '{split}', where its boxes say what it holds; "
-            "send it to POST /labelled-images again to change them"
+            f"image {image_id} is in split '{split}', where its boxes say what it contains: to "
+            "change them, send it to POST /labelled-images again"
         )

@@ -1,210 +1,258 @@
-"""Uploads: bytes made durable, then rows and scores."""
+"""The pipeline that uploaded files go through: validate, score, make durable, save."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from http import HTTPStatus
+from functools import partial
 from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
-from hardneg.schemas.images import ScoreOut
 from models.inference.predict import Prediction
 from service.blobs import new_key
-from service.db import Sessions
 from service.errors import ServiceError
-from service.images import store, views
-from service.images.storing import Purpose, ReadImage, image_row, read_image
-from service.model_versions import store as version_store
+from service.images import store
+from service.images.storing import Destination, ValidatedImage, image_row, validate_image
 from service.scoring import store as score_store
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
-from service.scoring.results import wait_for_result
+from service.scoring.results import ScoreResult, wait_for_result
 from service.scoring.splits import min_score_of
-from service.scoring.stages import behind
 from service.tables import Image
+
+NUM_STAGES = 3  # validate, score, save
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """One file of a request."""
+class UploadedFile:
+    """One file of an upload, under the client's name for it."""
 
-    file_name: str
+    name: str
     file: BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one file: an image, or an error."""
+class IngestedFile:
+    """
+    One uploaded file after ingest: a stored image, or the error that refused the file.
+
+    Attributes:
+        is_new: whether this file added the image; else the same bytes were stored before.
+        score: given by the version that ingest scored with; None without a version.
+    """
 
     file_name: str
-    status: HTTPStatus
     image: Image | None = None
-    score: ScoreOut | None = None
+    is_new: bool = False
+    score: ScoreResult | None = None
     error: ServiceError | None = None
+
+
+@dataclass(slots=True)
+class _DistinctImage:
+    """
+    One image under way. Each stage sets its own fields, once.
+
+    Files of a batch with the same bytes share one.
+
+    Attributes:
+        valid: set by `_collect`, like `file_name`, the name of the first file with these bytes.
+        known: set by `_look_up`: the stored image with the same bytes, if there is one.
+        score: set by `_look_up` if it is stored already, else by `save`.
+        scoring: set by `_submit`, if the image needs a score.
+        row: set by `_make_durable`, if the image is not known.
+        stored: set by `save`, like `is_new`.
+    """
+
+    valid: ValidatedImage
+    file_name: str
+    known: Image | None = None
+    score: ScoreResult | None = None
+    scoring: Future[Prediction] | None = None
+    row: dict[str, object] | None = None
+    stored: Image | None = None
+    is_new: bool = False
+
+    @property
+    def digest(self) -> str:
+        return self.valid.sha256
 
 
 @dataclass(slots=True)
 class _File:
-    """A file on its way."""
+    """
+    One file of a batch under way.
 
-    upload: Upload
-    reading: Future[ReadImage]
-    read: ReadImage | None = None
+    Attributes:
+        image: set by `_collect` if the file is valid; else `error` is set.
+        is_first: set by `_collect`: no file before it in the batch has the same bytes.
+    """
+
+    uploaded: UploadedFile
+    validation: Future[ValidatedImage]
+    image: _DistinctImage | None = None
+    is_first: bool = False
     error: ServiceError | None = None
 
 
 @dataclass(slots=True)
-class _Window:
-    """Files on their way together; each mapping is by digest."""
+class _Batch:
+    """Files that move through the stages together; `images` are set by `start_scoring`."""
 
-    files: Sequence[_File]
-    known: Mapping[str, Image]
-    scores: Mapping[str, ScoreOut]  # of known images
-    scoring: Mapping[str, Future[Prediction]]  # of all others, where a version serves
-    rows: Mapping[str, dict[str, object]]  # of new images, whose bytes are durable
+    files: Sequence[_File] = ()
+    images: Sequence[_DistinctImage] = ()
+
+
+def ingest(
+    resources: Resources,
+    files: Sequence[UploadedFile],
+    destination: Destination,
+    version: LoadedVersion | None = None,
+) -> Iterator[IngestedFile]:
+    """
+    Store files as images, score them with `version` if there is one, and yield them in order.
+
+    Batches of files move through NUM_STAGES stages, and every turn of the loop moves each batch
+    one stage on. The decode threads validate one batch while the engine scores the batch before
+    it and the database saves the one before that. At most NUM_STAGES batches are in memory. A
+    file that is refused holds up no other file; any other error ends the ingest.
+    """
+    stages = _Stages(resources, destination, version)
+    size = resources.scorer.window
+    validating, scoring = _Batch(), _Batch()
+    for start in range(0, len(files) + (NUM_STAGES - 1) * size, size):  # the last turns: no files
+        next_batch = stages.start_validating(files[start : start + size])
+        stages.start_scoring(validating)
+        yield from stages.save(scoring)
+        validating, scoring = next_batch, validating
 
 
 @dataclass(frozen=True, slots=True)
-class Ingest:
-    """Takes uploads in; the purpose holds for all of them."""
+class _Stages:
+    """The stages of one ingest, in order."""
 
     resources: Resources
-    purpose: Purpose
-    scores_now: bool
+    destination: Destination
+    version: LoadedVersion | None
 
-    def run(self, uploads: Sequence[Upload]) -> Iterator[Outcome]:
+    def start_validating(self, files: Sequence[UploadedFile]) -> _Batch:
+        """Queue files for the decode threads, which read, validate and decode them."""
+        validations = self.resources.scorer.map_decode(self._validate, files)
+        return _Batch([_File(*pair) for pair in zip(files, validations, strict=True)])
+
+    def _validate(self, uploaded: UploadedFile) -> ValidatedImage:
+        max_pixels = self.resources.settings.max_pixels
+        return validate_image(uploaded.file.read(), max_pixels, self.version)
+
+    def start_scoring(self, batch: _Batch) -> None:
         """
-        One outcome for each upload, in order.
+        Wait until the files are validated, queue their images for scores, and store new bytes.
 
-        A window's files are decoded while those of the window before are scored and saved. Memory
-        is bounded by a few windows of the scorer.
+        The engine scores while the disk makes the bytes durable.
         """
-        version = self.resources.scorer.serving if self.scores_now else None
-        size = self.resources.scorer.window
-        windows = (uploads[start : start + size] for start in range(0, len(uploads), size))
-        reading = (self._start_reading(window, version) for window in windows)
-        taken_in = (self._take_in(files, version) for files in behind(reading))
-        for window in behind(taken_in):
-            yield from self._save(window, version)
+        batch.images = _collect(batch.files)
+        if batch.images:
+            self._look_up(batch.images)
+            self._submit(batch.images)
+            self._make_durable(batch.images)
 
-    def _start_reading(
-        self, uploads: Sequence[Upload], version: LoadedVersion | None
-    ) -> list[_File]:
-        def read(upload: Upload) -> ReadImage:
-            return read_image(upload.file.read(), self.resources.settings.max_pixels, version)
-
-        futures = self.resources.scorer.map_decode(read, uploads)
-        return [_File(*pair) for pair in zip(uploads, futures, strict=True)]
-
-    def _take_in(self, files: Sequence[_File], version: LoadedVersion | None) -> _Window:
-        """Hand over to the engine what has no score, and make the new bytes durable meanwhile."""
-        reads: dict[str, ReadImage] = {}
-        for file in files:
-            try:
-                file.read = file.reading.result()
-                reads.setdefault(file.read.sha256, file.read)
-            except ServiceError as error:
-                file.error = error
+    def _look_up(self, images: Sequence[_DistinctImage]) -> None:
+        """Find out which images are stored already, and which of these have a score."""
         with self.resources.read_sessions.begin() as session:
-            known = store.find_by_digests(session, list(reads))
-        scores = {}
-        if version is not None and known:
-            ids = [image.id for image in known.values()]
-            stored = stored_scores(self.resources.read_sessions, version.id, ids)
-            scores = {d: stored[image.id] for d, image in known.items() if image.id in stored}
-        scoring: dict[str, Future[Prediction]] = {}
-        if version is not None:
-            images = {
-                digest: read.prepared
-                for digest, read in reads.items()
-                if read.prepared is not None and digest not in scores
-                if digest not in known or self.purpose.takes(known[digest])
-            }
-            for digest, image in images.items():
-                split = known[digest].split if digest in known else self.purpose.split_of(digest)
-                min_score = min_score_of(split, self.resources.settings)
-                scoring[digest] = self.resources.scorer.submit(version, image, min_score=min_score)
-        return _Window(files, known, scores, scoring, self._put(files, known))
+            known = store.find_by_digests(session, [image.digest for image in images])
+            scores: Mapping[int, ScoreResult] = {}
+            if self.version is not None and known:
+                ids = [image.id for image in known.values()]
+                scores = store.find_scores(session, self.version.id, ids)
+        for image in images:
+            image.known = known.get(image.digest)
+            if image.known is not None:
+                image.score = scores.get(image.known.id)
 
-    def _put(
-        self, files: Sequence[_File], known: Mapping[str, Image]
-    ) -> dict[str, dict[str, object]]:
-        """The rows to be, by digest, of images that are not known."""
-        rows: dict[str, dict[str, object]] = {}
+    def _submit(self, images: Sequence[_DistinctImage]) -> None:
+        """Queue the images that have no score for the engine, except those to be refused."""
+        if self.version is None:
+            return
+        for image in images:
+            if image.score is not None or image.valid.prepared is None:
+                continue
+            if image.known is not None and not self.destination.accepts(image.known):
+                continue
+            split = image.known.split if image.known else self.destination.split_of(image.digest)
+            image.scoring = self.resources.scorer.submit(
+                self.version,
+                image.valid.prepared,
+                min_score=min_score_of(split, self.resources.settings),
+            )
+
+    def _make_durable(self, images: Sequence[_DistinctImage]) -> None:
+        """Store the bytes of unknown images; `save` adds the rows that name them."""
         contents: dict[str, bytes] = {}
-        for file in files:
-            read = file.read
-            if read is not None and read.sha256 not in known and read.sha256 not in rows:
-                key = new_key("images", read.sha256)
-                rows[read.sha256] = image_row(read, file.upload.file_name, self.purpose, key)
-                contents[key] = read.content
+        for image in images:
+            if image.known is None:
+                key = new_key("images", image.digest)
+                image.row = image_row(image.valid, image.file_name, self.destination, key)
+                contents[key] = image.valid.content
         self.resources.blobs.put_all(contents)
-        return rows
 
-    def _save(self, window: _Window, version: LoadedVersion | None) -> Iterable[Outcome]:
-        fresh = {digest: wait_for_result(future) for digest, future in window.scoring.items()}
+    def save(self, batch: _Batch) -> Iterator[IngestedFile]:
+        """Wait for the scores, commit rows and scores in one transaction, and yield the files."""
+        for image in batch.images:
+            if image.scoring is not None:
+                image.score = wait_for_result(image.scoring)
+        stored = self._commit(batch.images)
+        for image in batch.images:
+            image.stored = stored[image.digest]
+            if image.row is not None:
+                image.is_new = image.stored.blob_key == image.row["blob_key"]
+                if not image.is_new:  # another request stored the same bytes meanwhile
+                    self.resources.blobs.delete(str(image.row["blob_key"]))
+        for file in batch.files:
+            yield self._ingested(file)
 
-        def write(session: Session) -> dict[str, Image]:
-            images = {**window.known, **store.add_or_find_images(session, window.rows)}
-            if version is not None:
-                by_id = {
-                    images[digest].id: outcome
-                    for digest, outcome in fresh.items()
-                    if self.purpose.takes(images[digest])
-                }
-                score_store.save_scores(session, version.id, by_id)
-            return images
+    def _commit(self, images: Sequence[_DistinctImage]) -> Mapping[str, Image]:
+        """Commit new rows and scores, and return the rows of all images by digest."""
+        if any(image.row is not None or image.scoring is not None for image in images):
+            return self.resources.group_commit.run(partial(self._write, images))
+        return {image.digest: image.known for image in images if image.known is not None}
 
-        images = self.resources.group_commit.run(write) if window.rows or fresh else window.known
-        is_new = {
-            digest
-            for digest, row in window.rows.items()
-            if images[digest].blob_key == row["blob_key"]
-        }
-        for digest in window.rows.keys() - is_new:  # stored by another request meanwhile
-            self.resources.blobs.delete(str(window.rows[digest]["blob_key"]))
-        scores = dict(window.scores)
-        if version is not None:
-            scores |= {d: views.fresh_score(version, outcome) for d, outcome in fresh.items()}
-        for file in window.files:
-            yield self._outcome(file, images, scores, is_new)
+    def _write(self, images: Sequence[_DistinctImage], session: Session) -> Mapping[str, Image]:
+        """Do the work of `_commit`; it may run twice, so it sets no fields."""
+        stored = {image.digest: image.known for image in images if image.known is not None}
+        rows = {image.digest: image.row for image in images if image.row is not None}
+        stored |= store.add_or_find_images(session, rows)
+        if self.version is not None:
+            results = {
+                stored[image.digest].id: image.score
+                for image in images
+                if image.scoring is not None and image.score is not None
+                if self.destination.accepts(stored[image.digest])
+            }
+            score_store.save_scores(session, self.version.id, results)
+        return stored
 
-    def _outcome(
-        self,
-        file: _File,
-        images: Mapping[str, Image],
-        scores: Mapping[str, ScoreOut],
-        is_new: set[str],
-    ) -> Outcome:
-        name = file.upload.file_name
-        if file.read is None:
+    def _ingested(self, file: _File) -> IngestedFile:
+        """Decide whether a file was stored or refused, and whether it is new."""
+        name, image = file.uploaded.name, file.image
+        if image is None or image.stored is None:
             assert file.error is not None
-            return Outcome(name, file.error.status, error=file.error)
-        digest = file.read.sha256
-        image = images[digest]
-        if digest in is_new:
-            is_new.discard(digest)  # the same bytes again are known
-            status = HTTPStatus.CREATED if self.scores_now else HTTPStatus.ACCEPTED
-        elif self.purpose.takes(image):
-            status = HTTPStatus.OK
+            return IngestedFile(name, error=file.error)
+        if not self.destination.accepts(image.stored):
+            return IngestedFile(name, error=self.destination.conflict(image.stored))
+        is_new = image.is_new and file.is_first
+        return IngestedFile(name, image.stored, is_new, image.score)
+
+
+def _collect(files: Iterable[_File]) -> Sequence[_DistinctImage]:
+    """Wait until the files are validated, and return their distinct images in order."""
+    images: dict[str, _DistinctImage] = {}
+    for file in files:
+        try:
+            valid = file.validation.result()
+        except ServiceError as error:
+            file.error = error
         else:
-            error = self.purpose.conflict(image)
-            return Outcome(name, error.status, error=error)
-        return Outcome(name, status, image, scores.get(digest))
-
-
-def stored_scores(
-    sessions: Sessions, version_id: int, image_ids: Sequence[int]
-) -> dict[int, ScoreOut]:
-    """The scores that a version has given to these images already, by image id."""
-    with sessions.begin() as session:
-        version = version_store.find_version(session, version_id)
-        scores = score_store.find_scores(session, version_id, image_ids)
-        if version is None or not scores:
-            return {}
-        detections = score_store.detections_of(session, version_id, list(scores))
-    return {
-        image_id: views.stored_score(version, score, detections[image_id])
-        for image_id, score in scores.items()
-    }
+            file.is_first = valid.sha256 not in images
+            new = _DistinctImage(valid, file.uploaded.name)
+            file.image = images.setdefault(valid.sha256, new)
+    return list(images.values())

@@ -1,16 +1,32 @@
-"""SQL for images."""
+"""SQL for images, and for the scores that are shown with them."""
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+import torch
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.tables import Image
+from hardneg.schemas.images import ImageOut, Verdict
+from models.detectors.detections import Detections
+from models.inference.predict import Prediction
+from service.scoring import store as score_store
+from service.scoring.results import ScoreResult, ScoringFailure
+from service.tables import Detection, Image, ImageScore
+
+# The columns of an image that clients see, in the order of the JSON. Links are made from the id.
+IMAGE_COLUMNS: dict[str, InstrumentedAttribute[object]] = {
+    name: getattr(Image, name) for name in ImageOut.model_fields if name != "links"
+}
+
+
+def is_negative() -> ColumnElement[bool]:
+    """Select the images that no person has judged to contain an object."""
+    return or_(Image.verdict.is_(None), Image.verdict != Verdict.CONTAINS_OBJECT)
 
 
 def add_image(session: Session, values: dict[str, object]) -> Image | None:
-    """None when an image with the same digest is there already."""
+    """Insert an image and return it; return None if another row has its digest."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = (
         dialect.insert(Image)
@@ -22,7 +38,11 @@ def add_image(session: Session, values: dict[str, object]) -> Image | None:
 
 
 def add_or_find_images(session: Session, rows: Mapping[str, dict[str, object]]) -> dict[str, Image]:
-    """The images of these rows, which are by digest: new, or those that are there already."""
+    """
+    Insert the rows whose digests no image has, and return the images of all rows.
+
+    Both mappings are by digest.
+    """
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = (
         dialect.insert(Image).on_conflict_do_nothing(index_elements=["sha256"]).returning(Image)
@@ -36,7 +56,7 @@ def add_or_find_images(session: Session, rows: Mapping[str, dict[str, object]]) 
 
 
 def find_by_digests(session: Session, digests: Sequence[str]) -> dict[str, Image]:
-    """Those that are there, by digest."""
+    """Return the stored images with these digests, by digest."""
     if not digests:
         return {}
     found = session.scalars(select(Image).where(Image.sha256.in_(digests)))
@@ -45,16 +65,16 @@ def find_by_digests(session: Session, digests: Sequence[str]) -> dict[str, Image
 
 def find_image(session: Session, image_id: int, *, lock: bool = False) -> Image | None:
     """
-    With `lock`, nobody else changes or deletes the row until the transaction ends.
+    Return an image; with `lock`, nobody else changes or deletes its row in this transaction.
 
-    Who changes an image, its boxes or its verdict locks its row first: one order, no deadlock.
-    On SQLite a transaction that writes has the whole database to itself already.
+    Every change of an image, its boxes or its verdict locks the image's row first: one order, no
+    deadlock. On SQLite a transaction that writes locks the whole database already.
     """
     return session.get(Image, image_id, with_for_update=True if lock else None)
 
 
 def find_by_digest(session: Session, sha256: str, *, lock: bool = False) -> Image | None:
-    """`lock` as for `find_image`."""
+    """Return the image with this digest; `lock` works as in `find_image`."""
     statement = select(Image).where(Image.sha256 == sha256)
     return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
@@ -62,10 +82,35 @@ def find_by_digest(session: Session, sha256: str, *, lock: bool = False) -> Imag
 def list_images(
     session: Session, *, split: str | None, source: str | None, after_id: int, limit: int
 ) -> Sequence[Image]:
-    """In order of id."""
+    """Return images in order of id."""
     statement = select(Image).where(Image.id > after_id).order_by(Image.id).limit(limit)
     if split is not None:
         statement = statement.where(Image.split == split)
     if source is not None:
         statement = statement.where(Image.source == source)
     return session.scalars(statement).all()
+
+
+def find_scores(
+    session: Session, version_id: int, image_ids: Sequence[int]
+) -> dict[int, ScoreResult]:
+    """Return the stored scores of images by one version, by image id."""
+    scores = score_store.find_scores(session, version_id, image_ids)
+    if not scores:
+        return {}
+    detections = score_store.detections_of(session, version_id, list(scores))
+    return {
+        image_id: _score_result(score, detections[image_id]) for image_id, score in scores.items()
+    }
+
+
+def _score_result(score: ImageScore, found: Sequence[Detection]) -> ScoreResult:
+    if score.failure is not None:
+        return ScoringFailure(score.failure)
+    boxes = [(row.x1, row.y1, row.x2, row.y2) for row in found]
+    detections = Detections(
+        boxes=torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4),
+        scores=torch.tensor([row.score for row in found], dtype=torch.float64),
+        labels=torch.tensor([row.label for row in found], dtype=torch.int64),
+    )
+    return Prediction(score.max_score, score.log_odds, detections)

@@ -1,4 +1,4 @@
-"""Bytes proved to be an image, made durable, then a row."""
+"""Bytes that are validated as an image, and stored with a row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,26 +22,29 @@ from service.images.errors import (
 from service.scoring.engine import LoadedVersion
 from service.tables import Image
 
+# Writes what else belongs to an image, in the transaction that adds or finds its row.
+AlsoWrite = Callable[[Session, Image], None]
+
 
 @dataclass(frozen=True, slots=True)
-class ReadImage:
-    """Bytes that are proved to be an image."""
+class ValidatedImage:
+    """The bytes of a file that decode as an image, and what is known of them."""
 
     content: bytes
     sha256: str
     media_type: str
-    width: int
+    width: int  # of the upright image, in pixels
     height: int
-    prepared: PreparedImage | None  # None where no version serves
+    prepared: PreparedImage | None  # for the version's detector; None without a version
 
 
 @dataclass(frozen=True, slots=True)
-class Purpose:
+class Destination:
     """
-    What images are stored for.
+    The split and the source that images are stored under.
 
-    `seal_fraction` of the pool's images go into negative-test instead, chosen by their digest: so
-    the same image always falls on the same side, whoever sends it and when.
+    `seal_fraction` of the images sent to the pool go to negative-test instead. Their digest
+    chooses them: the same image falls on the same side, whoever sends it and when.
     """
 
     split: str
@@ -49,27 +52,30 @@ class Purpose:
     seal_fraction: float = 0.0
 
     def split_of(self, digest: str) -> str:
+        """Return the split in which a new image with this digest is stored."""
         if self.split == "pool" and int(digest[:13], 16) / 16**13 < self.seal_fraction:
             return "negative-test"
         return self.split
 
-    def takes(self, image: Image) -> bool:
-        """Whether an image that is known already may be sent for this again."""
-        sealed_before = self.seal_fraction > 0 and image.split == "negative-test"
-        return image.split == self.split or (self.split == "pool" and sealed_before)
+    def accepts(self, image: Image) -> bool:
+        """Return whether a known image may be sent here again."""
+        was_sealed = self.seal_fraction > 0 and image.split == "negative-test"
+        return image.split == self.split or (self.split == "pool" and was_sealed)
 
     def conflict(self, image: Image) -> SplitConflict:
-        """Why it does not take an image."""
+        """Return the error for an image that is not accepted."""
         return SplitConflict(image.id, image.split, self.split)
 
 
-def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -> ReadImage:
+def validate_image(
+    content: bytes, max_pixels: int, version: LoadedVersion | None
+) -> ValidatedImage:
     """
-    Prove that bytes are an image, and prepare it for a version's detector.
+    Check that bytes decode as an image, and prepare it for a version's detector.
 
     Raises:
-        EmptyFile, UnsupportedImage, TooManyPixels (from the header, before any pixel is
-        decoded), UnreadableImage.
+        EmptyFile, UnsupportedImage, UnreadableImage.
+        TooManyPixels: by the header, before any pixel is decoded.
     """
     if not content:
         raise EmptyFile
@@ -78,7 +84,7 @@ def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -
         if header.width * header.height > max_pixels:
             raise TooManyPixels(header.width, header.height, max_pixels)
         prepared = None
-        if version is None:  # to its end, but at the smallest size: a proof is all that is wanted
+        if version is None:  # all the bytes, at the smallest size: nobody needs the pixels
             decode(content, max_pixels=max_pixels, enough=(1, 1))
         else:
             prepared = prepare(version.detector, content, max_pixels=max_pixels)
@@ -86,7 +92,7 @@ def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -
         raise UnsupportedImage(str(error)) from error
     except UnreadableImageError as error:
         raise UnreadableImage(str(error)) from error
-    return ReadImage(
+    return ValidatedImage(
         content=content,
         sha256=sha256(content).hexdigest(),
         media_type=header.media_type,
@@ -96,62 +102,60 @@ def read_image(content: bytes, max_pixels: int, version: LoadedVersion | None) -
     )
 
 
+def image_row(
+    valid: ValidatedImage, file_name: str, destination: Destination, key: str
+) -> dict[str, object]:
+    """Return the columns of a new image whose bytes are stored under `key`."""
+    return {
+        "sha256": valid.sha256,
+        "blob_key": key,
+        "split": destination.split_of(valid.sha256),
+        "source": destination.source,
+        "file_name": file_name,
+        "media_type": valid.media_type,
+        "size_bytes": len(valid.content),
+        "width": valid.width,
+        "height": valid.height,
+    }
+
+
 def store_image(
     sessions: Sessions,
     blobs: BlobStore,
-    read: ReadImage,
+    valid: ValidatedImage,
     *,
     file_name: str,
-    purpose: Purpose,
-    describe: Callable[[Session, Image], None] | None = None,
+    destination: Destination,
+    also_write: AlsoWrite | None = None,
 ) -> tuple[Image, bool]:
     """
-    The row of these bytes, and whether it is new. Raises SplitConflict.
+    Store one image without a score, and return its row and whether the row is new.
 
-    `describe` writes what else is known of the image, in the transaction that adds its row or
-    finds it: nobody sees the one without the other.
+    `also_write` runs in the transaction that adds or finds the row: nobody sees the row without
+    what it writes. Raises SplitConflict.
     """
     with sessions.begin() as session:
-        known = store.find_by_digest(session, read.sha256, lock=describe is not None)
+        known = store.find_by_digest(session, valid.sha256, lock=also_write is not None)
         if known is not None:
-            return _known(session, known, purpose, describe), False
-    key = new_key("images", read.sha256)
-    blobs.put(key, read.content)
+            if not destination.accepts(known):
+                raise destination.conflict(known)
+            if also_write is not None:
+                also_write(session, known)
+            return known, False
+    key = new_key("images", valid.sha256)
+    blobs.put(key, valid.content)
     with sessions.begin() as session:
-        added = store.add_image(session, image_row(read, file_name, purpose, key))
-        if added is not None and describe is not None:
-            describe(session, added)
+        added = store.add_image(session, image_row(valid, file_name, destination, key))
+        if added is not None and also_write is not None:
+            also_write(session, added)
     if added is not None:
         return added, True
     blobs.delete(key)  # another request stored the same bytes meanwhile, or deletes them now
     return store_image(
-        sessions, blobs, read, file_name=file_name, purpose=purpose, describe=describe
+        sessions,
+        blobs,
+        valid,
+        file_name=file_name,
+        destination=destination,
+        also_write=also_write,
     )
-
-
-def _known(
-    session: Session,
-    image: Image,
-    purpose: Purpose,
-    describe: Callable[[Session, Image], None] | None,
-) -> Image:
-    if not purpose.takes(image):
-        raise purpose.conflict(image)
-    if describe is not None:
-        describe(session, image)
-    return image
-
-
-def image_row(read: ReadImage, file_name: str, purpose: Purpose, key: str) -> dict[str, object]:
-    """The columns of an image whose bytes are stored under `key`."""
-    return {
-        "sha256": read.sha256,
-        "blob_key": key,
-        "split": purpose.split_of(read.sha256),
-        "source": purpose.source,
-        "file_name": file_name,
-        "media_type": read.media_type,
-        "size_bytes": len(read.content),
-        "width": read.width,
-        "height": read.height,
-    }

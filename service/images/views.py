@@ -1,73 +1,87 @@
-"""Rows and predictions as clients see them."""
+"""Images and their scores as clients see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
-from hardneg.schemas.images import Box, DetectionOut, ImageLinks, ImageOut, ScoredImageOut, ScoreOut
+from hardneg.schemas.images import (
+    Box,
+    DetectionOut,
+    ImageOut,
+    ScoredImageOut,
+    ScoreOut,
+    UploadItem,
+)
+from service.errors import problem_of
+from service.images.ingest import IngestedFile
+from service.images.store import IMAGE_COLUMNS
 from service.scoring.engine import LoadedVersion
 from service.scoring.results import ScoreResult, ScoringFailure
-from service.tables import Detection, Image, ImageScore, ModelVersion
+from service.tables import Image, ModelVersion
 
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
 
 
-def image_path(image_id: int) -> str:
-    return f"/images/{image_id}"
-
-
-def image_links(image_id: int) -> ImageLinks:
-    path = image_path(image_id)
-    return ImageLinks(self=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail")
+def image_json(columns: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of an `ImageOut`, given its `IMAGE_COLUMNS` by name."""
+    path = f"/images/{columns['id']}"
+    links = {"self": path, "content": f"{path}/content", "thumbnail": f"{path}/thumbnail"}
+    return {**columns, "links": links}
 
 
 def image_out(image: Image) -> ImageOut:
-    return ImageOut.model_validate(
-        {**_columns(image), "links": image_links(image.id)}, from_attributes=True
-    )
+    """Return an image without its score."""
+    return ImageOut.model_validate(image_json(_columns(image)))
 
 
 def scored_image_out(image: Image, score: ScoreOut) -> ScoredImageOut:
-    return ScoredImageOut.model_validate({**dict(image_out(image)), **dict(score)})
+    """Return an image with its score."""
+    return ScoredImageOut.model_validate(image_json(_columns(image)) | dict(score))
 
 
-def stored_score(
-    version: ModelVersion, score: ImageScore, detections: Sequence[Detection]
-) -> ScoreOut:
-    return ScoreOut(
-        model_version=version.name,
-        max_score=score.max_score,
-        log_odds=score.log_odds,
-        detections=[
-            _detection(version.class_names, d.label, d.score, (d.x1, d.y1, d.x2, d.y2))
-            for d in detections
-        ],
-        failure=score.failure,
-    )
-
-
-def fresh_score(version: LoadedVersion, outcome: ScoreResult) -> ScoreOut:
-    if isinstance(outcome, ScoringFailure):
+def score_out(version: ModelVersion | LoadedVersion | None, result: ScoreResult | None) -> ScoreOut:
+    """Return the score that a version gave an image; nulls where there is none."""
+    if version is None or result is None:
+        return NOT_SCORED
+    if isinstance(result, ScoringFailure):
         return NOT_SCORED.model_copy(
-            update={"model_version": version.name, "failure": outcome.reason}
+            update={"model_version": version.name, "failure": result.reason}
         )
-    found = outcome.detections
+    names = (
+        version.class_names
+        if isinstance(version, ModelVersion)
+        else version.detector.spec.class_names
+    )
+    found = result.detections
     rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
     return ScoreOut(
         model_version=version.name,
-        max_score=outcome.max_score,
-        log_odds=outcome.log_odds,
-        detections=[_detection(version.detector.spec.class_names, *row) for row in rows],
+        max_score=result.max_score,
+        log_odds=result.log_odds,
+        detections=[_detection_out(names[label - 1], score, box) for label, score, box in rows],
     )
 
 
-def _detection(
-    class_names: Sequence[str], label: int, score: float, box: Sequence[float]
-) -> DetectionOut:
-    x1, y1, x2, y2 = box
-    return DetectionOut(
-        label=class_names[label - 1], score=score, box=Box(x1=x1, y1=y1, x2=x2, y2=y2)
+def upload_item(file: IngestedFile, version: LoadedVersion | None, *, is_async: bool) -> UploadItem:
+    """Return what became of one file of an upload that `version` scored."""
+    if file.error is not None:
+        status = file.error.status
+    elif not file.is_new:
+        status = HTTPStatus.OK
+    else:
+        status = HTTPStatus.ACCEPTED if is_async else HTTPStatus.CREATED
+    score = score_out(version, file.score)
+    return UploadItem(
+        file_name=file.file_name,
+        status=status,
+        image=scored_image_out(file.image, score) if file.image is not None else None,
+        problem=problem_of(file.error) if file.error is not None else None,
     )
 
 
 def _columns(image: Image) -> dict[str, object]:
-    names = ImageOut.model_fields.keys() - {"links"}
-    return {name: getattr(image, name) for name in names}
+    return {name: getattr(image, name) for name in IMAGE_COLUMNS}
+
+
+def _detection_out(label: str, score: float, box: Sequence[float]) -> DetectionOut:
+    x1, y1, x2, y2 = box
+    return DetectionOut(label=label, score=score, box=Box(x1=x1, y1=y1, x2=x2, y2=y2))

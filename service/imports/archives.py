@@ -1,8 +1,8 @@
 """
-The files of a zip or tar. Nothing is unpacked to disk, and nothing declared is trusted.
+Reads the files of a zip or tar without unpacking to disk or trusting what the archive declares.
 
-A file is read up to a limit, all files together up to another one; members that are no plain
-files, or whose path leads out of the archive, are refused.
+One limit holds for each file and another for all files together. Members without a name, members
+that are not plain files, and paths that lead out of the archive are refused.
 """
 
 import bz2
@@ -29,12 +29,12 @@ from service.imports.entries import (
     refused,
 )
 
-MAX_RATIO = 200  # photographs hardly shrink; DEFLATE can blow a byte up to a thousand
+MAX_RATIO = 200  # photographs hardly shrink; DEFLATE can expand one byte to a thousand
 RATIO_COUNTS_FROM_BYTES = 1024**2
-# Of one header, which tarfile reads whole however long it says; it keeps a few hundred in a row.
+# tarfile reads a header in one piece, however long it claims to be, and keeps hundreds in a row.
 MAX_TAR_READ_BYTES = 1024**2
 
-Unpacked = BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
+Decompressed = BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
 
 DAMAGE = (
     zipfile.BadZipFile,
@@ -43,13 +43,13 @@ DAMAGE = (
     lzma.LZMAError,
     EOFError,
     OSError,
-    RuntimeError,  # encrypted; of a method that this Python cannot unpack
+    RuntimeError,  # encrypted, or compressed by a method that this Python cannot unpack
     ValueError,
 )
 
 
 def is_archive(file: BinaryIO) -> bool:
-    """Whether it begins, or in a zip ends, like an archive that `open_archive` reads."""
+    """Return whether `file` starts like a tar or ends like a zip that `open_archive` can read."""
     file.seek(0)
     found = zipfile.is_zipfile(file)
     file.seek(0)
@@ -68,7 +68,12 @@ def _is_tar(file: BinaryIO) -> bool:
 
 @contextmanager
 def open_archive(file: BinaryIO, limits: Limits) -> Iterator[Source]:
-    """Raises UnreadableSource."""
+    """
+    Open a zip, or a tar that is plain or compressed by gzip, bzip2 or xz.
+
+    Raises:
+        UnreadableSource: `file` is no such archive; reading its entries may raise it, too.
+    """
     if zipfile.is_zipfile(file):
         yield read_zip(file, limits)
         return
@@ -78,12 +83,18 @@ def open_archive(file: BinaryIO, limits: Limits) -> Iterator[Source]:
 
 
 def read_zip(file: BinaryIO, limits: Limits) -> Source:
-    """Its entries can be read in any order, and more than once. Raises UnreadableSource."""
+    """
+    Open a zip whose entries can be read in any order and more than once.
+
+    Raises:
+        UnreadableSource: `file` is damaged or has too many files.
+    """
     try:
         archive = zipfile.ZipFile(file)
     except DAMAGE as error:
-        raise UnreadableSource(f"the archive is not a zip that can be read: {error}") from error
-    members = [info for info in archive.infolist() if not info.is_dir()]
+        raise UnreadableSource(f"the zip is damaged: {error}") from error
+    # Python 3.11's `is_dir` fails on an empty name.
+    members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len(members) > limits.max_files:
         raise UnreadableSource(
             f"the archive has {len(members)} files; {limits.max_files} are allowed"
@@ -99,10 +110,9 @@ def _zip_entries(
         mode = info.external_attr >> 16
         if is_system_file(info.filename):
             continue
-        if _leads_out(info.filename):
-            yield refused(info.filename, "its path leads out of the archive")
-        elif mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-            yield refused(info.filename, "it is a link or a device, not a plain file")
+        reason = _why_refused(info.filename, stat.S_IFMT(mode) in (0, stat.S_IFREG))
+        if reason is not None:
+            yield refused(info.filename, reason)
         else:
             yield Entry(info.filename, partial(_read_zip_member, archive, info, limits, total))
 
@@ -114,7 +124,7 @@ def _read_zip_member(
         with archive.open(info) as member:
             content = _read_up_to(member, limits.max_file_bytes)
     except DAMAGE as error:
-        raise UnreadableEntry(f"it can't be unpacked: {error}") from error
+        raise UnreadableEntry(f"it cannot be unpacked: {error}") from error
     if len(content) > max(RATIO_COUNTS_FROM_BYTES, MAX_RATIO * info.compress_size):
         raise UnreadableEntry(f"it unpacks to more than {MAX_RATIO} times its size in the archive")
     total.add(len(content), info)
@@ -123,28 +133,28 @@ def _read_zip_member(
 
 @contextmanager
 def _open_tar(file: BinaryIO) -> Iterator[tarfile.TarFile]:
-    with _unpacked(file) as plain:
+    with _decompressed(file) as plain:
         try:
             archive = tarfile.TarFile(fileobj=_ShortReads(plain))
         except DAMAGE as error:
-            raise UnreadableSource(f"neither a zip nor a tar that can be read: {error}") from error
+            raise UnreadableSource(f"the file is neither a zip nor a tar: {error}") from error
         with archive:
             yield archive
 
 
 @contextmanager
-def _unpacked(file: BinaryIO) -> Iterator[Unpacked]:
+def _decompressed(file: BinaryIO) -> Iterator[Decompressed]:
     magic = file.read(6)
     file.seek(0)
     if magic.startswith(b"\x1f\x8b"):
-        with gzip.open(file) as unzipped:
-            yield unzipped
+        with gzip.open(file) as decompressed:
+            yield decompressed
     elif magic.startswith(b"BZh"):
-        with bz2.open(file) as unzipped:
-            yield unzipped
+        with bz2.open(file) as decompressed:
+            yield decompressed
     elif magic == b"\xfd7zXZ\x00":
-        with lzma.open(file) as unzipped:
-            yield unzipped
+        with lzma.open(file) as decompressed:
+            yield decompressed
     else:
         yield file
 
@@ -154,13 +164,12 @@ def _tar_entries(archive: tarfile.TarFile, limits: Limits) -> Iterator[Entry]:
     for number, member in enumerate(_tar_members(archive), 1):
         if number > limits.max_files:
             raise UnreadableSource(f"the archive has more than {limits.max_files} files")
-        total.add(member.size, number)  # going on to the next member unpacks this one, read or not
+        total.add(member.size, number)  # finding the next member decompresses this one in any case
         if member.isdir() or is_system_file(member.name):
             continue
-        if _leads_out(member.name):
-            yield refused(member.name, "its path leads out of the archive")
-        elif not member.isreg():
-            yield refused(member.name, "it is a link or a device, not a plain file")
+        reason = _why_refused(member.name, member.isreg())
+        if reason is not None:
+            yield refused(member.name, reason)
         else:
             yield Entry(member.name, partial(_read_tar_member, archive, member, limits))
 
@@ -170,10 +179,10 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         try:
             member = archive.next()
         except DAMAGE as error:
-            raise UnreadableSource(f"the tar is damaged from here on: {error}") from error
+            raise UnreadableSource(f"the rest of the tar is damaged: {error}") from error
         if member is None:
             return
-        archive.members = []  # type: ignore[attr-defined]  # it keeps every header it has read
+        archive.members = []  # type: ignore[attr-defined]  # it would keep every header
         yield member
 
 
@@ -186,21 +195,21 @@ def _read_tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: 
         with file:
             content = b"".join(iter(partial(file.read, 1024**2), b""))
     except DAMAGE as error:
-        raise UnreadableEntry(f"it can't be unpacked: {error}") from error
+        raise UnreadableEntry(f"it cannot be unpacked: {error}") from error
     if len(content) != member.size:
-        raise UnreadableEntry("the archive ends within it")
+        raise UnreadableEntry("the archive ends before the file does")
     return content
 
 
 class _ShortReads(io.RawIOBase):
-    """A tar's file that refuses to be read in pieces so large that they fill the memory."""
+    """The file of a tar; a read so large that it could fill the memory raises ReadError."""
 
-    def __init__(self, file: Unpacked) -> None:
+    def __init__(self, file: Decompressed) -> None:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MAX_TAR_READ_BYTES:
-            raise tarfile.ReadError(f"a header of {size} bytes")
+            raise tarfile.ReadError(f"it has a header of {size} bytes")
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -211,13 +220,19 @@ class _ShortReads(io.RawIOBase):
 
 
 class _Total:
-    """Bytes unpacked so far, against the limit; a member that is read again counts once."""
+    """A count of unpacked bytes with a limit; a member that is read twice counts once."""
 
     def __init__(self, max_bytes: int) -> None:
         self._left = self._max_bytes = max_bytes
         self._counted: set[object] = set()
 
     def add(self, num_bytes: int, member: object) -> None:
+        """
+        Count the bytes of a member.
+
+        Raises:
+            UnreadableSource: all members together exceed the limit.
+        """
         if member in self._counted:
             return
         self._counted.add(member)
@@ -233,6 +248,10 @@ def _read_up_to(member: IO[bytes], max_bytes: int) -> bytes:
     return content
 
 
-def _leads_out(name: str) -> bool:
+def _why_refused(name: str, is_plain_file: bool) -> str | None:
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts
+    if path.is_absolute() or ".." in path.parts:
+        return "its path leads out of the archive"
+    if not path.parts:
+        return "it has no name"
+    return None if is_plain_file else "it is a link or a device, not a plain file"

@@ -1,4 +1,4 @@
-"""Imports over HTTP: an archive in a form, or the address of a place as JSON."""
+"""Imports over HTTP: an archive in a form, or the URI of a place as JSON."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -30,20 +30,21 @@ class UnsupportedRequest(ServiceError):
 
     def __init__(self) -> None:
         super().__init__(
-            "send the archive as multipart/form-data, or the uri of a place as application/json"
+            "the request is neither a form nor JSON: send an archive as multipart/form-data, or "
+            "the URI of a place as application/json"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedArchive:
-    """An archive, and what holds for its images."""
+    """An archive with the fields that apply to its images."""
 
     file: UploadFile
     fields: ImportFields
 
 
 async def read_request(request: Request) -> AsyncIterator[UploadedArchive | ImportFromUri]:
-    """Raises UnsupportedRequest, RequestValidationError."""
+    """Parse the body by its media type. Raises UnsupportedRequest, RequestValidationError."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
         yield _validated(ImportFromUri, await _read_json(request))
@@ -66,7 +67,7 @@ async def _read_form(request: Request) -> FormData:
         return await request.form(max_files=1, max_fields=10)
     except UnicodeError as error:
         raise HTTPException(
-            HTTPStatus.BAD_REQUEST, f"the form's charset can't be read: {error}"
+            HTTPStatus.BAD_REQUEST, f"the form's charset cannot be decoded: {error}"
         ) from error
 
 
@@ -103,8 +104,8 @@ def create_import(
     """
     Import images from a zip or tar, or from a folder or bucket that the settings allow.
 
-    A worker does it: the answer is its job, whose result counts the images and lists each file
-    that was refused, with the reason.
+    A worker runs the import: the response is its job. The job's result counts the images, and
+    lists the refused files with their reasons.
     """
     if isinstance(body, UploadedArchive):
         name = plain_file_name(body.file.filename)
@@ -116,7 +117,7 @@ def create_import(
 
 
 def add_route(max_body_size: int) -> APIRouter:
-    """A router of its own: archives may be larger than other bodies."""
+    """Build the router of imports, whose bodies may be larger than those of other routes."""
     router = APIRouter(tags=["imports"])
     router.add_api_route(
         "/imports",
@@ -142,7 +143,7 @@ def _request_content() -> dict[str, object]:
     form["properties"]["archive"] = {"type": "string", "format": "binary"}
     form["required"] = ["archive"]
     for schema in (form, place):
-        schema.pop("$defs", None)  # of Split, which other calls bring in
+        schema.pop("$defs", None)  # of Split, which other routes define
     return {
         "multipart/form-data": {"schema": form},
         "application/json": {"schema": place},

@@ -1,20 +1,26 @@
-"""One file of an import, whatever it comes from."""
+"""The files of an import, the same for an archive, a folder and a bucket."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
 
 class UnreadableEntry(Exception):
-    """A file that can't be taken; the text is the reason, for the one who sent it."""
+    """One file cannot be imported; the message gives its sender the reason."""
 
 
 class UnreadableSource(ValueError):
-    """What is imported can't be read on from here at all."""
+    """The import cannot read any further file; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file by its name; `read` raises UnreadableEntry, and is called before the next entry."""
+    """
+    A file and its name.
+
+    Call `read` before taking the next entry; it raises UnreadableEntry if the file is refused.
+    """
 
     name: str
     read: Callable[[], bytes]
@@ -22,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Files in an order that is the same each time; `num_entries` where it is known."""
+    """Entries in an order that each reading repeats, and their number where it is known."""
 
     entries: Iterator[Entry]
     num_entries: int | None
@@ -30,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one import may hold."""
+    """Upper bounds for one import; `max_total_bytes` counts bytes after unpacking."""
 
     max_file_bytes: int
     max_total_bytes: int
@@ -38,6 +44,8 @@ class Limits:
 
 
 def refused(name: str, reason: str) -> Entry:
+    """Return an entry that cannot be read, for this reason."""
+
     def read() -> bytes:
         raise UnreadableEntry(reason)
 
@@ -45,9 +53,6 @@ def refused(name: str, reason: str) -> Entry:
 
 
 def is_system_file(name: str) -> bool:
-    """Files that archivers and desktops add, which nobody means to import."""
+    """Return whether an archiver or a desktop added this file, so that no one wants it imported."""
     last = name.rsplit("/", 1)[-1]
     return name.startswith("__MACOSX/") or last.startswith("._") or last in SYSTEM_FILES
-
-
-SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}

@@ -1,4 +1,4 @@
-"""The files of a folder or of a bucket prefix, where the settings allow it."""
+"""Reads the files of a folder or bucket prefix that the settings allow."""
 
 import os
 from collections.abc import Iterator
@@ -26,23 +26,31 @@ BUCKET_SCHEMES = ("s3", "gs", "az")
 
 
 class PlaceNotAllowed(ServiceError):
+    """The place lies outside every folder and prefix of HARDNEG_IMPORT_ROOTS."""
+
     status = HTTPStatus.FORBIDDEN
     slug = "place-not-allowed"
     title = "Place is not allowed"
 
     def __init__(self, uri: str) -> None:
         super().__init__(
-            f"'{uri}' is in none of the places that HARDNEG_IMPORT_ROOTS allows to import from"
+            f"'{uri}' lies outside the places that HARDNEG_IMPORT_ROOTS allows: "
+            "import from one of them, or add this one to the setting"
         )
 
 
 def check_allowed(uri: str, settings: Settings) -> None:
-    """Raises PlaceNotAllowed."""
+    """
+    Check that a place may be imported.
+
+    Raises:
+        PlaceNotAllowed: it may not, or it is no address at all.
+    """
     for root in settings.import_root_list:
         try:
             if _is_inside(uri, root):
                 return
-        except (ValueError, RuntimeError):  # no address, no path, or a link that leads to itself
+        except (ValueError, RuntimeError):  # not an address, not a path, or a link to itself
             continue
     raise PlaceNotAllowed(uri)
 
@@ -55,15 +63,21 @@ def _is_inside(uri: str, root: str) -> bool:
 
 
 def open_place(uri: str, limits: Limits) -> Source:
-    """Raises UnreadableSource."""
+    """
+    Open a folder, with its subfolders, or a bucket prefix.
+
+    Raises:
+        UnreadableSource: the folder is missing or has too many files; reading the entries of a
+            bucket may raise it, too.
+    """
     folder = _folder(uri)
     if folder is None:
         return Source(_bucket_entries(from_url(uri), limits), None)
     if not folder.is_dir():
         raise UnreadableSource(f"there is no folder '{uri}'")
-    num_files = sum(1 for _ in _walk(folder))  # counted, not kept: they may be many
+    num_files = sum(1 for _ in _walk(folder))  # a list of millions of names would fill the memory
     if num_files > limits.max_files:
-        raise UnreadableSource(f"the folder has {num_files} files, {limits.max_files} are allowed")
+        raise UnreadableSource(f"the folder has {num_files} files; {limits.max_files} are allowed")
     return Source(_folder_entries(folder, limits), num_files)
 
 
@@ -76,7 +90,7 @@ def _folder(uri: str) -> Path | None:
 
 def _is_below(uri: str, root: str) -> bool:
     parts, root_parts = urlsplit(uri), urlsplit(root)
-    # The store decodes and resolves the path once more: "%2e%2e" would lead out like "..".
+    # The store decodes and resolves the path again, so that "%2e%2e" would lead out like "..".
     if set("%\\?#") & set(uri) or ".." in parts.path.split("/"):
         return False
     if parts.scheme not in BUCKET_SCHEMES:
@@ -88,7 +102,7 @@ def _is_below(uri: str, root: str) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path | OSError]:
-    """Files in the same order each time; for a folder that can't be listed, the reason."""
+    """Yield files in an order that each walk repeats; for an unreadable folder, its error."""
     unlisted: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=unlisted.append):
         folders.sort()
@@ -102,7 +116,7 @@ def _folder_entries(folder: Path, limits: Limits) -> Iterator[Entry]:
     for found in _walk(folder):
         if isinstance(found, OSError):
             name = os.path.relpath(found.filename, folder)
-            yield refused(name, f"the folder can't be listed: {found.strerror}")
+            yield refused(name, f"the folder cannot be listed: {found.strerror}")
         else:
             yield _file_entry(folder, found, limits)
 
@@ -112,7 +126,7 @@ def _file_entry(folder: Path, path: Path, limits: Limits) -> Entry:
     if not path.resolve().is_relative_to(folder.resolve()):
         return refused(name, "it is a link that leads out of the folder")
     if not path.is_file():
-        return refused(name, "it is no plain file")
+        return refused(name, "it is not a plain file")
     return Entry(name, partial(_read_file, path, limits.max_file_bytes))
 
 
@@ -122,22 +136,24 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
                 raise UnreadableEntry(f"it is larger than {max_bytes} bytes")
-            content = file.read(size + 1)  # Python takes as much memory as it may read
+            content = file.read(size + 1)  # `read` allocates as much as it may return
     except OSError as error:
-        raise UnreadableEntry(f"it can't be read: {error.strerror}") from error
+        raise UnreadableEntry(f"it cannot be read: {error.strerror}") from error
     if len(content) > size:
-        raise UnreadableEntry("it grew while it was read")
+        raise UnreadableEntry("it grew while it was being read")
     return content
 
 
 def _bucket_entries(store: ObjectStore, limits: Limits) -> Iterator[Entry]:
-    """In the order in which buckets list: by key, the same each time."""
+    """Yield the objects by key, the order in which buckets list them each time."""
     num_files = 0
     for page in obstore.list(store):
         for found in page:
             num_files += 1
             if num_files > limits.max_files:
-                raise UnreadableSource(f"there are more than {limits.max_files} files")
+                raise UnreadableSource(
+                    f"the bucket has more than {limits.max_files} files under this prefix"
+                )
             if is_system_file(found["path"]):
                 continue
             if found["size"] > limits.max_file_bytes:
@@ -150,4 +166,4 @@ def _read_object(store: ObjectStore, path: str) -> bytes:
     try:
         return bytes(obstore.get(store, path).bytes())
     except FileNotFoundError as error:
-        raise UnreadableEntry("it was deleted meanwhile") from error
+        raise UnreadableEntry("it was deleted during the import") from error

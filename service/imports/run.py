@@ -1,15 +1,14 @@
-"""The import job: file after file into the store, each refused one with its reason."""
+"""The import job: store the files of a source window by window, and count them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from service.images.ingest import Ingest, Outcome, Upload
-from service.images.storing import Purpose
+from service.images.ingest import IngestedFile, UploadedFile, ingest
+from service.images.storing import Destination
 from service.imports.archives import open_archive
 from service.imports.entries import Entry, Limits, Source, UnreadableEntry, UnreadableSource
 from service.imports.places import check_allowed, open_place
@@ -20,15 +19,15 @@ from service.jobs.running import RunningJob
 from service.scoring.resources import Resources
 from service.text import plain_file_name
 
-WINDOWS = 2  # of files that are read before their place is kept: the scorer works on both at once
+WINDOWS = 2  # of the scorer, read before the tally is saved: ingest overlaps their stages
 
 
 def run_import(job: RunningJob) -> JobResult:
     """
-    Store the files of an archive, a folder or a bucket; those already stored are no trouble.
+    Store the images of an archive, a folder or a bucket; images that are stored already count.
 
-    Goes on after the last whole window of files when a worker has died. Scores follow from the
-    API, which looks for images without one.
+    After a worker has died, the next attempt resumes after the last window that it saved. The
+    API's backlog scores the images.
     """
     params = ImportParams.model_validate(job.params)
     tally = Tally.model_validate(job.resume or {})
@@ -40,47 +39,47 @@ def run_import(job: RunningJob) -> JobResult:
 def _store_all(
     job: RunningJob, resources: Resources, params: ImportParams, source: Source, tally: Tally
 ) -> None:
-    purpose = Purpose(params.split, params.source, job.settings.seal_fraction)
-    ingest = Ingest(resources, purpose, scores_now=False)
+    destination = Destination(params.split, params.source, job.settings.seal_fraction)
     entries = islice(source.entries, tally.seen, None)
     while window := _read_window(entries, WINDOWS * resources.scorer.window, tally):
         job.raise_if_stopped()
-        for outcome in ingest.run([upload for upload in window if upload is not None]):
-            _count(tally, outcome)
+        uploaded = [file for file in window if file is not None]
+        for file in ingest(resources, uploaded, destination):
+            _count(tally, file)
         tally.seen += len(window)
         job.save_resume(tally.model_dump(mode="json"))
         job.progress("importing", tally.seen, source.num_entries)
 
 
-def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[Upload | None]:
-    """The next files; None for one that can't be read, which is counted."""
-    window: list[Upload | None] = []
+def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[UploadedFile | None]:
+    """Read the next files; None stands for a file that cannot be read, which is refused."""
+    window: list[UploadedFile | None] = []
     name = ""
     try:
         for entry in islice(entries, size):
             name = plain_file_name(entry.name)
             window.append(_read(entry, name, tally))
     except UnreadableSource as error:
-        tally.refuse(name, f"from here on nothing is read: {error}")
+        tally.refuse(name, f"no further file is read: {error}")
         window.append(None)
     return window
 
 
-def _read(entry: Entry, name: str, tally: Tally) -> Upload | None:
+def _read(entry: Entry, name: str, tally: Tally) -> UploadedFile | None:
     try:
-        return Upload(name, BytesIO(entry.read()))
+        return UploadedFile(name, BytesIO(entry.read()))
     except UnreadableEntry as error:
         tally.refuse(name, str(error))
         return None
 
 
-def _count(tally: Tally, outcome: Outcome) -> None:
-    if outcome.error is not None:
-        tally.refuse(outcome.file_name, outcome.error.detail)
-    elif outcome.status == HTTPStatus.OK:
-        tally.known += 1
-    else:
+def _count(tally: Tally, file: IngestedFile) -> None:
+    if file.error is not None:
+        tally.refuse(file.file_name, file.error.detail)
+    elif file.is_new:
         tally.stored += 1
+    else:
+        tally.known += 1
 
 
 @contextmanager

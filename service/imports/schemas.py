@@ -1,4 +1,4 @@
-"""What clients send for imports, and what an import comes to."""
+"""Import requests, the parameters of an import job, and its result."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,37 +9,37 @@ MAX_LISTED_REFUSALS = 1000
 
 
 class ImportFields(BaseModel):
-    """What holds for every image of an import."""
+    """The fields that apply to every image of an import."""
 
     model_config = ConfigDict(extra="forbid")
 
-    split: Split = Field(Split.POOL, description="What the images are for.")
-    source: PlainText = Field("", description="Where they come from.")
+    split: Split = Field(Split.POOL, description="The split that the images are stored in.")
+    source: PlainText = Field("", description="Where the images come from.")
 
 
 class ImportFromUri(ImportFields):
-    """A folder or bucket prefix inside of what HARDNEG_IMPORT_ROOTS allows."""
+    """A folder or bucket prefix to import, within one of HARDNEG_IMPORT_ROOTS."""
 
     uri: PlainText = Field(min_length=1, examples=["s3://bucket/yard-camera/"])
 
 
 class ImportParams(ImportFields):
-    """The work of one import job: an uploaded archive, or a place."""
+    """The parameters of an import job: an uploaded archive or a place, never both."""
 
     uri: str | None = None
-    upload_key: str | None = None
+    upload_key: str | None = None  # a blob that jobs/leftovers.py deletes with the job
     file_name: str = ""
 
 
 class Refusal(BaseModel):
-    """One file that was not taken, and why."""
+    """A file that was refused, with the reason."""
 
     file_name: str
     reason: str
 
 
 class Tally(BaseModel):
-    """How far an import is; also its result."""
+    """The counts of an import's files so far; in the end, its result."""
 
     seen: int = 0
     stored: int = 0
@@ -48,7 +48,7 @@ class Tally(BaseModel):
     refused: list[Refusal] = Field(default_factory=list, max_length=MAX_LISTED_REFUSALS)
 
     def refuse(self, file_name: str, reason: str) -> None:
-        """Count a file that was not taken; the first thousand are listed."""
+        """Count a refused file; the first thousand are listed."""
         self.num_refused += 1
         if len(self.refused) < MAX_LISTED_REFUSALS:
             self.refused.append(Refusal(file_name=file_name, reason=reason))

@@ -1,4 +1,4 @@
-"""The rules of asking for an import."""
+"""The rules of import requests."""
 
 from http import HTTPStatus
 from typing import BinaryIO
@@ -20,13 +20,16 @@ class UnsupportedArchive(ServiceError):
     title = "Not an archive of a supported format"
 
     def __init__(self) -> None:
-        super().__init__("send a zip, or a tar that is plain or packed by gzip, bzip2 or xz")
+        super().__init__(
+            "the file is not an archive that can be read: send a zip, or a tar that is plain or "
+            "compressed by gzip, bzip2 or xz"
+        )
 
 
 def import_archive(
     resources: Resources, file: BinaryIO, file_name: str, fields: ImportFields
 ) -> JobOut:
-    """Keep the archive until a worker has read it. Raises UnsupportedArchive."""
+    """Store an archive for a worker, and queue its import. Raises UnsupportedArchive."""
     if not is_archive(file):
         raise UnsupportedArchive
     key = f"uploads/{uuid4().hex}"
@@ -37,7 +40,7 @@ def import_archive(
 
 
 def import_place(resources: Resources, request: ImportFromUri) -> JobOut:
-    """Raises PlaceNotAllowed."""
+    """Queue the import of a folder or a bucket prefix. Raises PlaceNotAllowed."""
     check_allowed(request.uri, resources.settings)
     with resources.sessions.begin() as session:
         return enqueue(session, IMPORT, ImportParams(**request.model_dump()))

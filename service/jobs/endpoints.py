@@ -24,30 +24,32 @@ UNKNOWN_JOB = problem_responses(HTTPStatus.NOT_FOUND)
 @router.get("")
 def list_jobs(
     session: ReadSessionDep,
-    kind: Annotated[PlainText | None, Query(description="Only this kind.")] = None,
-    status: Annotated[JobStatus | None, Query(description="Only this status.")] = None,
-    before_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Ids below this.")] = None,
+    kind: Annotated[PlainText | None, Query(description="Only jobs of this kind.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
+    before_id: Annotated[
+        int | None, Query(ge=1, le=MAX_ID, description="Only ids below this.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobPage:
-    """Jobs that wait, run or are over, newest first."""
+    """List jobs, whatever their status, newest first."""
     return service.list_jobs(session, kind=kind, status=status, before_id=before_id, limit=limit)
 
 
 @router.get("/{job_id}", responses=UNKNOWN_JOB)
 def show_job(session: ReadSessionDep, job_id: JobId) -> JobDetail:
-    """One job: how far it is, what it came to or why it failed, and its history."""
+    """Show one job: its progress, its result or the reason of its failure, and its history."""
     return service.show_job(session, job_id)
 
 
 @router.post(
     "/{job_id}/cancel",
     responses={
-        202: {"model": JobOut, "description": "Its worker is told, and stops within a step"},
+        202: {"model": JobOut, "description": "The worker stops within one step"},
         **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     },
 )
 def cancel_job(resources: ResourcesDep, response: Response, job_id: JobId) -> JobOut:
-    """Cancel a job; one that nobody works on is cancelled at once."""
+    """Cancel a job: at once if no worker runs it, else within one step of its work."""
     job = service.cancel(resources.sessions, resources.blobs, job_id)
     if job.status is not JobStatus.CANCELLED:
         response.status_code = HTTPStatus.ACCEPTED
@@ -58,10 +60,10 @@ def open_stream(
     resources: ResourcesDep,
     job_id: JobId,
     last_event_id: Annotated[
-        int, Header(ge=0, le=MAX_ID, description="Only events after this one.")
+        int, Header(ge=0, le=MAX_ID, description="Only events after this id.")
     ] = 0,
 ) -> EventStream:
-    """Raises JobNotFound, before the stream has begun."""
+    """Open the stream of a job's events. Raises JobNotFound before the response begins."""
     sessions = resources.read_sessions
     with sessions.begin() as session:
         service.get_job(session, job_id)
@@ -73,11 +75,11 @@ async def stream_events(
     stream: Annotated[EventStream, Depends(open_stream)],
 ) -> AsyncIterator[ServerSentEvent]:
     """
-    The job's history and progress as server-sent events, until the job is over.
+    Stream the job's history and progress as server-sent events, until the job is over.
 
-    `state` and `log` events carry one line of the history and its id, so that a client which
-    comes back with `Last-Event-ID` misses none; `progress` events carry the job. After the last
-    event comes `end`: close the stream then, else the browser's client asks again.
+    `state` and `log` events carry one line of the history and its id: a client that reconnects
+    with `Last-Event-ID` misses none. `progress` events carry the job. The last event is `end`:
+    close the stream on it, because a browser's EventSource reconnects otherwise.
     """
     async for event in stream:
         yield event

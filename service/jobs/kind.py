@@ -1,11 +1,9 @@
-"""The kinds of work, and the function that does each."""
+"""Kinds of jobs: each names its lane and the function that does the work."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from service.jobs.running import RunningJob
+from service.jobs.running import RunningJob
 
 JobResult = Mapping[str, object]
 
@@ -13,18 +11,18 @@ JobResult = Mapping[str, object]
 @dataclass(frozen=True, slots=True)
 class JobKind:
     """
-    One kind of work.
+    One kind of job.
 
     Attributes:
-        name: `kind` of the job.
-        lane: one job of a lane runs at a time, over all workers; lanes run beside each other.
-        run: does the work and returns what it came to, as JSON values. It runs again from the
-            start when a worker died, so what it saves is an upsert in `RunningJob.transaction`.
-            It imports what it needs itself: a worker must not load torch before a job wants it.
-        max_failures: so many failed attempts fail the job.
+        name: the job's `kind`.
+        lane: at most one job of a lane runs at a time, over all workers; lanes run in parallel.
+        run: does the work and returns the result, as JSON values. It runs again from the start
+            after a worker has died, so it saves by upserts within `RunningJob.transaction`. It
+            imports torch and other slow modules itself: a worker loads them with its first job.
+        max_failures: this many failed attempts fail the job.
     """
 
     name: str
     lane: str
-    run: "Callable[[RunningJob], JobResult]"
+    run: Callable[[RunningJob], JobResult]
     max_failures: int = 3

@@ -1,20 +1,31 @@
-"""Blobs that only an unfinished job needs: what it was sent, and how far its training is."""
+"""Blobs that only an unfinished job needs: its upload, and the state that it resumes from."""
 
 from collections.abc import Mapping
 
 from service.blobs import BlobStore
 
-KEPT_IN_PARAMS = "upload_key"
-KEPT_IN_RESUME = "state_key"
+UPLOAD_KEY = "upload_key"  # in a job's parameters
+STATE_KEY = "state_key"  # in its resume data; each job has a folder for its states
+
+
+def key_in(values: Mapping[str, object] | None, name: str) -> str | None:
+    """Return a blob's key from the parameters or the resume data of a job, if it is there."""
+    key = (values or {}).get(name)
+    return key if isinstance(key, str) else None
 
 
 def delete_leftovers(
     blobs: BlobStore, params: Mapping[str, object], resume: Mapping[str, object] | None
 ) -> None:
-    """For a job that is over, however it ended; the row says so before its blobs go."""
-    upload_key = params.get(KEPT_IN_PARAMS)
-    if isinstance(upload_key, str):
+    """
+    Delete the blobs of a job that is over.
+
+    Call it after the job's row says so: a blob that is left is better than a job without its blob.
+    """
+    upload_key = key_in(params, UPLOAD_KEY)
+    if upload_key is not None:
         blobs.delete(upload_key)
-    state_key = (resume or {}).get(KEPT_IN_RESUME)
-    if isinstance(state_key, str):  # a worker may have died between writing one and saying so
+    state_key = key_in(resume, STATE_KEY)
+    if state_key is not None:
+        # The whole folder: a worker may have died after it wrote a state and before it noted it.
         blobs.delete_all(state_key.rpartition("/")[0])

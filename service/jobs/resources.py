@@ -1,4 +1,4 @@
-"""What a job that scores images works with, in the place of the server's resources."""
+"""The resources of a job that stores or scores images, in place of the server's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,11 @@ from service.scoring.scorer import Scorer
 
 @contextmanager
 def job_resources(job: RunningJob, sessions: Sessions) -> Iterator[Resources]:
-    """Open a scorer for one job; `sessions` are the job's own, fenced by its lease or not."""
+    """
+    Open a scorer for one job, and close it with the job.
+
+    `sessions` are the job's own: those that its lease fences, or plain ones.
+    """
     scorer = Scorer(job.settings, CollectorRegistry())
     try:
         yield Resources(

@@ -1,4 +1,4 @@
-"""A job in the hands of a worker: its lease, its progress, and why it may have to stop."""
+"""A job that a worker runs: its lease, its progress, and the reasons to stop it."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,19 +24,19 @@ log = structlog.get_logger()
 
 
 class Stopped(Exception):
-    """The handler must end now; whatever it could save is saved."""
+    """A reason for the job's function to end at once, after it has saved what it can."""
 
 
 class JobCancelled(Stopped):
-    """A client does not want the job any more."""
+    """The reason to stop a job that a client has cancelled."""
 
 
 class WorkerStopping(Stopped):
-    """The process ends; another one goes on with the job."""
+    """The reason to stop while the worker process ends; another worker resumes the job."""
 
 
 class LeaseLost(Stopped):
-    """Another worker may have the job: nothing that is written for it counts."""
+    """The reason to stop once another worker may have claimed the job: no more writes commit."""
 
 
 class TransientError(Exception):
@@ -45,7 +45,7 @@ class TransientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage is; `first_done` is what a resumed stage began with."""
+    """The progress of a stage; a resumed stage began at `first_done`."""
 
     stage: str = ""
     num_done: int = 0
@@ -55,10 +55,13 @@ class Progress:
 
 class RunningJob:
     """
-    One attempt at a job, as its handler sees it.
+    One attempt at a job, as the function of its kind sees it.
 
-    Used as a context, it keeps the lease from a thread of its own, which also writes the
-    progress and sees when a client cancels: all three within about `beat_s`.
+    As a context manager it starts a thread that renews the lease, writes the progress and notices
+    a client's cancellation, each within about `beat_s` seconds.
+
+    Attributes:
+        resume: the data that `save_resume` saved last, in this attempt or an earlier one.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class RunningJob:
         self.id = job.id
         self.attempt = job.attempt
         self.params = job.params
-        self.resume = job.resume  # what the last `save_resume` of any attempt has kept
+        self.resume = job.resume
         self.engine = engine
         self.sessions: Sessions = open_sessions(engine)
         self.read_sessions: Sessions = open_sessions(read_only(engine))
@@ -106,17 +109,17 @@ class RunningJob:
         self._thread.join()
 
     def should_stop(self) -> bool:
-        """Whether to end at once: cheap enough to ask at every step."""
+        """Return whether to end at once; cheap enough to call at every training step."""
         return self._stop_reason() is not None
 
     def raise_if_stopped(self) -> None:
-        """Raises JobCancelled, WorkerStopping or LeaseLost."""
+        """Do nothing, or raise JobCancelled, WorkerStopping or LeaseLost."""
         reason = self._stop_reason()
         if reason is not None:
             raise reason
 
     def progress(self, stage: str, num_done: int, num_total: int | None = None) -> None:
-        """Tell how far the work is; written with the next beat of the lease."""
+        """Report how far the work is; the next heartbeat of the lease writes it."""
         same = self._progress.stage == stage
         first = self._progress.first_done if same else num_done
         self._progress = Progress(stage, num_done, num_total, first)
@@ -129,22 +132,22 @@ class RunningJob:
     def log_in(
         self, session: Session, message: str, data: Mapping[str, object] | None = None
     ) -> None:
-        """Add a line to the job's history, in a transaction of `transaction`."""
+        """Add a line to the job's history, within an open `transaction`."""
         job = store.find_job(session, self.id)
         assert job is not None
         store.add_event(session, job, "log", message, data)
 
     def save_resume(self, resume: Mapping[str, object]) -> None:
-        """Keep what the next attempt needs to go on from here. Raises LeaseLost."""
+        """Save the data from which the next attempt resumes. Raises LeaseLost."""
         self.write({"resume": dict(resume)})
         self.resume = dict(resume)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """
-        A transaction that commits only while this attempt holds the job.
+        Open a transaction that commits only while this attempt holds the job.
 
-        Everything that a job writes goes through here. Raises LeaseLost.
+        A job writes everything through here. Raises LeaseLost.
         """
         with self.sessions.begin() as session:
             self._hold(session, {})
@@ -152,7 +155,7 @@ class RunningJob:
 
     @property
     def fenced(self) -> Sessions:
-        """Sessions whose every transaction is one of `transaction`, for code that opens its own."""
+        """Return sessions whose transactions are all `transaction`, for code that opens its own."""
         return _FencedSessions(self)
 
     def write(self, values: Mapping[str, object]) -> None:
@@ -161,8 +164,8 @@ class RunningJob:
             self._hold(session, values)
 
     def release_in(self, session: Session, message: str, values: Mapping[str, object]) -> None:
-        """End this attempt: `values` holds the new status. Raises LeaseLost."""
-        progress = _columns(session, self._progress, self._written)
+        """End this attempt, with the job's new status in `values`. Raises LeaseLost."""
+        progress = _progress_columns(session, self._progress, self._written)
         job = self._hold(session, {**progress, "lease_until": None, "worker": None, **values})
         store.add_event(session, job, "state", message, {"status": job.status})
 
@@ -174,23 +177,23 @@ class RunningJob:
         )
         if job is None:
             self._lost = True
-            raise LeaseLost(f"attempt {self.attempt} has lost job {self.id} to another worker")
+            raise LeaseLost(f"attempt {self.attempt} lost job {self.id} to another worker")
         self._leased_at = started
         self._cancelled = job.cancel_requested
         return job
 
     def _stop_reason(self) -> Stopped | None:
         if not self._lost and time.monotonic() - self._leased_at > self._lease_s:
-            # The thread that keeps the lease came not to its turn, or the database is away.
+            # The thread that renews the lease did not run in time, or the database is down.
             self._beat(must_write=True)
             if time.monotonic() - self._leased_at > self._lease_s:
                 self._lost = True
         if self._lost:
-            return LeaseLost(f"attempt {self.attempt} has no lease on job {self.id} any more")
+            return LeaseLost(f"attempt {self.attempt} no longer holds the lease of job {self.id}")
         if self._cancelled:
             return JobCancelled(f"job {self.id} was cancelled")
         if self.stopping.is_set():
-            return WorkerStopping("the worker stops")
+            return WorkerStopping("the worker is stopping")
         return None
 
     def _keep_lease(self) -> None:
@@ -204,17 +207,17 @@ class RunningJob:
             try:
                 if must_write or progress != self._written:
                     with self.sessions.begin() as session:
-                        self._hold(session, _columns(session, progress, self._written))
+                        self._hold(session, _progress_columns(session, progress, self._written))
                     self._written = progress
                 else:
                     with self.read_sessions.begin() as session:
-                        self._look(session)
+                        self._check_lease(session)
             except LeaseLost as error:
                 log.warning("lease lost", job=self.id, reason=str(error))
             except DBAPIError as error:
-                log.warning("lease not renewed, will try again", job=self.id, exc_info=error)
+                log.warning("lease not renewed, trying again", job=self.id, exc_info=error)
 
-    def _look(self, session: Session) -> None:
+    def _check_lease(self, session: Session) -> None:
         job = store.find_job(session, self.id)
         if job is None or job.attempt != self.attempt:
             self._lost = True
@@ -231,7 +234,7 @@ class _FencedSessions(Sessions):
         return self._job.transaction()
 
 
-def _columns(session: Session, progress: Progress, written: Progress) -> dict[str, object]:
+def _progress_columns(session: Session, progress: Progress, written: Progress) -> dict[str, object]:
     values: dict[str, object] = {
         "stage": progress.stage,
         "num_done": progress.num_done,

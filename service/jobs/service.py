@@ -1,4 +1,4 @@
-"""The rules of jobs, for those who ask for them; `worker` has the other side."""
+"""The rules of jobs as clients see them; the worker's side is in `service/worker`."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -42,11 +42,11 @@ class JobIsOver(ServiceError):
     title = "Job is over"
 
     def __init__(self, job: Job) -> None:
-        super().__init__(f"job {job.id} is {job.status} and can't be cancelled any more")
+        super().__init__(f"job {job.id} is {job.status} and can no longer be cancelled")
 
 
 def enqueue(session: Session, kind: JobKind, params: BaseModel) -> JobOut:
-    """Ask for work, in the caller's transaction: with what the work is about, or not at all."""
+    """Queue a job in the caller's transaction, together with the rows that it is about."""
     job = store.add_job(
         session,
         kind=kind.name,
@@ -54,12 +54,12 @@ def enqueue(session: Session, kind: JobKind, params: BaseModel) -> JobOut:
         params=params.model_dump(mode="json"),
         max_failures=kind.max_failures,
     )
-    store.add_event(session, job, "state", "asked for", {"status": job.status})
+    store.add_event(session, job, "state", "queued", {"status": job.status})
     return job_out(session, job)
 
 
 def get_job(session: Session, job_id: int) -> Job:
-    """Raises JobNotFound."""
+    """Return a job's row. Raises JobNotFound."""
     job = store.find_job(session, job_id)
     if job is None:
         raise JobNotFound(job_id)
@@ -67,7 +67,7 @@ def get_job(session: Session, job_id: int) -> Job:
 
 
 def show_job(session: Session, job_id: int) -> JobDetail:
-    """Raises JobNotFound."""
+    """Return a job with its newest events. Raises JobNotFound."""
     job = get_job(session, job_id)
     events = [event_out(event) for event in store.last_events(session, job_id, SHOWN_EVENTS)]
     return JobDetail(**dict(job_out(session, job)), events=events)
@@ -81,7 +81,7 @@ def list_jobs(
     before_id: int | None,
     limit: int,
 ) -> JobPage:
-    """Newest first."""
+    """Return a page of jobs, newest first."""
     jobs = store.list_jobs(session, kind=kind, status=status, before_id=before_id, limit=limit + 1)
     return JobPage(
         items=[job_out(session, job) for job in jobs[:limit]],
@@ -91,31 +91,31 @@ def list_jobs(
 
 def cancel(sessions: Sessions, blobs: BlobStore, job_id: int) -> JobOut:
     """
-    Cancel at once what nobody works on; tell the worker of a running job to stop.
+    Cancel a job at once if no worker runs it; else request that its worker stop.
 
-    Asking again changes nothing. Raises JobNotFound, JobIsOver.
+    A second call changes nothing. Raises JobNotFound, JobIsOver.
     """
     with sessions.begin() as session:
         job = store.cancel_idle(session, job_id)
         if job is None:
-            return _ask_to_stop(session, job_id)
+            return _request_stop(session, job_id)
         store.add_event(session, job, "state", "cancelled", {"status": job.status})
         cancelled = job_out(session, job)
     delete_leftovers(blobs, job.params, job.resume)
     return cancelled
 
 
-def _ask_to_stop(session: Session, job_id: int) -> JobOut:
+def _request_stop(session: Session, job_id: int) -> JobOut:
     job = get_job(session, job_id)
     if job.status in (JobStatus.DONE, JobStatus.FAILED):
         raise JobIsOver(job)
     if job.status == JobStatus.RUNNING and not job.cancel_requested:
-        asked = store.request_cancel(session, job_id)
-        if asked is None:  # it has ended meanwhile
+        requested = store.request_cancel(session, job_id)
+        if requested is None:  # the job has ended meanwhile
             session.refresh(job)
             return job_out(session, job)
-        store.add_event(session, asked, "log", "asked to stop")
-        job = asked
+        store.add_event(session, requested, "log", "cancellation requested")
+        job = requested
     return job_out(session, job)
 
 
@@ -123,9 +123,9 @@ def events_after(
     session: Session, job_id: int, after_id: int, limit: int
 ) -> tuple[JobOut, Sequence[JobEventOut]]:
     """
-    A job, and its history after one line; a full page may have more behind it.
+    Return a job, and a page of its history after one event.
 
-    The job is read first, so that the events of a job which is seen as over are all there.
+    The job is read first: where it is over, no event is added after the page was read.
     """
     job = job_out(session, get_job(session, job_id))
     events = store.list_events(session, job_id, after_id=after_id, limit=limit)
@@ -154,7 +154,7 @@ def event_out(event: JobEvent) -> JobEventOut:
 
 
 def _eta(job: Job, now: datetime) -> datetime | None:
-    """What is left at the pace of this stage; what was done before it was resumed is left out."""
+    """Estimate when the stage ends, from its pace since it was started or resumed."""
     done = job.num_done - job.stage_first_done
     if job.num_total is None or job.stage_started_at is None or done <= 0:
         return None

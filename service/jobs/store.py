@@ -9,11 +9,9 @@ from sqlalchemy.orm import Session, aliased
 
 from service.tables import Job, JobEvent, utc_now
 
-FINISHED = ("done", "failed", "cancelled")
-
 
 def now(session: Session) -> datetime:
-    """The database's clock, which all workers share; SQLite's is this machine's."""
+    """Return the database's time, which all workers share; with SQLite, this machine's."""
     if session.get_bind().dialect.name == "sqlite":
         return utc_now()
     moment: datetime = session.scalars(select(func.clock_timestamp())).one()
@@ -44,7 +42,7 @@ def find_job(session: Session, job_id: int) -> Job | None:
 def list_jobs(
     session: Session, *, kind: str | None, status: str | None, before_id: int | None, limit: int
 ) -> Sequence[Job]:
-    """Newest first."""
+    """Return jobs, newest first."""
     statement = select(Job).order_by(Job.id.desc()).limit(limit)
     if kind is not None:
         statement = statement.where(Job.kind == kind)
@@ -56,17 +54,17 @@ def list_jobs(
 
 
 def has_claimable(session: Session, lane: str) -> bool:
-    """A look before the lock is taken and the claim is tried."""
+    """Return whether a lane has a job to claim, without a lock."""
     moment = now(session)
     return session.scalars(select(exists().where(*_claimable(lane, moment)))).one()
 
 
 def claim(session: Session, lane: str, worker: str, lease_s: float) -> Job | None:
     """
-    Take a lane's next job in one statement: a dead worker's first, then the oldest.
+    Claim a lane's next job in one statement: a dead worker's job first, then the oldest.
 
-    None when there is nothing to do, or while a job of the lane is held by a live lease. The
-    claim of a dead worker's job counts its death as a failed attempt.
+    Returns None when the lane has no job to claim, or while a lease on one of its jobs is valid.
+    A dead worker's job is claimed with its death counted as a failed attempt.
     """
     moment = now(session)
     chosen = (
@@ -99,7 +97,7 @@ def claim(session: Session, lane: str, worker: str, lease_s: float) -> Job | Non
     )
     try:
         return session.scalars(statement).one_or_none()
-    except IntegrityError:  # another worker was quicker: one job of a lane runs at a time
+    except IntegrityError:  # another worker was quicker: at most one job of a lane runs
         session.rollback()
         return None
 
@@ -120,10 +118,10 @@ def update_held(
     session: Session, job_id: int, attempt: int, values: Mapping[str, object]
 ) -> Job | None:
     """
-    Change a running job in the name of one attempt; None when another has it now.
+    Change a running job for one attempt; return None if that attempt no longer holds it.
 
-    On Postgres the row stays locked to the end of the transaction: nobody can claim the job
-    before what else the transaction writes is committed.
+    On Postgres the row stays locked to the end of the transaction: no other worker can claim the
+    job before the transaction's other writes are committed.
     """
     return session.scalars(
         update(Job)
@@ -135,7 +133,7 @@ def update_held(
 
 
 def cancel_idle(session: Session, job_id: int) -> Job | None:
-    """Cancel a job that nobody works on: a waiting one, or a dead worker's."""
+    """Cancel a job that no worker runs: a waiting one, or a dead worker's."""
     moment = now(session)
     idle = or_(Job.status == "todo", and_(Job.status == "running", Job.lease_until < moment))
     return session.scalars(
@@ -144,7 +142,7 @@ def cancel_idle(session: Session, job_id: int) -> Job | None:
         .values(
             status="cancelled",
             cancel_requested=True,
-            attempt=Job.attempt + 1,  # a worker that comes back has lost it
+            attempt=Job.attempt + 1,  # fences off a worker that was thought dead
             lease_until=None,
             worker=None,
             finished_at=moment,
@@ -155,7 +153,7 @@ def cancel_idle(session: Session, job_id: int) -> Job | None:
 
 
 def request_cancel(session: Session, job_id: int) -> Job | None:
-    """Tell a job's worker to stop; None when the job does not run."""
+    """Request that a job's worker stop; return None if the job does not run."""
     return session.scalars(
         update(Job)
         .where(Job.id == job_id, Job.status == "running")
@@ -171,8 +169,8 @@ def add_event(
     """
     Add a line to a job's history.
 
-    The caller has changed the job in the same transaction: that locks its row, so that a job's
-    events become visible in the order of their ids and a reader that asks for those after an id
+    The caller must have changed the job in the same transaction. That locks its row: a job's
+    events become visible in the order of their ids, and a reader of the events after an id
     misses none.
     """
     session.add(
@@ -183,7 +181,7 @@ def add_event(
 
 
 def list_events(session: Session, job_id: int, *, after_id: int, limit: int) -> Sequence[JobEvent]:
-    """In order of id."""
+    """Return a page of a job's events, in order of id."""
     return session.scalars(
         select(JobEvent)
         .where(JobEvent.job_id == job_id, JobEvent.id > after_id)
@@ -193,7 +191,7 @@ def list_events(session: Session, job_id: int, *, after_id: int, limit: int) -> 
 
 
 def last_events(session: Session, job_id: int, limit: int) -> list[JobEvent]:
-    """The newest ones, in order of id."""
+    """Return a job's newest events, in order of id."""
     newest = session.scalars(
         select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id.desc()).limit(limit)
     ).all()

@@ -1,4 +1,4 @@
-"""A job's events as they happen."""
+"""A job's events, streamed as they happen."""
 
 from collections.abc import AsyncIterator
 from threading import Event
@@ -11,7 +11,7 @@ from hardneg.schemas.jobs import JobEventOut, JobOut, JobStatus
 from service.db import Sessions
 from service.jobs import service
 
-LOOK_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 PAGE = 200
 RETRY_MS = 3000
 
@@ -20,10 +20,10 @@ FINISHED = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 
 class EventStream:
     """
-    Looks for news of one job in the database, where any worker on any machine puts it.
+    One client's stream of a job's events, polled from the database that all workers write to.
 
-    It waits on the event loop, not in a thread of the pool that the requests need, and ends when
-    the server stops, which else would wait for its client.
+    Between two polls it waits on the event loop, not in a thread that requests need. It ends when
+    the server stops: the server would wait for the client otherwise.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class EventStream:
     async def __aiter__(self) -> AsyncIterator[ServerSentEvent]:
         shown = None
         while not self._stopping.is_set():
-            job, events = await run_sync(self._look)
+            job, events = await run_sync(self._poll)
             for event in events:
                 yield ServerSentEvent(
                     data=event, event=event.kind, id=str(event.id), retry=RETRY_MS
@@ -51,9 +51,9 @@ class EventStream:
             if job.status in FINISHED:
                 yield ServerSentEvent(data={"status": job.status}, event="end")
                 return
-            await anyio.sleep(LOOK_EVERY_S)
+            await anyio.sleep(POLL_EVERY_S)
 
-    def _look(self) -> tuple[JobOut, list[JobEventOut]]:
+    def _poll(self) -> tuple[JobOut, list[JobEventOut]]:
         with self._sessions.begin() as session:
             job, events = service.events_after(session, self._job_id, self._last_event_id, PAGE)
             return job, list(events)

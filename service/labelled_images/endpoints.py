@@ -8,10 +8,10 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from hardneg.schemas.labelled_images import LabelledImagePage, LabelledSplit, LabelledUploadResult
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
-from service.images.storing import Purpose
+from service.images.storing import Destination
 from service.imports.entries import Limits
 from service.labelled_images import service
-from service.labelled_images.service import InvalidAnnotations, LabelledIngest
+from service.labelled_images.service import InvalidAnnotations
 from service.labelled_images.sources import LabelledZip, uploaded_files
 from service.scoring.resources import ReadSessionDep, ResourcesDep
 
@@ -25,43 +25,49 @@ router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
 )
 def upload_labelled_images(
     resources: ResourcesDep,
-    split: Annotated[LabelledSplit, Form(description="What the images are for.")],
+    split: Annotated[
+        LabelledSplit,
+        Form(description="`train` to train on, `val` to choose and compare versions by."),
+    ],
     annotations: Annotated[UploadFile | None, File(description="COCO instances as JSON.")] = None,
     archive: Annotated[
         UploadFile | None,
-        File(description="A zip of the images, with the JSON unless it is sent beside."),
+        File(description="A zip of the images, and of the JSON unless it is sent separately."),
     ] = None,
-    files: Annotated[list[UploadFile] | None, File(description="Or the images themselves.")] = None,
-    source: Annotated[PlainText, Form(description="Where they come from.")] = "",
+    files: Annotated[
+        list[UploadFile] | None, File(description="The images, instead of an archive.")
+    ] = None,
+    source: Annotated[PlainText, Form(description="Where the images come from.")] = "",
 ) -> LabelledUploadResult:
     """
-    Store images with COCO boxes to train on, or to choose and compare versions by.
+    Store images with their boxes, annotated in COCO's form.
 
-    Images without boxes show no object. Whatever is wrong is named item by item, and the rest
-    goes in. The same bytes sent again have their boxes replaced; in another split they are
-    refused.
+    An image without boxes shows no object. Errors are listed item by item, and everything else is
+    stored. For an image that is stored already, the new boxes replace the old ones; if it is in
+    another split, it is refused.
     """
     if (archive is None) == (files is None):
         raise InvalidAnnotations("send either 'archive', a zip, or 'files', the images")
-    ingest = LabelledIngest(resources, Purpose(split, source))
+    destination = Destination(split, source)
     if archive is not None:
         settings = resources.settings
         limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.max_files)
         unpacked = LabelledZip(archive.file, limits)
         content = annotations.file.read() if annotations else unpacked.annotations()
-        return ingest.run(content, unpacked.find)
+        return service.store_labelled_images(resources, destination, content, unpacked.find)
     if annotations is None:
         raise InvalidAnnotations("send the COCO JSON in the field 'annotations'")
-    by_name = {file.filename or "": file.file for file in files or []}
-    return ingest.run(annotations.file.read(), uploaded_files(by_name))
+    find_file = uploaded_files({file.filename or "": file.file for file in files or []})
+    content = annotations.file.read()
+    return service.store_labelled_images(resources, destination, content, find_file)
 
 
 @router.get("")
 def list_labelled_images(
     session: ReadSessionDep,
     split: Annotated[LabelledSplit, Query(description="Only this split.")],
-    after_id: Annotated[int, Query(ge=0, le=2**63 - 1, description="Ids above this.")] = 0,
+    after_id: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only ids above this.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> LabelledImagePage:
-    """Labelled images with their boxes, in order of id."""
+    """List labelled images with their boxes, in order of id."""
     return service.list_labelled_images(session, split=split, after_id=after_id, limit=limit)

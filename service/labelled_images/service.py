@@ -1,9 +1,8 @@
-"""The rules of labelled data: what is wrong is named item by item, and the rest goes in."""
+"""The rules of labelled images: errors are listed item by item, and the rest is stored."""
 
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from sqlalchemy.orm import Session
@@ -24,7 +23,7 @@ from models.data.ground_truth import GroundTruth
 from service.errors import ServiceError, problem_of
 from service.images import service as image_service
 from service.images import views
-from service.images.storing import Purpose, ReadImage, read_image, store_image
+from service.images.storing import Destination, ValidatedImage, store_image, validate_image
 from service.labelled_images import store
 from service.scoring.resources import Resources
 from service.tables import Image, LabelledBox
@@ -45,87 +44,93 @@ class SameBytesTwice(ServiceError):
     title = "The same image twice"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the image {name} of this upload has the same bytes, and its boxes hold")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledIngest:
-    """Takes labelled images in; the purpose holds for all of them."""
-
-    resources: Resources
-    purpose: Purpose
-
-    def run(
-        self, annotations: bytes, find_file: Callable[[str], Reader | None]
-    ) -> LabelledUploadResult:
-        """
-        Store what annotations in COCO's form describe.
-
-        Raises InvalidAnnotations when nothing of the file can be used.
-        """
-        reading = _read_annotations(annotations, find_file)
-        items: list[LabelledUploadItem] = []
-        names: dict[str, str] = {}
-        for start in range(0, len(reading.images), self.resources.scorer.window):
-            window = reading.images[start : start + self.resources.scorer.window]
-            read = self.resources.scorer.map_decode(self._read, window)
-            for image, future in zip(window, read, strict=True):
-                items.append(self._store(image, future, reading.class_names, names))
-        problems = [
-            LabelProblem(
-                item=encodable(problem.item),
-                reason=encodable(problem.reason),
-                is_refused=problem.is_refused,
-            )
-            for problem in reading.problems
-        ]
-        return LabelledUploadResult(
-            class_names=list(reading.class_names), items=items, problems=problems
+        super().__init__(
+            f"the image '{name}' of this upload has the same bytes, and its boxes were stored: "
+            "send each image once, with all its boxes"
         )
 
-    def _read(self, image: LabelledImage) -> ReadImage:
-        return read_image(image.read(), self.resources.settings.max_pixels, None)
 
-    def _store(
-        self,
-        labelled: LabelledImage,
-        future: Future[ReadImage],
-        class_names: tuple[str, ...],
-        names: dict[str, str],
-    ) -> LabelledUploadItem:
-        def add_boxes(session: Session, image: Image) -> None:
-            store.replace_boxes(session, image.id, _rows(image.id, labelled.truth, class_names))
+FindFile = Callable[[str], Reader | None]  # by a file name of the annotations
 
-        name = plain_file_name(labelled.name)
-        try:
-            read = future.result()
-            same = names.setdefault(read.sha256, name)
-            if same != name:
-                raise SameBytesTwice(same)
-            image, is_new = store_image(
-                self.resources.sessions,
-                self.resources.blobs,
-                read,
-                file_name=name,
-                purpose=self.purpose,
-                describe=add_boxes,
+
+def store_labelled_images(
+    resources: Resources, destination: Destination, annotations: bytes, find_file: FindFile
+) -> LabelledUploadResult:
+    """
+    Store the images that annotations in COCO's form describe, with their boxes.
+
+    Window by window, images are validated on the decode threads and stored in order.
+
+    Raises:
+        InvalidAnnotations: nothing of the annotations can be used.
+    """
+    reading = _read_annotations(annotations, find_file)
+    max_pixels, window = resources.settings.max_pixels, resources.scorer.window
+    items: list[LabelledUploadItem] = []
+    names: dict[str, str] = {}
+    for start in range(0, len(reading.images), window):
+        images = reading.images[start : start + window]
+        validations = resources.scorer.map_decode(
+            lambda image: validate_image(image.read(), max_pixels, None), images
+        )
+        for image, validation in zip(images, validations, strict=True):
+            items.append(
+                _store(resources, destination, image, validation, reading.class_names, names)
             )
-        except ServiceError as error:
-            return LabelledUploadItem(
-                file_name=name, status=error.status, problem=problem_of(error)
-            )
-        return LabelledUploadItem(
+    problems = [
+        LabelProblem(
+            item=encodable(problem.item),
+            reason=encodable(problem.reason),
+            is_refused=problem.is_refused,
+        )
+        for problem in reading.problems
+    ]
+    return LabelledUploadResult(
+        class_names=list(reading.class_names), items=items, problems=problems
+    )
+
+
+def _store(
+    resources: Resources,
+    destination: Destination,
+    labelled: LabelledImage,
+    validation: Future[ValidatedImage],
+    class_names: tuple[str, ...],
+    names: dict[str, str],
+) -> LabelledUploadItem:
+    """Store one image with its boxes; `names` has the first image with each digest so far."""
+
+    def replace_boxes(session: Session, image: Image) -> None:
+        store.replace_boxes(session, image.id, _rows(image.id, labelled.truth, class_names))
+
+    name = plain_file_name(labelled.name)
+    try:
+        valid = validation.result()
+        first_name = names.setdefault(valid.sha256, name)
+        if first_name != name:
+            raise SameBytesTwice(first_name)
+        image, is_new = store_image(
+            resources.sessions,
+            resources.blobs,
+            valid,
             file_name=name,
-            status=HTTPStatus.CREATED if is_new else HTTPStatus.OK,
-            image_id=image.id,
-            num_boxes=len(labelled.truth.labels),
+            destination=destination,
+            also_write=replace_boxes,
         )
+    except ServiceError as error:
+        return LabelledUploadItem(file_name=name, status=error.status, problem=problem_of(error))
+    return LabelledUploadItem(
+        file_name=name,
+        status=HTTPStatus.CREATED if is_new else HTTPStatus.OK,
+        image_id=image.id,
+        num_boxes=len(labelled.truth.labels),
+    )
 
 
 def list_labelled_images(
     session: Session, *, split: LabelledSplit, after_id: int, limit: int
 ) -> LabelledImagePage:
-    """In order of id."""
+    """Return a page of labelled images with their boxes, in order of id."""
     images = image_service.list_images(
         session, split=split, source=None, after_id=after_id, limit=limit
     )
@@ -141,7 +146,7 @@ def list_labelled_images(
     )
 
 
-def _read_annotations(annotations: bytes, find_file: Callable[[str], Reader | None]) -> CocoReading:
+def _read_annotations(annotations: bytes, find_file: FindFile) -> CocoReading:
     try:
         reading = read_coco(json.loads(annotations), find_file)
     except CocoFormatError as error:

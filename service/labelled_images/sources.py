@@ -1,4 +1,4 @@
-"""Where an upload's annotations and images are: beside each other, or in one zip."""
+"""The sources of an upload's images and annotations: a zip, or the files of a form."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,22 +20,28 @@ class UnreadableArchive(ServiceError):
 
 
 class LabelledZip:
-    """A zip of images with one JSON file; images are found by path, else by their own name."""
+    """A zip of images, and of their annotations unless those are sent separately."""
 
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
-        """Raises UnreadableArchive."""
+        """Read the zip's directory. Raises UnreadableArchive."""
         try:
             self._entries = {entry.name: entry for entry in read_zip(file, limits).entries}
         except UnreadableSource as error:
             raise UnreadableArchive(str(error)) from error
 
     def annotations(self) -> bytes:
-        """Raises UnreadableArchive, and InvalidAnnotations unless there is just one JSON file."""
+        """
+        Return the bytes of the archive's JSON file.
+
+        Raises:
+            InvalidAnnotations: there is none, or more than one, or it cannot be unpacked.
+            UnreadableArchive: the archive unpacks to more than the limit.
+        """
         names = [name for name in self._entries if name.endswith(".json")]
         if len(names) != 1:
             raise InvalidAnnotations(
-                f"the archive must hold one .json file, and has {len(names)}: send the one to use "
-                "in the field 'annotations'"
+                f"the archive must hold exactly one .json file, and has {len(names)}: send the "
+                "annotations in the field 'annotations'"
             )
         try:
             return self._read(names[0])
@@ -43,7 +49,7 @@ class LabelledZip:
             raise InvalidAnnotations(f"{names[0]}: {error}") from error
 
     def find(self, file_name: str) -> Reader | None:
-        """By its path in the archive, else by any path that ends in it, if there is just one."""
+        """Find an image by its path in the archive, or by the end of a path if only one matches."""
         if file_name not in self._entries:
             ends = [name for name in self._entries if name.endswith(f"/{file_name}")]
             if len(ends) != 1:
@@ -52,7 +58,13 @@ class LabelledZip:
         return partial(self._read, file_name)
 
     def _read(self, name: str) -> bytes:
-        """Raises UnreadableImageError, and UnreadableArchive past the limit on the whole."""
+        """
+        Unpack one file.
+
+        Raises:
+            UnreadableImageError: it is refused or damaged.
+            UnreadableArchive: the archive unpacks to more than the limit.
+        """
         try:
             return self._entries[name].read()
         except UnreadableEntry as error:
@@ -62,7 +74,7 @@ class LabelledZip:
 
 
 def uploaded_files(files: Mapping[str, BinaryIO]) -> Callable[[str], Reader | None]:
-    """Files of a form, found by their names or by the last part of a path."""
+    """Return a function that finds a form's files by their name or the last part of a path."""
 
     def find(file_name: str) -> Reader | None:
         file = files.get(file_name) or files.get(file_name.rsplit("/", 1)[-1])

@@ -1,4 +1,4 @@
-"""The registry over HTTP."""
+"""Model versions over HTTP."""
 
 import shutil
 from http import HTTPStatus
@@ -26,7 +26,7 @@ UNKNOWN_VERSION = problem_responses(HTTPStatus.NOT_FOUND)
 
 
 def add_route(max_body_size: int) -> APIRouter:
-    """The upload's own router: checkpoints may be larger than other bodies."""
+    """Return a router for the upload alone: a checkpoint may be larger than other bodies."""
     upload = APIRouter(prefix="/model-versions", tags=["model versions"])
     upload.add_api_route(
         "",
@@ -36,7 +36,7 @@ def add_route(max_body_size: int) -> APIRouter:
         response_model=ModelVersionOut,
         max_body_size=max_body_size,
         responses={
-            200: {"model": ModelVersionOut, "description": "The same checkpoint is known already"},
+            200: {"model": ModelVersionOut, "description": "The same checkpoint was added before"},
             **problem_responses(
                 HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             ),
@@ -49,34 +49,34 @@ def add_version(
     response: Response,
     resources: ResourcesDep,
     checkpoint: Annotated[
-        UploadFile | None, File(description="A safetensors file that this project wrote.")
+        UploadFile | None, File(description="A safetensors file that hardneg wrote.")
     ] = None,
     architecture: Annotated[
-        PlainText | None, Form(description="Instead of a file: an architecture by name.")
+        PlainText | None, Form(description="Instead of a file: the name of an architecture.")
     ] = None,
     weights: Annotated[
-        PlainText | None, Form(description="Its weights by name: `COCO_V1`, `imagenet`, …")
+        PlainText | None, Form(description="The name of its weights: `COCO_V1`, `imagenet`, …")
     ] = None,
     class_names: Annotated[
-        list[PlainText] | None, Form(description="Its classes, one field each, in label order.")
+        list[PlainText] | None, Form(description="Its classes in label order, one field for each.")
     ] = None,
     name: Annotated[
-        Name | None, Form(description="What to call the version; `v` and its id by default.")
+        Name | None, Form(description="The version's name; `v` and its id by default.")
     ] = None,
 ) -> ModelVersionOut:
-    """Add a model version: a checkpoint, or an architecture and the name of its weights."""
+    """Add a model version from a checkpoint, or from an architecture and named weights."""
     if (checkpoint is None) == (architecture is None):
-        raise InvalidModelRequest("send either a 'checkpoint' file or an 'architecture'")
+        raise InvalidModelRequest("send a 'checkpoint' file or an 'architecture', and not both")
     sessions, blobs = resources.sessions, resources.blobs
     with TemporaryDirectory(prefix="hardneg-") as folder:
         if checkpoint is not None:
             path = FilePath(folder) / "uploaded.safetensors"
             with path.open("wb") as file:
                 shutil.copyfileobj(checkpoint.file, file)
-            version, is_new = service.add_checkpoint(sessions, blobs, path, name=name)
+            version, is_new = service.register_checkpoint(sessions, blobs, path, name=name)
         else:
             assert architecture is not None
-            version, is_new = service.add_built(
+            version, is_new = service.register_architecture(
                 sessions,
                 blobs,
                 FilePath(folder),
@@ -92,13 +92,13 @@ def add_version(
 
 @router.get("")
 def list_versions(session: ReadSessionDep) -> list[ModelVersionOut]:
-    """Every model version, newest first."""
+    """List all model versions, newest first."""
     return service.list_versions(session)
 
 
 @router.get("/{version}", responses=UNKNOWN_VERSION)
 def show_version(session: ReadSessionDep, version: VersionKey) -> ModelVersionDetail:
-    """One model version, and how much of the pool it has scored."""
+    """Show one model version and how much of the pool it has scored."""
     return service.show_version(session, version)
 
 
@@ -110,10 +110,10 @@ def activate_version(
     resources: ResourcesDep, backlog: BacklogDep, version: VersionKey
 ) -> ModelVersionDetail:
     """
-    Serve this version from now on; the pool is scored with it in the background.
+    Serve this version from now on, and score the pool with it in the background.
 
-    It is loaded beside the old version and swapped in between two batches. Activating an older
-    version rolls back at once: its scores are still there.
+    The service loads it beside the old version and swaps the two between batches. Activate an
+    older version to roll back: its scores are still there.
     """
     return service.activate(resources.sessions, backlog, version)
 
@@ -129,7 +129,7 @@ def activate_version(
 def download_checkpoint(
     session: ReadSessionDep, resources: ResourcesDep, version: VersionKey
 ) -> Response:
-    """The checkpoint, as one safetensors file that alone rebuilds the detector."""
+    """Download the checkpoint: one safetensors file, which alone rebuilds the detector."""
     found, chunks = service.checkpoint_content(session, resources.blobs, version)
     headers = {
         "Content-Length": str(found.checkpoint_size_bytes),

@@ -1,4 +1,4 @@
-"""The registry's rules: what is a valid checkpoint, what serves."""
+"""The rules of model versions: which checkpoints are valid, and which version is meant."""
 
 import math
 from collections.abc import Iterator
@@ -6,14 +6,13 @@ from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 
-import torch
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut, ScreenMarginOut
 from models.detectors import ARCHITECTURES, Detector, build
 from models.detectors.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from models.inference.predict import predict
+from models.inference.proof import prove
 from service.blobs import BlobStore, file_sha256, new_key
 from service.db import Sessions
 from service.errors import ServiceError
@@ -23,52 +22,66 @@ from service.scoring.margins import list_screen_margins
 from service.scoring.screen import margin_of
 from service.serving import store as serving_store
 from service.serving.backlog import Backlog
+from service.serving.service import require_serving_version
 from service.tables import ModelVersion, ScreenMargin
 
 MAX_ID = 2**63 - 1
 
 
 class ModelVersionNotFound(ServiceError):
+    """No version has the requested id or name."""
+
     status = HTTPStatus.NOT_FOUND
     slug = "unknown-model-version"
     title = "Unknown model version"
 
     def __init__(self, key: str | int) -> None:
-        super().__init__(f"there is no model version '{key}'")
+        super().__init__(f"there is no model version '{key}': GET /model-versions lists them")
 
 
 class NameTaken(ServiceError):
+    """Another version has the requested name."""
+
     status = HTTPStatus.CONFLICT
     slug = "name-taken"
     title = "Name is taken"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"another model version is called '{name}'")
+        super().__init__(f"another model version is called '{name}': choose another name")
 
 
 class InvalidCheckpoint(ServiceError):
+    """A file is not a checkpoint, or its detector does not run."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid-checkpoint"
     title = "Invalid checkpoint"
 
 
 class VersionNotLoadable(ServiceError):
+    """A version's stored checkpoint is missing or damaged."""
+
     status = HTTPStatus.CONFLICT
     slug = "version-not-loadable"
     title = "Model version can't be loaded"
 
     def __init__(self, name: str, error: Exception) -> None:
-        super().__init__(f"the stored checkpoint of '{name}' does not load: {error}")
+        super().__init__(
+            f"the stored checkpoint of '{name}' does not load ({error}): restore it, or add it "
+            "again with POST /model-versions"
+        )
 
 
 class InvalidModelRequest(ServiceError):
+    """A request does not say which version to add, or names what there is not."""
+
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid-model-request"
     title = "Invalid model request"
 
 
 def get_version(session: Session, key: str) -> ModelVersion:
-    """By id where the key is a number, else by name. Raises ModelVersionNotFound."""
+    """Return a version by id if the key is a number, else by name. Raises ModelVersionNotFound."""
     if key.isascii() and key.isdigit():
         version = store.find_version(session, int(key)) if int(key) <= MAX_ID else None
     else:
@@ -78,14 +91,23 @@ def get_version(session: Session, key: str) -> ModelVersion:
     return version
 
 
+def named_or_serving(session: Session, key: str | None) -> ModelVersion:
+    """
+    Return the version with this id or name, or the serving version if `key` is None.
+
+    Raises ModelVersionNotFound, NoServingVersion.
+    """
+    return require_serving_version(session) if key is None else get_version(session, key)
+
+
 def list_versions(session: Session) -> list[ModelVersionOut]:
-    """Newest first."""
+    """Return all versions, newest first."""
     serving = serving_store.serving_version(session)
     return [_version_out(version, serving) for version in store.list_versions(session)]
 
 
 def show_version(session: Session, key: str) -> ModelVersionDetail:
-    """Raises ModelVersionNotFound."""
+    """Return one version and its progress through the pool. Raises ModelVersionNotFound."""
     version = get_version(session, key)
     shown = _version_out(version, serving_store.serving_version(session))
     return ModelVersionDetail(
@@ -110,7 +132,7 @@ def _margin_out(error: ScreenMargin) -> ScreenMarginOut:
 def checkpoint_content(
     session: Session, blobs: BlobStore, key: str
 ) -> tuple[ModelVersion, Iterator[bytes]]:
-    """Raises ModelVersionNotFound, VersionNotLoadable."""
+    """Return a version and its checkpoint. Raises ModelVersionNotFound, VersionNotLoadable."""
     version = get_version(session, key)
     try:
         return version, blobs.stream(version.checkpoint_key)
@@ -123,8 +145,8 @@ def activate(sessions: Sessions, backlog: Backlog, key: str) -> ModelVersionDeta
     Serve a version from now on, and score the pool with it.
 
     Raises:
-        ModelVersionNotFound.
-        VersionNotLoadable: the checkpoint is gone or damaged; the old version goes on serving.
+        ModelVersionNotFound: no version has this id or name.
+        VersionNotLoadable: the checkpoint is missing or damaged; the old version still serves.
     """
     with sessions.begin() as session:
         version = get_version(session, key)
@@ -136,7 +158,7 @@ def activate(sessions: Sessions, backlog: Backlog, key: str) -> ModelVersionDeta
         return show_version(session, str(version.id))
 
 
-def add_built(
+def register_architecture(
     sessions: Sessions,
     blobs: BlobStore,
     folder: Path,
@@ -146,10 +168,10 @@ def add_built(
     class_names: tuple[str, ...],
     name: str | None,
 ) -> tuple[ModelVersionOut, bool]:
-    """Build a detector by name and add it. Raises InvalidModelRequest, NameTaken."""
+    """Build a detector by name, and add it. Raises InvalidModelRequest, NameTaken."""
     if architecture not in ARCHITECTURES:
         raise InvalidModelRequest(
-            f"unknown architecture '{architecture}'; known are {', '.join(ARCHITECTURES)}"
+            f"unknown architecture '{architecture}': use one of {', '.join(ARCHITECTURES)}"
         )
     try:
         detector = build(architecture, class_names, weights=weights)
@@ -157,10 +179,10 @@ def add_built(
         raise InvalidModelRequest(str(error)) from error
     path = folder / "built.safetensors"
     save_checkpoint(detector, path)
-    return add_checkpoint(sessions, blobs, path, name=name)
+    return register_checkpoint(sessions, blobs, path, name=name)
 
 
-def add_checkpoint(
+def register_checkpoint(
     sessions: Sessions,
     blobs: BlobStore,
     path: Path,
@@ -169,9 +191,9 @@ def add_checkpoint(
     parent_id: int | None = None,
 ) -> tuple[ModelVersionOut, bool]:
     """
-    Add a checkpoint that proves to score an image; the same bytes are the same version.
+    Add a version for a checkpoint after a trial run, and return it and whether it is new.
 
-    Returns the version, and whether it is new.
+    The same bytes are the same version.
 
     Raises:
         InvalidCheckpoint: the file is not a checkpoint, or its detector does not run.
@@ -217,12 +239,10 @@ def _prove(path: Path) -> Detector:
         detector = load_checkpoint(path).eval()
     except CheckpointError as error:
         raise InvalidCheckpoint(str(error)) from error
-    height, width = detector.spec.input_size
-    grey = torch.full((3, height, width), 128, dtype=torch.uint8)
     try:
-        predict(detector, [detector.preprocess(grey)])
+        prove(detector)
     except (RuntimeError, ValueError) as error:
-        raise InvalidCheckpoint(f"the detector fails on a grey image: {error}") from error
+        raise InvalidCheckpoint(f"the detector fails on a test image: {error}") from error
     return detector
 
 

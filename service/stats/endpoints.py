@@ -23,18 +23,21 @@ def report_false_detections(
         PlainText | None, Query(min_length=1, description="Id or name; the serving one by default.")
     ] = None,
     threshold: Annotated[
-        float, Query(ge=0, le=1, allow_inf_nan=False, description="Detections that count.")
+        float,
+        Query(ge=0, le=1, allow_inf_nan=False, description="Score from which a detection counts."),
     ] = 0.5,
 ) -> FalseDetectionReport:
-    """What a version finds on the sealed negatives, where everything that is found is false."""
+    """Report what a version finds on the sealed negatives, where every detection is false."""
     return service.report_false_detections(session, model_version, threshold)
 
 
 @router.get("/iterations")
 def list_iterations(
     session: ReadSessionDep,
-    after_id: Annotated[int, Query(ge=0, le=2**63 - 1, description="Versions above this.")] = 0,
+    after_id: Annotated[
+        int, Query(ge=0, le=2**63 - 1, description="Only version ids above this.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> IterationPage:
-    """The two curves of a mining run, a point for each version: AP, and false detections."""
+    """List the two curves of a mining run, AP and false detections, with a point per version."""
     return service.list_iterations(session, after_id, limit)

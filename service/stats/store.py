@@ -1,21 +1,24 @@
-"""SQL for what versions were measured on, and at."""
+"""SQL for versions with their figures and runs."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
-from service.tables import (
-    ModelVersion,
-    TrainingRun,
-    VersionEvaluation,
-)
+from service.tables import ModelVersion, TrainingRun, VersionEvaluation
 
 
-def versions_with_runs(
-    session: Session, after_id: int, limit: int
-) -> Sequence[tuple[ModelVersion, VersionEvaluation | None, TrainingRun | None]]:
-    """Versions in order of id, each with its evaluation and the last run that it came out of."""
+class VersionRow(NamedTuple):
+    """A version, its figures if it was measured, and the last run that it came from, if any."""
+
+    version: ModelVersion
+    evaluation: VersionEvaluation | None
+    run: TrainingRun | None
+
+
+def versions_with_runs(session: Session, after_id: int, limit: int) -> Sequence[VersionRow]:
+    """Return a page of versions, in order of id."""
     later = aliased(TrainingRun)
     is_last = ~exists().where(
         later.model_version_id == TrainingRun.model_version_id, later.id > TrainingRun.id
@@ -28,4 +31,4 @@ def versions_with_runs(
         .order_by(ModelVersion.id)
         .limit(limit)
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [VersionRow(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""Retraining over HTTP."""
+"""Retraining and its runs over HTTP."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -33,12 +33,13 @@ def retrain(
     session: SessionDep, response: Response, request: RetrainRequest | None = None
 ) -> JobOut:
     """
-    Retrain with the pool's worst images; an empty request does it with defaults that work.
+    Retrain with the pool's worst images. Every field has a default that works.
 
-    The job mines, trains, rescores the pool with the new version, measures it on val and
-    negative-test, and promotes it, or says why not; then again, for as many rounds as asked.
+    The job mines negatives, trains, scores the pool with the new version, measures it on val and
+    negative-test, and promotes it or gives the reason why not. It repeats this for up to
+    `iterations` rounds.
     """
-    job = service.ask_for_retraining(session, request or RetrainRequest())
+    job = service.queue_retraining(session, request or RetrainRequest())
     response.headers["Location"] = job.links.self
     return job
 
@@ -46,14 +47,21 @@ def retrain(
 @router.get("/training-runs", responses=UNKNOWN_RUN)
 def list_training_runs(
     session: ReadSessionDep,
-    job_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only of this job.")] = None,
-    model_version: Annotated[
-        PlainText | None, Query(min_length=1, description="Only those that gave this version.")
+    job_id: Annotated[
+        int | None, Query(ge=1, le=MAX_ID, description="Only the runs of this job.")
     ] = None,
-    before_id: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Ids below this.")] = None,
+    model_version: Annotated[
+        PlainText | None,
+        Query(
+            min_length=1, description="Only the runs that this version came from: its id or name."
+        ),
+    ] = None,
+    before_id: Annotated[
+        int | None, Query(ge=1, le=MAX_ID, description="Only ids below this.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> TrainingRunPage:
-    """Retrainings, newest first."""
+    """List training runs, newest first."""
     return service.list_runs(
         session, job_id=job_id, model_version=model_version, before_id=before_id, limit=limit
     )
@@ -61,7 +69,7 @@ def list_training_runs(
 
 @router.get("/training-runs/{run_id}", responses=UNKNOWN_RUN)
 def show_training_run(session: ReadSessionDep, run_id: RunId) -> TrainingRunOut:
-    """One retraining: what it trained on, its epochs, and the verdict on its version."""
+    """Show one training run: its parent version, its epochs, and the decision on its version."""
     return service.show_run(session, run_id)
 
 
@@ -69,8 +77,8 @@ def show_training_run(session: ReadSessionDep, run_id: RunId) -> TrainingRunOut:
 def list_training_run_images(
     session: ReadSessionDep,
     run_id: RunId,
-    after_id: Annotated[int, Query(ge=0, le=MAX_ID, description="Images above this.")] = 0,
+    after_id: Annotated[int, Query(ge=0, le=MAX_ID, description="Only image ids above this.")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> TrainingImagePage:
-    """The frozen list of images that a run trained on."""
+    """List the images that a run trained on, as they were frozen before its training."""
     return service.list_run_images(session, run_id, after_id=after_id, limit=limit)

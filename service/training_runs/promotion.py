@@ -1,4 +1,4 @@
-"""Whether a new version may serve, and whether another round is worth it."""
+"""The rules by which a new version serves, and by which a round counts as an improvement."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,75 +6,93 @@ from typing import Literal
 from hardneg.schemas.stats import ComparisonOut, Figures
 from hardneg.schemas.training_runs import Promotion
 
-Verdict = Literal["promoted", "refused", "offered"]
+Decision = Literal["promoted", "refused", "offered"]
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """A verdict on serving, and the reason for it in a sentence."""
+class ReasonedDecision:
+    """A decision on a new version, with its reason in a sentence."""
 
-    verdict: Verdict
+    decision: Decision
     reason: str
 
 
 def decide(
     rule: Promotion, comparison: ComparisonOut | None, *, serves_any: bool, ap_margin: float
-) -> Decision:
+) -> ReasonedDecision:
     """
-    Apply a promotion rule to what the candidate was measured at.
+    Apply a promotion rule to a new version.
 
-    `auto` promotes when nothing serves yet, or when false detections per sealed negative fell at
-    the recall of the version that serves and AP@[.5:.95] did not drop by more than the margin.
+    `auto` promotes it when no version serves yet, or when false detections per sealed image fell
+    at the serving version's recall and AP@[.5:.95] did not drop by more than the margin.
+
+    Args:
+        rule: the request's.
+        comparison: the new version against the serving one; None if they cannot be compared.
+        serves_any: whether a version serves.
+        ap_margin: the accepted loss of AP@[.5:.95], in [0, 1].
     """
     if rule is Promotion.NEVER:
-        return Decision("offered", "the request says never to promote by itself")
+        return ReasonedDecision("offered", "the request's promotion rule is 'never'")
     if rule is Promotion.MANUAL:
-        return Decision("offered", "it waits for POST /model-versions/ID/activate")
+        return ReasonedDecision("offered", "it waits for POST /model-versions/ID/activate")
     if not serves_any:
-        return Decision("promoted", "no version served before")
+        return ReasonedDecision("promoted", "no version served before")
     if comparison is None:
-        return Decision(
+        return ReasonedDecision(
             "offered",
-            "it can't be compared with the serving version: that takes the same classes, images "
-            "with objects on val of which the serving version finds any, and sealed negatives",
+            "it can't be compared with the serving version: both must know the same classes, val "
+            "must have objects of which the serving version finds at least one, and negative-test "
+            "must have images",
         )
     return _decide_by(comparison, ap_margin)
 
 
-def _decide_by(comparison: ComparisonOut, ap_margin: float) -> Decision:
+def _decide_by(comparison: ComparisonOut, ap_margin: float) -> ReasonedDecision:
     before, after = comparison.fppi_before.value, comparison.fppi.value
     difference = comparison.ap50_95_difference
     ap_text = _signed(difference.value)
     if difference.low is not None and difference.high is not None:
         ap_text += f" ({_signed(difference.low)} to {_signed(difference.high)})"
     if after is None or before is None:
-        return Decision(
-            "refused", f"it never finds {comparison.recall:.1%} of the objects, as before"
+        return ReasonedDecision(
+            "refused",
+            f"it never finds {comparison.recall:.1%} of the objects, as the serving version does",
         )
     fppi_text = (
         f"false detections per sealed image went from {before:.3f} to {after:.3f} at "
         f"{comparison.recall:.1%} recall, AP@[.5:.95] changed by {ap_text}"
     )
     if after >= before:
-        return Decision("refused", f"false detections did not fall: {fppi_text}")
+        return ReasonedDecision("refused", f"false detections did not fall: {fppi_text}")
     if difference.value is None or difference.value < -ap_margin:
-        return Decision("refused", f"AP dropped by more than {ap_margin:g}: {fppi_text}")
-    return Decision("promoted", fppi_text)
+        return ReasonedDecision("refused", f"AP dropped by more than {ap_margin:g}: {fppi_text}")
+    return ReasonedDecision("promoted", fppi_text)
 
 
 def is_better(figures: Figures, before: Figures) -> bool:
-    """Whether AP improved or false detections at score 0.5 fell; with nothing to tell by, yes."""
-    now, then = figures.at(0.5), before.at(0.5)
-    told = False
-    if figures.ap50_95 and before.ap50_95 and figures.ap50_95.value is not None:
-        told = True
-        if before.ap50_95.value is None or figures.ap50_95.value > before.ap50_95.value:
+    """
+    Return whether AP improved, or false detections at score 0.5 fell.
+
+    Returns True where neither was measured for both.
+    """
+    fppi, fppi_before = _fppi(figures), _fppi(before)
+    ap, ap_before = figures.ap50_95, before.ap50_95
+    is_measured = False
+    if ap and ap_before and ap.value is not None:
+        is_measured = True
+        if ap_before.value is None or ap.value > ap_before.value:
             return True
-    if now and then and now.fppi.value is not None and then.fppi.value is not None:
-        told = True
-        if now.fppi.value < then.fppi.value:
+    if fppi is not None and fppi_before is not None:
+        is_measured = True
+        if fppi < fppi_before:
             return True
-    return not told
+    return not is_measured
+
+
+def _fppi(figures: Figures) -> float | None:
+    found = figures.at(0.5)
+    return found.fppi.value if found else None
 
 
 def _signed(value: float | None) -> str:

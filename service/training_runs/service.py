@@ -1,4 +1,4 @@
-"""The rules of asking for a retraining, and of looking at what came of it."""
+"""The rules of retrain requests, and the training runs as clients see them."""
 
 from http import HTTPStatus
 
@@ -16,6 +16,7 @@ from models.detectors import ARCHITECTURES, check_weights
 from models.sampling import SamplerSpec, build_sampler
 from service.errors import ServiceError
 from service.jobs.service import enqueue
+from service.labelled_images import store as labelled_store
 from service.model_versions import service as version_service
 from service.model_versions import store as version_store
 from service.serving import store as serving_store
@@ -45,17 +46,17 @@ class NotReadyToTrain(ServiceError):
     title = "Not ready to train"
 
 
-def ask_for_retraining(session: Session, request: RetrainRequest) -> JobOut:
+def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
     """
-    Check all that can be told now, and queue the work with its start pinned.
+    Check a request as far as possible now, and queue its job with the parent version resolved.
 
-    Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain.
+    Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain, NameTaken.
     """
-    class_names = store.train_class_names(session)
+    class_names = labelled_store.class_names_in(session, "train")
     if not class_names:
         raise NotReadyToTrain(
-            "there is nothing to train on: send images with boxes to POST /labelled-images and "
-            "split=train first"
+            "there is nothing to train on: first send images with boxes to POST /labelled-images, "
+            "with split=train"
         )
     _check_sampler(request)
     if request.name is not None and version_store.find_by_name(session, request.name):
@@ -68,12 +69,12 @@ def ask_for_retraining(session: Session, request: RetrainRequest) -> JobOut:
             )
         _check_weights(request.architecture, request.weights)
         return enqueue(session, RETRAIN, request)
-    version = _start_version(session, request)
+    version = _parent_version(session, request)
     unknown = [name for name in class_names if name not in version.class_names]
     if unknown:
         raise NotReadyToTrain(
             f"version '{version.name}' does not know the class '{unknown[0]}' of the labelled "
-            "images: start from an 'architecture', or delete those images"
+            "images: name an 'architecture' to train a new detector, or delete those images"
         )
     return enqueue(session, RETRAIN, request.model_copy(update={"start_from": str(version.id)}))
 
@@ -94,14 +95,14 @@ def _check_weights(architecture: str, weights: str | None) -> None:
             raise InvalidRetrainRequest(str(error)) from error
 
 
-def _start_version(session: Session, request: RetrainRequest) -> ModelVersion:
+def _parent_version(session: Session, request: RetrainRequest) -> ModelVersion:
     if request.start_from is not None:
         return version_service.get_version(session, request.start_from)
     serving = serving_store.serving_version(session)
     if serving is None:
         raise NotReadyToTrain(
-            "no version serves, so there is none to start from: name one in 'start_from', or an "
-            "'architecture' to train from its beginning"
+            "no model version serves, so there is none to start from: name a version in "
+            "'start_from', or an 'architecture' to train a new detector"
         )
     return serving
 
@@ -114,7 +115,7 @@ def list_runs(
     before_id: int | None,
     limit: int,
 ) -> TrainingRunPage:
-    """Newest first. Raises ModelVersionNotFound."""
+    """Return a page of runs, newest first. Raises ModelVersionNotFound."""
     version_id = None
     if model_version is not None:
         version_id = version_service.get_version(session, model_version).id
@@ -129,7 +130,7 @@ def list_runs(
 
 
 def show_run(session: Session, run_id: int) -> TrainingRunOut:
-    """Raises TrainingRunNotFound."""
+    """Return one run. Raises TrainingRunNotFound."""
     run = _get_run(session, run_id)
     return _run_out(run, store.count_roles(session, [run_id]).get(run_id, {}))
 
@@ -137,7 +138,7 @@ def show_run(session: Session, run_id: int) -> TrainingRunOut:
 def list_run_images(
     session: Session, run_id: int, *, after_id: int, limit: int
 ) -> TrainingImagePage:
-    """Raises TrainingRunNotFound."""
+    """Return a page of a run's frozen list. Raises TrainingRunNotFound."""
     _get_run(session, run_id)
     rows = store.list_run_images(session, run_id, after_id=after_id, limit=limit)
     return TrainingImagePage(

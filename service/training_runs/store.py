@@ -1,15 +1,15 @@
 """SQL for training runs and their frozen lists."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
+from service.images.store import is_negative
 from service.tables import (
     Image,
     ImageScore,
-    LabelledBox,
     ModelVersion,
     TrainingRun,
     TrainingRunImage,
@@ -17,18 +17,18 @@ from service.tables import (
 
 NEGATIVE_ROLES = ("kept", "mined")
 
+ImagesByRole = Mapping[str, Sequence[tuple[int, str]]]  # image ids and digests
 
-def add_run(
-    session: Session, run: TrainingRun, images: Iterable[tuple[int, str, str]]
-) -> TrainingRun:
-    """With its frozen list: (image id, digest, role)."""
+
+def add_run(session: Session, run: TrainingRun, images: ImagesByRole) -> None:
+    """Add a run with its frozen training list."""
     session.add(run)
     session.flush()
     session.add_all(
         TrainingRunImage(run_id=run.id, image_id=image_id, sha256=digest, role=role)
-        for image_id, digest, role in images
+        for role, lines in images.items()
+        for image_id, digest in lines
     )
-    return run
 
 
 def find_run(session: Session, run_id: int) -> TrainingRun | None:
@@ -36,13 +36,14 @@ def find_run(session: Session, run_id: int) -> TrainingRun | None:
 
 
 def runs_of_job(session: Session, job_id: int) -> Sequence[TrainingRun]:
-    """In order of their iterations."""
+    """Return the runs of a job, first round first."""
     return session.scalars(
         select(TrainingRun).where(TrainingRun.job_id == job_id).order_by(TrainingRun.iteration)
     ).all()
 
 
 def last_run_of_version(session: Session, version_id: int) -> TrainingRun | None:
+    """Return the newest run that a version came from; equal checkpoints are one version."""
     return session.scalars(
         select(TrainingRun)
         .where(TrainingRun.model_version_id == version_id)
@@ -59,7 +60,7 @@ def list_runs(
     before_id: int | None,
     limit: int,
 ) -> Sequence[TrainingRun]:
-    """Newest first."""
+    """Return runs, newest first."""
     statement = select(TrainingRun).order_by(TrainingRun.id.desc()).limit(limit)
     if job_id is not None:
         statement = statement.where(TrainingRun.job_id == job_id)
@@ -71,7 +72,7 @@ def list_runs(
 
 
 def count_roles(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Images of each role in each run."""
+    """Count the images of each role in each run."""
     rows = session.execute(
         select(TrainingRunImage.run_id, TrainingRunImage.role, func.count())
         .where(TrainingRunImage.run_id.in_(run_ids))
@@ -86,7 +87,7 @@ def count_roles(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str,
 def list_run_images(
     session: Session, run_id: int, *, after_id: int, limit: int
 ) -> Sequence[TrainingRunImage]:
-    """In order of image id."""
+    """Return a page of a run's list, in order of image id."""
     return session.scalars(
         select(TrainingRunImage)
         .where(TrainingRunImage.run_id == run_id, TrainingRunImage.image_id > after_id)
@@ -96,7 +97,7 @@ def list_run_images(
 
 
 def frozen_images(session: Session, run_id: int) -> list[tuple[TrainingRunImage, Image | None]]:
-    """The whole list in order of image id; None for an image that was deleted since."""
+    """Return a run's whole list in order of image id; None for an image that was deleted since."""
     rows = session.execute(
         select(TrainingRunImage, Image)
         .outerjoin(Image, Image.id == TrainingRunImage.image_id)
@@ -106,28 +107,15 @@ def frozen_images(session: Session, run_id: int) -> list[tuple[TrainingRunImage,
     return [(row[0], row[1]) for row in rows]
 
 
-def labelled_images(session: Session, split: str) -> list[tuple[int, str]]:
-    """Id and digest of each image, in order of id."""
-    rows = session.execute(
-        select(Image.id, Image.sha256).where(Image.split == split).order_by(Image.id)
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-def images_in(session: Session, split: str) -> Sequence[Image]:
-    """In order of id."""
-    return session.scalars(select(Image).where(Image.split == split).order_by(Image.id)).all()
-
-
 def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
-    """The negatives of an earlier run that are still there, and no one has found an object on."""
+    """Return the negatives of a run that still exist and that nobody has judged otherwise."""
     rows = session.execute(
         select(Image.id, Image.sha256)
         .join(TrainingRunImage, TrainingRunImage.image_id == Image.id)
         .where(
             TrainingRunImage.run_id == run_id,
             TrainingRunImage.role.in_(NEGATIVE_ROLES),
-            *_is_negative(),
+            is_negative(),
         )
         .order_by(Image.id)
     )
@@ -137,7 +125,7 @@ def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
 def hardest_unused(
     session: Session, version_id: int, run_id: int | None, limit: int
 ) -> list[tuple[int, str]]:
-    """The pool's worst images by a version that a run has not used, worst first."""
+    """Return the pool's images that a run has not used, worst first by a version's scores."""
     rows = session.execute(
         select(Image.id, Image.sha256)
         .join(ImageScore, ImageScore.image_id == Image.id)
@@ -145,7 +133,7 @@ def hardest_unused(
             ImageScore.model_version_id == version_id,
             ImageScore.split == "pool",
             ImageScore.ranking_key.is_not(None),
-            *_is_negative(),
+            is_negative(),
             *_is_unused(run_id),
         )
         .order_by(ImageScore.ranking_key, ImageScore.image_id)
@@ -155,17 +143,17 @@ def hardest_unused(
 
 
 def unused(session: Session, run_id: int | None) -> list[tuple[int, str]]:
-    """The pool's images that a run has not used, in order of id."""
+    """Return the pool's images that a run has not used, in order of id."""
     rows = session.execute(
         select(Image.id, Image.sha256)
-        .where(Image.split == "pool", *_is_negative(), *_is_unused(run_id))
+        .where(Image.split == "pool", is_negative(), *_is_unused(run_id))
         .order_by(Image.id)
     )
     return [(row[0], row[1]) for row in rows]
 
 
 def runs_behind(session: Session, version_id: int) -> Sequence[int]:
-    """Ids of the runs that a version and its ancestors came out of."""
+    """Return the ids of the runs that a version and its ancestors came from."""
     line = (
         select(ModelVersion.id, ModelVersion.parent_id)
         .where(ModelVersion.id == version_id)
@@ -176,21 +164,6 @@ def runs_behind(session: Session, version_id: int) -> Sequence[int]:
     return session.scalars(
         select(TrainingRun.id).where(TrainingRun.model_version_id.in_(select(line.c.id)))
     ).all()
-
-
-def train_class_names(session: Session) -> list[str]:
-    """The classes of the boxes on train, in order of their names."""
-    names = session.scalars(
-        select(LabelledBox.class_name)
-        .join(Image, Image.id == LabelledBox.image_id)
-        .where(Image.split == "train")
-        .distinct()
-    )
-    return sorted(names)
-
-
-def _is_negative() -> list[ColumnElement[bool]]:
-    return [or_(Image.verdict.is_(None), Image.verdict != "contains-object")]
 
 
 def _is_unused(run_id: int | None) -> list[ColumnElement[bool]]:

@@ -1,130 +1,102 @@
-"""One training of a frozen list, stopped and gone on with as its job is."""
+"""The training of one frozen list, which ends in a new model version."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
-from uuid import uuid4
-
-import torch
+from tempfile import TemporaryDirectory
 
 from hardneg.schemas.stats import finite
-from hardneg.schemas.training_runs import AugmentationChoice, RetrainRequest
-from models.data.augmentation import NO_AUGMENTATION, Augmentation
-from models.data.datasets import LabelledImage
-from models.data.ground_truth import GroundTruth
-from models.detectors import Detector, build
 from models.detectors.checkpoint import save_checkpoint
-from models.inference.device import select_device
-from models.sampling import SamplerSpec, build_sampler
-from models.training.config import TrainingConfig
 from models.training.loop import train
 from models.training.reports import EpochReport, StepReport
-from service.evaluation.store import boxes_in
-from service.jobs.leftovers import delete_leftovers
 from service.jobs.running import RunningJob, TransientError
-from service.model_versions import store as version_store
-from service.serving.loading import load_detector
-from service.tables import Image, LabelledBox, TrainingRun
-from service.training_runs import store
+from service.model_versions.service import NameTaken, register_checkpoint
+from service.tables import TrainingRun
+from service.training_runs.retraining import Retraining
+from service.training_runs.training_inputs import detector_to_train, training_config, training_sets
+from service.training_runs.training_state import TrainingState
 
-FINE_TUNING_RATE = 5e-4
-FRESH_RATE = 2e-3
-
-AUGMENTATIONS = {
-    AugmentationChoice.STANDARD: Augmentation(),
-    AugmentationChoice.UNMIRRORED: Augmentation(flip_probability=0),
-    AugmentationChoice.NONE: NO_AUGMENTATION,
-}
+WriteEpoch = Callable[[EpochReport], None]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSets:
-    """What a run trains on, and what chooses its best epoch."""
-
-    labelled: list[LabelledImage]
-    negatives: list[LabelledImage]
-    val: list[LabelledImage]
-
-
-def train_run(
-    job: RunningJob, run: TrainingRun, request: RetrainRequest, folder: Path
-) -> tuple[Path, list[dict[str, object]]]:
+def train_version(retraining: Retraining, run: TrainingRun) -> None:
     """
-    Train to the end; the checkpoint of the best epoch, and what each epoch came to.
+    Train on a run's frozen list, and add the weights of the best epoch as a new version.
 
-    Goes on after the last epoch that a dead worker has finished.
+    The training resumes after the last epoch that an earlier attempt has finished.
 
-    Raises Stopped when the job has to stop, with its state saved; NonFiniteLossError.
+    Raises:
+        Stopped: the state of the training is saved.
+        NonFiniteLossError: the training diverged.
     """
-    detector = _start_detector(job, run, request)
-    sets = _training_sets(job, run, detector.spec.class_names)
-    states = _States(job, run, folder)
-    with _tensorboard(job, run) as write:
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        path = Path(folder) / "trained.safetensors"
+        history = _train(retraining, run, path)
+        version_id = _add_version(retraining, run, path)
+    with retraining.job.transaction() as session:
+        run.model_version_id = version_id
+        run.history = [_epoch(report) for report in history]
+        session.merge(run)
+
+
+def _train(retraining: Retraining, run: TrainingRun, path: Path) -> Sequence[EpochReport]:
+    """Train to the end, save the best epoch's checkpoint at `path`, and return all epochs."""
+    job, request = retraining.job, retraining.request
+    detector = detector_to_train(retraining, run)
+    sets = training_sets(retraining.resources, run, detector.spec.class_names)
+    state = TrainingState(job, run.id, path.parent)
+
+    def on_step(report: StepReport) -> None:
+        job.progress(f"round {run.iteration}: training", report.step, report.num_steps)
+
+    def on_epoch(report: EpochReport) -> None:
+        state.save()
+        write_epoch(report)
+        _log_epoch(job, run, report)
+
+    with _tensorboard(job, run) as write_epoch:
         result = train(
             detector,
             sets.labelled,
             sets.negatives,
             sets.val,
-            _config(request, is_fresh=run.start_version_id is None),
-            on_epoch=partial(_on_epoch, job, run, states, write),
-            on_step=partial(_on_step, job, run),
+            training_config(request, is_fresh=run.parent_version_id is None),
+            on_epoch=on_epoch,
+            on_step=on_step,
             should_stop=job.should_stop,
-            state_path=states.path,
-            resume_from=states.fetch(),
+            state_path=state.path,
+            resume_from=state.fetch(),
         )
     if result.outcome == "cancelled":
-        states.keep()
+        state.save()
         job.raise_if_stopped()
-        raise TransientError("the training was stopped, and nobody wants that any more")
-    path = folder / "trained.safetensors"
+        raise TransientError("the training stopped, but the reason to stop is gone")
     save_checkpoint(detector, path)
-    return path, [_epoch(report) for report in result.history]
+    return result.history
 
 
-class _States:
-    """The training state in the blob store, where another worker finds it."""
-
-    def __init__(self, job: RunningJob, run: TrainingRun, folder: Path) -> None:
-        self.path = folder / "state.safetensors"
-        self._job = job
-        self._run_id = run.id
-
-    def fetch(self) -> Path | None:
-        key = state_key(self._job)
-        if key is None or (self._job.resume or {}).get("run_id") != self._run_id:
-            return None
-        self._job.blobs.copy_to_file(key, self.path)
-        return self.path
-
-    def keep(self) -> None:
-        """Raises LeaseLost; the state before this one is kept then."""
-        before = state_key(self._job)
-        key = f"training/{self._run_id}/{uuid4().hex}.safetensors"
-        with self.path.open("rb") as file:
-            self._job.blobs.put(key, file)
-        self._job.save_resume({"run_id": self._run_id, "state_key": key})
-        if before is not None:
-            self._job.blobs.delete(before)
-
-
-def state_key(job: RunningJob) -> str | None:
-    """Where the job's training state is kept."""
-    key = (job.resume or {}).get("state_key")
-    return key if isinstance(key, str) else None
-
-
-def forget_state(job: RunningJob) -> None:
-    """Delete the training state, which nobody will go on with. Raises LeaseLost."""
-    resume = job.resume
-    job.save_resume({})
-    delete_leftovers(job.blobs, {}, resume)
+def _add_version(retraining: Retraining, run: TrainingRun, path: Path) -> int:
+    """Add the checkpoint as a version, with an automatic name if the requested one is taken."""
+    request, resources = retraining.request, retraining.resources
+    name = request.name
+    if name is not None and request.iterations > 1:
+        name = f"{name}-{run.iteration}"
+    parent_id = run.parent_version_id
+    try:
+        version, _ = register_checkpoint(
+            resources.sessions, resources.blobs, path, name=name, parent_id=parent_id
+        )
+    except NameTaken:  # by another request during the training, which must not be lost
+        version, _ = register_checkpoint(
+            resources.sessions, resources.blobs, path, parent_id=parent_id
+        )
+    return version.id
 
 
 @contextmanager
-def _tensorboard(job: RunningJob, run: TrainingRun) -> Iterator[Callable[[EpochReport], None]]:
-    """Logs each epoch where the settings want it."""
+def _tensorboard(job: RunningJob, run: TrainingRun) -> Iterator[WriteEpoch]:
+    """Yield a function that logs an epoch for TensorBoard; it does nothing without a folder."""
     folder = job.settings.tensorboard_dir
     if folder is None:
         yield lambda _: None
@@ -135,15 +107,7 @@ def _tensorboard(job: RunningJob, run: TrainingRun) -> Iterator[Callable[[EpochR
         yield write
 
 
-def _on_epoch(
-    job: RunningJob,
-    run: TrainingRun,
-    states: _States,
-    write: Callable[[EpochReport], None],
-    report: EpochReport,
-) -> None:
-    states.keep()
-    write(report)
+def _log_epoch(job: RunningJob, run: TrainingRun, report: EpochReport) -> None:
     data = _epoch(report)
     losses = ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
     ap_text = "" if data["ap50_95"] is None else f", AP@[.5:.95] {report.ap50_95:.3f}"
@@ -153,94 +117,11 @@ def _on_epoch(
     )
 
 
-def _on_step(job: RunningJob, run: TrainingRun, report: StepReport) -> None:
-    job.progress(f"round {run.iteration}: training", report.step, report.num_steps)
-
-
 def _epoch(report: EpochReport) -> dict[str, object]:
+    """Return an epoch's report as JSON values: null for what is not finite."""
     return {
         **asdict(report),
         "losses": {name: finite(value) for name, value in report.losses.items()},
         "ap50_95": finite(report.ap50_95),
         "ap50": finite(report.ap50),
     }
-
-
-def _start_detector(job: RunningJob, run: TrainingRun, request: RetrainRequest) -> Detector:
-    if run.start_version_id is None:
-        assert request.architecture is not None
-        with job.read_sessions.begin() as session:
-            class_names = store.train_class_names(session)
-        torch.manual_seed(request.seed)
-        detector = build(
-            request.architecture,
-            class_names,
-            weights=request.weights,
-            input_size=request.input_size,
-        ).to(select_device(job.settings.device))
-    else:
-        with job.read_sessions.begin() as session:
-            version = version_store.find_version(session, run.start_version_id)
-        assert version is not None
-        detector = load_detector(job.blobs, version, job.settings.device)
-    if request.negative_weight is not None:
-        detector.negative_weight = request.negative_weight
-    if request.sampler is not None:
-        detector.sampler = build_sampler(SamplerSpec(**request.sampler.model_dump()))
-    return detector
-
-
-def _training_sets(job: RunningJob, run: TrainingRun, class_names: Sequence[str]) -> TrainingSets:
-    """Raises ValueError for a frozen list whose images are not all there any more."""
-    with job.read_sessions.begin() as session:
-        frozen = store.frozen_images(session, run.id)
-        train_boxes = boxes_in(session, "train")
-        val_boxes = boxes_in(session, "val")
-        val_images = store.images_in(session, "val")
-    missing = [line.image_id for line, image in frozen if image is None]
-    if missing:
-        raise ValueError(
-            f"image {missing[0]} of the frozen training list was deleted before it was trained on"
-        )
-    labelled, negatives = [], []
-    for line, image in frozen:
-        assert image is not None
-        if line.role == "labelled":
-            truth = _truth(train_boxes.get(image.id, []), class_names)
-            labelled.append(_labelled(job, image, truth))
-        else:
-            negatives.append(_labelled(job, image, GroundTruth.empty()))
-    val = [
-        _labelled(job, image, _truth(val_boxes.get(image.id, []), class_names))
-        for image in val_images
-    ]
-    return TrainingSets(labelled, negatives, val)
-
-
-def _labelled(job: RunningJob, image: Image, truth: GroundTruth) -> LabelledImage:
-    return LabelledImage(image.sha256, partial(job.blobs.get, image.blob_key), truth)
-
-
-def _truth(boxes: Sequence[LabelledBox], class_names: Sequence[str]) -> GroundTruth:
-    """Objects of classes that the detector does not know are left out."""
-    known = [box for box in boxes if box.class_name in class_names]
-    return GroundTruth(
-        torch.tensor([[b.x1, b.y1, b.x2, b.y2] for b in known]).reshape(-1, 4),
-        torch.tensor([class_names.index(b.class_name) + 1 for b in known], dtype=torch.int64),
-    )
-
-
-def _config(request: RetrainRequest, *, is_fresh: bool) -> TrainingConfig:
-    return TrainingConfig(
-        epochs=request.epochs,
-        steps_per_epoch=request.steps_per_epoch,
-        batch_size=request.batch_size,
-        negative_share=request.negative_share,
-        learning_rate=request.learning_rate or (FRESH_RATE if is_fresh else FINE_TUNING_RATE),
-        trunk_rate_factor=request.trunk_rate_factor,
-        warmup_steps=request.warmup_steps,
-        weight_decay=request.weight_decay,
-        patience=request.patience,
-        augmentation=AUGMENTATIONS[request.augmentation],
-        seed=request.seed,
-    )

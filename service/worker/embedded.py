@@ -1,4 +1,4 @@
-"""A worker process that lives as long as the server which started it."""
+"""A worker process that lives as long as the server that started it."""
 
 import json
 import os
@@ -23,10 +23,10 @@ log = structlog.get_logger()
 
 class EmbeddedWorker:
     """
-    Keeps one worker process running, and starts it again when it dies.
+    The supervisor of one worker process, which it starts again when that dies.
 
-    The worker's standard input is a pipe from this process and never carries anything: when it
-    closes, because this process stops or is killed, the worker saves its job and ends.
+    The worker's standard input is a pipe from this process that never carries data. When it
+    closes, because this process stops or is killed, the worker saves its jobs and ends.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class EmbeddedWorker:
         self._thread.start()
 
     def close(self) -> None:
-        """Return when the worker has saved its job and ended."""
+        """Stop the worker, and wait until it has saved its jobs and ended."""
         self._stopping.set()
         self._thread.join()
 
@@ -55,12 +55,12 @@ class EmbeddedWorker:
             [sys.executable, "-m", "service.worker.embedded"],
             stdin=subprocess.PIPE,
             env=self._environment,
-            start_new_session=True,  # a Ctrl-C at the server's terminal is the server's to handle
+            start_new_session=True,  # Ctrl-C at the terminal reaches the server alone
         ) as process:
             while process.poll() is None and not self._stopping.wait(0.2):
                 pass
             if process.returncode is not None:
-                log.error("worker died, starting another", status=process.returncode)
+                log.error("worker died, starting it again", status=process.returncode)
                 return
             assert process.stdin is not None
             process.stdin.close()
@@ -71,12 +71,12 @@ class EmbeddedWorker:
 
 
 def start_embedded_worker(settings: Settings) -> EmbeddedWorker:
-    """A worker process with the same settings, but for the API's own."""
+    """Start a worker process with the same settings, except those of the API alone."""
     return EmbeddedWorker(settings)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The environment, with these settings and without those that are the API's alone."""
+    """Return the environment with these settings, except those of the API alone."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
     values = settings.model_dump(
         mode="json", exclude={"host", "port", "api_key"}, exclude_none=True
@@ -99,7 +99,7 @@ def _stop_with_parent(stopping: Event) -> None:
     os.read(sys.stdin.fileno(), 1)  # returns when the pipe is closed at the other end
     stopping.set()
     time.sleep(STOP_GRACE_S)
-    os._exit(1)  # the job did not stop: its lease runs out, and another worker goes on with it
+    os._exit(1)  # the job did not stop: its lease expires, and another worker resumes it
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every kind of job that a worker runs."""
+"""The kinds of jobs that a worker runs."""
 
 from service.imports.job import IMPORT
 from service.training_runs.job import RETRAIN

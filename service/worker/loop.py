@@ -1,4 +1,4 @@
-"""Claims jobs, runs them, saves what they come to; no HTTP."""
+"""The worker: claims jobs, runs them and saves their results; no HTTP."""
 
 import os
 import signal
@@ -33,14 +33,14 @@ from service.settings import Settings
 from service.tables import Job
 from service.worker.kinds import KINDS
 
-LEASE_S = 60.0  # the thread that keeps it shares the interpreter's lock with the training
+LEASE_S = 60.0  # the thread that renews it shares the interpreter's lock with the training
 BEAT_S = 1.0
 POLL_S = 1.0
 PAUSE_AFTER_ERROR_S = 5.0
 RETRY_AFTER_S = 10.0
 
-# Another attempt may not meet these; any other error would come again.
-PASSING_ERRORS = (
+# Another attempt may succeed after one of these; any other error would recur.
+TRANSIENT_ERRORS = (
     TransientError,
     OSError,
     MemoryError,
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """Works on one job of each lane at a time, until `stopping` is set."""
+    """A worker that runs one job of each lane at a time, until `stopping` is set."""
 
     def __init__(
         self,
@@ -82,22 +82,25 @@ class Worker:
         self._retry_after_s = retry_after_s
 
     def run(self) -> None:
-        """Return when `stopping` is set and every job at hand is saved and given back."""
+        """Run until `stopping` is set and every running job is saved and back in the queue."""
         lanes = sorted({kind.lane for kind in self._kinds.values()})
         threads = [Thread(target=self._work_lane, args=[lane], name=lane) for lane in lanes]
         for thread in threads:
             thread.start()
-        while not self._stopping.is_set():  # no wait(): a signal's handler sets the event here
+        while (
+            not self._stopping.is_set()
+        ):  # no wait(): a signal handler of this thread sets the event
             time.sleep(0.1)
         for thread in threads:
             thread.join()
 
     def work_once(self, lane: str) -> bool:
-        """Work on a lane's next job to its end; whether there was one for this worker."""
+        """Run a lane's next job to its end; return whether there was one for this worker."""
         with self._read_sessions.begin() as session:
             if not store.has_claimable(session, lane):
                 return False
-        # The lease tells the living from the dead by time alone; this lock knows.
+        # A lease only guesses by time whether a worker is alive; the kernel frees this lock at
+        # its death.
         with try_lock(self._engine, f"jobs-{lane}") as held:
             job = self._claim(lane) if held else None
             if job is not None:
@@ -109,15 +112,15 @@ class Worker:
             try:
                 if not self.work_once(lane):
                     self._stopping.wait(self._poll_s)
-            except Exception as error:  # the worker outlives a database that is away
-                log.error("worker failed, will try again", lane=lane, exc_info=error)
+            except Exception as error:  # the worker survives an outage of the database
+                log.error("worker failed, trying again", lane=lane, exc_info=error)
                 self._stopping.wait(PAUSE_AFTER_ERROR_S)
 
     def _claim(self, lane: str) -> Job | None:
         with self._sessions.begin() as session:
             job = store.claim(session, lane, self.name, self._lease_s)
             if job is not None:
-                message = f"attempt {job.attempt} taken up by {self.name}"
+                message = f"started by worker {self.name} (attempt {job.attempt})"
                 store.add_event(session, job, "state", message, {"status": job.status})
         return job
 
@@ -131,22 +134,22 @@ class Worker:
             lease_s=self._lease_s,
             beat_s=self._beat_s,
         )
-        log.info("job taken up", job=job.id, kind=job.kind, attempt=job.attempt)
+        log.info("job started", job=job.id, kind=job.kind, attempt=job.attempt)
         try:
             self._run(running, job)
         except LeaseLost as error:
-            log.warning("job lost", job=job.id, reason=str(error))
+            log.warning("job lost to another worker", job=job.id, reason=str(error))
 
     def _run(self, running: RunningJob, job: Job) -> None:
-        """Raises LeaseLost."""
+        """Run an attempt, and save how it ended. Raises LeaseLost."""
         if job.num_failures >= job.max_failures:
-            self._fail(running, job, f"its worker died, {job.num_failures} failures in all")
+            self._fail(running, job, f"the worker died; {job.num_failures} attempts have failed")
             return
         try:
             running.raise_if_stopped()
             kind = self._kinds.get(job.kind)
             if kind is None:
-                raise ValueError(f"this worker knows no job of kind '{job.kind}'")
+                raise ValueError(f"this worker does not know the job kind '{job.kind}'")
             with running:
                 result = kind.run(running)
         except LeaseLost:
@@ -154,7 +157,7 @@ class Worker:
         except JobCancelled:
             self._finish(running, "cancelled", "cancelled")
         except WorkerStopping:
-            self._give_back(running, "given back: the worker stops", {})
+            self._return_to_queue(running, "returned to the queue: the worker is stopping", {})
         except Exception as error:
             log.error("job failed", job=job.id, kind=job.kind, exc_info=error)
             self._fail_or_retry(running, job, error)
@@ -164,11 +167,11 @@ class Worker:
     def _fail_or_retry(self, running: RunningJob, job: Job, error: Exception) -> None:
         reason = _reason(error)
         num_failures = job.num_failures + 1
-        if not isinstance(error, PASSING_ERRORS) or num_failures >= job.max_failures:
+        if not isinstance(error, TRANSIENT_ERRORS) or num_failures >= job.max_failures:
             self._fail(running, job, reason, num_failures)
             return
         pause_s = self._retry_after_s * 2 ** (num_failures - 1)
-        self._give_back(
+        self._return_to_queue(
             running,
             f"failed, next attempt in {pause_s:.0f} s: {reason}",
             {"num_failures": num_failures, "failure": reason},
@@ -194,9 +197,9 @@ class Worker:
                 session, message, {"status": status, "finished_at": finished_at, **(values or {})}
             )
         delete_leftovers(self._blobs, running.params, running.resume)
-        log.info("job over", job=running.id, status=status)
+        log.info("job finished", job=running.id, status=status)
 
-    def _give_back(
+    def _return_to_queue(
         self, running: RunningJob, message: str, values: dict[str, object], pause_s: float = 0.0
     ) -> None:
         with self._sessions.begin() as session:
@@ -204,7 +207,7 @@ class Worker:
             running.release_in(
                 session, message, {"status": "todo", "not_before": not_before, **values}
             )
-        log.info("job given back", job=running.id)
+        log.info("job returned to the queue", job=running.id)
 
 
 def _reason(error: Exception) -> str:
@@ -215,9 +218,9 @@ def _reason(error: Exception) -> str:
 
 def run_worker(settings: Settings, stopping: Event | None = None) -> None:
     """
-    Work on jobs until SIGTERM, SIGINT or `stopping`, which end it as soon as its job is saved.
+    Run jobs until SIGTERM, SIGINT or `stopping`, then save the running jobs and return.
 
-    Must run in the main thread.
+    Call it from the main thread: only that one can handle signals.
     """
     set_up_logs(settings.log_level, settings.log_format)
     stopping = stopping or Event()

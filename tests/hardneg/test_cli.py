@@ -29,7 +29,7 @@ HEAVY = {"alembic", "fastapi", "httpx", "numpy", "PIL", "pydantic", "rich", "sql
 run = CliRunner().invoke
 
 
-def test_help_lists_every_command_without_loading_what_only_they_need() -> None:
+def test_help_lists_every_command_without_loading_heavy_packages() -> None:
     code = (
         "import sys; sys.argv = ['hardneg', '--help']\n"
         "from hardneg.cli.app import main\n"
@@ -66,7 +66,7 @@ def test_version_is_printed() -> None:
     [["model", "list"], ["hard-negatives"], ["mine"], ["import", "."], ["model", "activate", "v1"]],
     ids=" ".join,
 )
-def test_no_server_is_told_in_one_sentence(command: list[str]) -> None:
+def test_missing_server_is_reported_in_one_sentence(command: list[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
     result = run(app, [*command, "--url", url])
@@ -76,7 +76,7 @@ def test_no_server_is_told_in_one_sentence(command: list[str]) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_wrong_address_is_told_in_one_sentence() -> None:
+def test_address_without_http_is_reported_in_one_sentence() -> None:
     result = run(app, ["model", "list", "--url", "ftp://nowhere"])
 
     assert result.exit_code == 1
@@ -84,7 +84,7 @@ def test_wrong_address_is_told_in_one_sentence() -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_setting_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARDNEG_PORT", "many")
 
     result = run(app, ["model", "list"])
@@ -93,13 +93,46 @@ def test_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stderr.startswith("hardneg: HARDNEG_PORT: ")
 
 
+def test_address_of_the_service_comes_from_hardneg_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HARDNEG_URL", url)
+    monkeypatch.setenv("HARDNEG_PORT", "1")
+
+    result = run(app, ["model", "list"])
+
+    assert result.stderr.startswith(f"hardneg: no service answers at {url}:")
+
+
+def test_address_of_the_service_comes_from_host_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("HARDNEG_HOST", "0.0.0.0")
+    monkeypatch.setenv("HARDNEG_PORT", str(port))
+
+    result = run(app, ["model", "list"])
+
+    assert result.stderr.startswith(f"hardneg: no service answers at http://127.0.0.1:{port}:")
+
+
+def test_service_reports_misspelt_variables_but_none_of_the_client(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARDNEG_URL", "http://gpu-box:8000")
+    monkeypatch.setenv("HARDNEG_PROT", "8001")
+
+    result = run(app, ["db", "upgrade", "--data-dir", str(tmp_path / "data")])
+
+    assert result.stderr == (
+        "hardneg: no setting is called HARDNEG_PROT, did you mean HARDNEG_PORT?\n"
+    )
+
+
 def test_options_of_serve_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARDNEG_HOST", "127.0.0.1")
 
     result = run(app, ["serve", "--host", "192.0.2.1"])
 
     assert result.exit_code == 1
-    assert "refusing to listen on 192.0.2.1 without a key" in result.stderr
+    assert "a key is required to listen on 192.0.2.1" in result.stderr
 
 
 def test_adding_a_version_needs_a_file_or_an_architecture() -> None:
@@ -111,7 +144,7 @@ def test_adding_a_version_needs_a_file_or_an_architecture() -> None:
     assert "either a checkpoint FILE or --architecture" in both.stderr
 
 
-def test_import_of_what_is_no_folder_fails(tmp_path: Path) -> None:
+def test_import_of_a_missing_folder_fails(tmp_path: Path) -> None:
     result = run(app, ["import", str(tmp_path / "missing")])
 
     assert result.exit_code == 1
@@ -126,7 +159,7 @@ def test_db_upgrade_makes_the_embedded_database(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "hardneg.sqlite3").stat().st_size > 0
 
 
-def test_db_upgrade_without_a_database_is_told_in_one_sentence() -> None:
+def test_db_upgrade_reports_a_missing_database_in_one_sentence() -> None:
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
 
     result = run(app, ["db", "upgrade", "--database-url", url])
@@ -145,11 +178,11 @@ def test_db_upgrade_without_a_database_is_told_in_one_sentence() -> None:
         ("example.org", "http://example.org:8000"),
     ],
 )
-def test_a_server_is_reached_where_it_listens(host: str, url: str) -> None:
+def test_server_url_is_the_address_on_the_same_machine(host: str, url: str) -> None:
     assert server_url(host, 8000) == url
 
 
-def test_commands_in_the_readme_are_as_the_help_says() -> None:
+def test_readme_uses_only_commands_and_options_of_the_help() -> None:
     code = "".join(README.read_text(encoding="utf-8").split("```")[1::2])
     lines = re.findall(r"^hardneg .*$", code, re.MULTILINE)
 

@@ -32,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def labelled_set(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """Images in a folder, and COCO that names one red box on each; ids from 100."""
+    """Save images in a folder; return COCO with one red box on each, ids from 100."""
     images, annotations = [], []
     for number, seed in enumerate(seeds, 100):
         pixels, box = scene(seed, RED)
@@ -55,9 +55,7 @@ def import_labels(url: str, folder: Path, coco: object, *words: str) -> Result:
     return CliRunner().invoke(app, command)
 
 
-def test_a_set_that_is_larger_than_one_request_goes_in_with_its_boxes(
-    url: str, tmp_path: Path
-) -> None:
+def test_set_larger_than_one_request_is_stored_with_its_boxes(url: str, tmp_path: Path) -> None:
     coco = labelled_set(tmp_path, range(10))
 
     first = import_labels(url, tmp_path, coco, "--split", "train", "--source", "yards")
@@ -80,7 +78,7 @@ def test_a_set_that_is_larger_than_one_request_goes_in_with_its_boxes(
         assert found["box"] == {"x1": x, "y1": y, "x2": x + width, "y2": y + height}
 
 
-def test_what_is_wrong_is_named_item_by_item_and_the_rest_goes_in(url: str, tmp_path: Path) -> None:
+def test_wrong_items_are_listed_and_the_rest_is_stored(url: str, tmp_path: Path) -> None:
     coco = labelled_set(tmp_path, range(50, 56))
     coco["images"][0]["file_name"] = "missing.png"
     coco["images"][1]["width"] = 7
@@ -125,12 +123,12 @@ def test_images_of_another_split_are_refused(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "content", "reason"),
     [
-        (["--split", "pool"], "{}", "--split train and --split val go with --labels"),
+        (["--split", "pool"], "{}", "--split train and --split val need --labels"),
         (["--split", "val"], "{}", "COCO instances need the lists images"),
         (["--split", "val"], "[", "is not JSON"),
     ],
 )
-def test_labels_that_cannot_be_used_are_told_in_one_sentence(
+def test_unusable_labels_are_reported_in_one_sentence(
     url: str, tmp_path: Path, words: list[str], content: str, reason: str
 ) -> None:
     labels = tmp_path / "labels.json"

@@ -1,4 +1,4 @@
-"""`hardneg mine` against a real server with a worker of its own."""
+"""`hardneg mine` against a real server and its worker."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ QUICK = ["--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "4"]
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service with a little of each split, and a first version that serves."""
+    """Start a service with a few images of each split and a first version that serves."""
     folder = tmp_path_factory.mktemp("server")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -41,7 +41,7 @@ def mine(url: str, *words: str) -> Result:
     return CliRunner().invoke(app, ["mine", *words, "--url", url])
 
 
-def test_rounds_are_watched_and_shown_as_a_table_and_as_curves(url: str, tmp_path: Path) -> None:
+def test_mine_follows_the_rounds_and_prints_table_and_curves(url: str, tmp_path: Path) -> None:
     curves = tmp_path / "curves.png"
     options = ["--num-negatives", "3", "--promotion", "manual", "--name", "mined", *QUICK]
 
@@ -69,7 +69,7 @@ def test_rounds_are_watched_and_shown_as_a_table_and_as_curves(url: str, tmp_pat
         assert sum(count > 0 for count in picture.convert("L").histogram()) > 10
 
 
-def test_without_matplotlib_all_but_the_curves_is_there(
+def test_only_the_curves_are_missing_without_matplotlib(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
@@ -82,14 +82,14 @@ def test_without_matplotlib_all_but_the_curves_is_there(
     assert [*tmp_path.iterdir()] == []
 
 
-def test_curves_that_cannot_be_saved_are_told(url: str, tmp_path: Path) -> None:
+def test_curves_that_cannot_be_saved_fail_with_a_message(url: str, tmp_path: Path) -> None:
     result = mine(url, "--job", "1", "--plot", str(tmp_path / "curves.unknown"))
 
     assert result.exit_code == 1
     assert "hardneg: cannot save" in result.stderr
 
 
-def test_ctrl_c_ends_the_watching_and_not_the_job(url: str) -> None:
+def test_ctrl_c_ends_the_command_but_not_the_job(url: str) -> None:
     words = ["mine", "--epochs", "500", "--steps-per-epoch", "2", "--url", url]
     with (
         subprocess.Popen(
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(url: str) -> None:
         cancelled = client.cancel_job(job_id)
 
     assert watching.returncode == 130
-    assert f"job {job_id} goes on; watch it again:  hardneg mine --job {job_id}" in errors
+    assert f"job {job_id} goes on; to watch it again:  hardneg mine --job {job_id}" in errors
     assert f"curl -X POST {url}/jobs/{job_id}/cancel" in errors
     assert (still.status, cancelled.cancel_requested) == ("running", True)
     watched = mine(url, "--job", str(job_id))
@@ -116,7 +116,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(url: str) -> None:
     assert f"hardneg: job {job_id} is cancelled" in watched.stderr
 
 
-def test_a_refused_request_is_told_in_one_sentence(url: str) -> None:
+def test_refused_request_is_reported_in_one_sentence(url: str) -> None:
     unknown = mine(url, "--start-from", "nobody")
     wrong = mine(url, "--learning-rate", "-1")
 

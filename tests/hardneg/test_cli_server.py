@@ -1,6 +1,9 @@
 """The commands against a real server in a child process."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,14 +56,14 @@ def save_noise(path: Path, seed: int, side: int = 48) -> None:
     Image.fromarray(noise).save(path)
 
 
-def test_without_a_version_the_ranking_names_the_remedy(url: str) -> None:
+def test_ranking_without_a_version_says_how_to_add_one(url: str) -> None:
     result = hardneg(url, "hard-negatives")
 
     assert result.exit_code == 1
     assert result.stderr.startswith("hardneg: no model version serves")
 
 
-def test_wrong_key_is_told_in_one_sentence(url: str, tmp_path: Path) -> None:
+def test_wrong_key_is_reported_in_one_sentence(url: str, tmp_path: Path) -> None:
     save_noise(tmp_path / "one.png", 0)
 
     listing = hardneg(url, "model", "list", key="wrong")
@@ -99,7 +102,7 @@ def test_wrong_versions_are_refused_in_one_sentence(url: str, tmp_path: Path) ->
     assert missing.stderr.startswith("hardneg: cannot read")
 
 
-def test_import_takes_what_it_can_and_names_the_rest(url: str, tmp_path: Path) -> None:
+def test_import_stores_good_files_and_lists_the_others(url: str, tmp_path: Path) -> None:
     for index in range(40):
         save_noise(tmp_path / f"camera {index % 3}" / f"{index}.png", index)
     (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a photograph")
@@ -115,12 +118,10 @@ def test_import_takes_what_it_can_and_names_the_rest(url: str, tmp_path: Path) -
     assert "43 images: 0 new, 40 known already, 3 refused" in second.output
     for name in ("half.jpg", "empty.png", "gone.png"):
         assert any(line.startswith(f"{name}: ") for line in first.stderr.splitlines())
-    assert "1 other files were left out" in first.output
+    assert "left out 1 other files" in first.output
 
 
-def test_a_file_that_the_service_finds_too_large_does_not_stop_the_others(
-    url: str, tmp_path: Path
-) -> None:
+def test_file_that_is_too_large_does_not_stop_the_others(url: str, tmp_path: Path) -> None:
     for index in range(12):
         save_noise(tmp_path / f"{index}.png", 100 + index, side=64)
     save_noise(tmp_path / "large.png", 200, side=200)
@@ -132,9 +133,7 @@ def test_a_file_that_the_service_finds_too_large_does_not_stop_the_others(
     assert "large.png: the request body is larger than this service takes" in result.stderr
 
 
-def test_the_worst_images_come_as_a_table_as_json_and_as_a_picture(
-    url: str, tmp_path: Path
-) -> None:
+def test_hardest_images_come_as_table_json_and_picture(url: str, tmp_path: Path) -> None:
     sheet = tmp_path / "worst.png"
 
     table = hardneg(url, "hard-negatives", "-n", "3", "--source", "cameras")
@@ -152,15 +151,59 @@ def test_the_worst_images_come_as_a_table_as_json_and_as_a_picture(
         assert picture.height > 2 * 256
 
 
-def test_a_sheet_that_cannot_be_saved_is_told(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model", "list"],
+        ["hard-negatives", "--save-sheet", "worst.jpg"],
+        ["hard-negatives", "--json", "--save-sheet", "worst.jpg"],
+        ["import", "."],
+        ["--version"],
+        ["import", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_closed_pipe_ends_a_command_quietly_after_its_work(
+    url: str, checkpoint: Path, tmp_path: Path, words: list[str]
+) -> None:
+    """`| head` closes its pipe like this when it has read enough lines."""
+    hardneg(url, "model", "add", str(checkpoint), "--name", "digits", "--activate")
+    save_noise(tmp_path / "one.png", 300)
+    hardneg(url, "import", str(tmp_path))
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with open(writing, "wb") as closed_pipe:
+        command = subprocess.run(
+            [sys.executable, "-m", "hardneg", *words],
+            cwd=tmp_path,
+            env={**os.environ, "HARDNEG_URL": url, "HARDNEG_API_KEY": KEY},
+            stdout=closed_pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert command.returncode == 1
+    told = [line for line in command.stderr.splitlines() if "importing" not in line]
+    if "--save-sheet" in words:
+        assert told == ["saved worst.jpg"]
+        assert (tmp_path / "worst.jpg").stat().st_size > 1000
+    else:
+        assert told == []
+
+
+def test_sheet_that_cannot_be_saved_fails_with_a_message(url: str, tmp_path: Path) -> None:
     result = hardneg(url, "hard-negatives", "--save-sheet", str(tmp_path / "sheet.unknown"))
 
     assert result.exit_code == 1
     assert result.stderr.startswith("hardneg: cannot save")
 
 
-def test_wrong_filter_is_told_in_one_sentence(url: str) -> None:
+def test_unknown_class_is_reported_in_one_sentence(url: str) -> None:
     result = hardneg(url, "hard-negatives", "--label", "zebra")
 
     assert result.exit_code == 1
-    assert result.stderr == "hardneg: version 'digits' knows no class 'zebra'; it knows 3, 8\n"
+    assert (
+        result.stderr
+        == "hardneg: version 'digits' does not know the class 'zebra': use one of 3, 8\n"
+    )

@@ -28,7 +28,7 @@ def start_demo(folder: Path, port: int, *options: str) -> "subprocess.Popen[str]
     )
 
 
-def test_demo_shows_the_whole_loop_goes_on_from_there_and_stops_at_ctrl_c(tmp_path: Path) -> None:
+def test_demo_shows_the_loop_and_a_second_run_reuses_it_until_ctrl_c(tmp_path: Path) -> None:
     port = free_port()
 
     with start_demo(tmp_path, port, "--exit") as first:
@@ -53,8 +53,8 @@ def test_demo_shows_the_whole_loop_goes_on_from_there_and_stops_at_ctrl_c(tmp_pa
             if "The service runs at" in line:
                 break
         with Client(f"http://127.0.0.1:{port}") as client:
-            assert len(client.hard_negatives({"n": "5"}).items) == 5
-            assert [job.status for job in client.jobs("retrain")] == ["done", "done"]
+            assert len(client.hard_negatives(5).items) == 5
+            assert [job.status for job in client.iter_jobs(kind="retrain")] == ["done", "done"]
         second.send_signal(signal.SIGINT)
         rest, errors = second.communicate()
     assert second.returncode == 0, errors
@@ -68,7 +68,7 @@ def _table(lines: list[str]) -> list[str]:
     return [line for line in lines if line.startswith(starts)]
 
 
-def test_a_port_that_is_taken_is_told_before_anything_else(tmp_path: Path) -> None:
+def test_taken_port_is_reported_before_any_work(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         start_demo(tmp_path, taken.getsockname()[1], "--exit") as demo,

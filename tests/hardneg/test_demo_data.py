@@ -18,7 +18,7 @@ from models.data.coco import read_coco_file
 COUNTS = SceneCounts(train=6, val=3, pool=4, sealed=5)
 
 
-def test_a_box_is_around_what_was_drawn() -> None:
+def test_box_encloses_the_drawn_digit() -> None:
     maker = SceneMaker(LABELLED_PHOTOGRAPHS, LABELLED_HANDWRITING)
 
     scene = maker.scene((1, 2, 3), OBJECTS, max_digits=1)
@@ -49,7 +49,7 @@ def test_digits_of_a_scene_do_not_overlap() -> None:
         )
 
 
-def test_labelled_scenes_have_their_objects(tmp_path: Path) -> None:
+def test_labelled_scenes_show_their_objects(tmp_path: Path) -> None:
     folders = save_scenes(tmp_path, 5, COUNTS)
 
     for folder, count in ((folders.train, 6), (folders.val, 3)):
@@ -63,9 +63,7 @@ def test_labelled_scenes_have_their_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pool", "sealed"])
-def test_negatives_are_look_alikes_and_plain_photographs_without_object(
-    tmp_path: Path, name: str
-) -> None:
+def test_negatives_show_look_alikes_or_plain_photographs(tmp_path: Path, name: str) -> None:
     folders = save_scenes(tmp_path, 0, SceneCounts(train=0, val=0, pool=30, sealed=30))
 
     names = sorted(path.name for path in getattr(folders, name).iterdir())
@@ -81,7 +79,7 @@ def test_negatives_are_look_alikes_and_plain_photographs_without_object(
     assert not set(OBJECTS) & set(LOOK_ALIKES)
 
 
-def test_scenes_are_the_same_each_time_and_differ_by_seed(tmp_path: Path) -> None:
+def test_scenes_depend_on_the_seed_alone(tmp_path: Path) -> None:
     first, again, other = (
         _contents(save_scenes(tmp_path / name, seed, COUNTS))
         for name, seed in (("first", 5), ("again", 5), ("other", 6))
@@ -92,7 +90,7 @@ def test_scenes_are_the_same_each_time_and_differ_by_seed(tmp_path: Path) -> Non
     assert len(set(first)) == len(first) == 6 + 3 + 4 + 5  # none is in two splits
 
 
-def test_folders_that_are_there_stay(tmp_path: Path) -> None:
+def test_existing_folders_are_kept(tmp_path: Path) -> None:
     folders = save_scenes(tmp_path, 0, COUNTS)
     (folders.pool / "kept.txt").touch()
 
@@ -100,7 +98,7 @@ def test_folders_that_are_there_stay(tmp_path: Path) -> None:
     assert (folders.pool / "kept.txt").exists()
 
 
-def test_nothing_is_shared_by_what_is_trained_on_mined_and_sealed() -> None:
+def test_training_pool_and_sealed_scenes_share_no_source() -> None:
     assert not set(LABELLED_PHOTOGRAPHS) & set(POOL_PHOTOGRAPHS)
     parts = [
         set(range(1797)[part])
@@ -110,6 +108,6 @@ def test_nothing_is_shared_by_what_is_trained_on_mined_and_sealed() -> None:
 
 
 def _contents(folders: SceneFolders) -> list[bytes]:
-    """Of every image."""
+    """Return the bytes of every image."""
     places = (folders.train, folders.val, folders.pool, folders.sealed)
     return [path.read_bytes() for place in places for path in sorted(place.glob("*.jpg"))]

@@ -10,6 +10,7 @@ from service.db import open_engine
 from service.logs import set_up_logs
 from service.settings import Settings
 from tests.scenes import train_red_square_detector
+from tests.service.clients import local_client
 from tests.service.job_kinds import Jobs
 
 
@@ -20,7 +21,7 @@ def plain_logs() -> None:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector that was trained for seconds, so that its scores differ between images."""
+    """Train a detector for seconds, enough for its scores to differ between images."""
     path = tmp_path_factory.mktemp("checkpoint") / "red-squares.safetensors"
     train_red_square_detector(path)
     return path
@@ -56,14 +57,14 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    """The service with no model version yet."""
-    with TestClient(create_app(settings)) as client:
+    """Start the service without a model version."""
+    with local_client(create_app(settings)) as client:
         yield client
 
 
 @pytest.fixture
 def serving(client: TestClient, add_version: "AddVersion", checkpoint: Path) -> TestClient:
-    """The service with a version that scores."""
+    """Start the service with a serving version."""
     add_version(checkpoint, "squares")
     client.post("/model-versions/squares/activate").raise_for_status()
     return client

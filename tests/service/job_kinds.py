@@ -1,4 +1,4 @@
-"""Jobs for tests, and a worker process to be killed."""
+"""Kinds of jobs for tests, and a worker process that tests can kill."""
 
 import signal
 import time
@@ -26,7 +26,7 @@ Run = Callable[[RunningJob], Mapping[str, object]]
 
 
 class CountParams(BaseModel):
-    """Count to `to`, a number each `pause_s`, and write each number to the file `out`."""
+    """How to count: up to `to`, with a pause after each number, which goes to the file `out`."""
 
     to: int
     out: str
@@ -55,7 +55,7 @@ COUNT = JobKind("count", "counting", count)
 
 
 class NoParams(BaseModel):
-    """For work that needs none."""
+    """The parameters of a job that needs none."""
 
 
 class Jobs:
@@ -95,7 +95,7 @@ class Jobs:
         return self.worker(kind).work_once(kind.lane)
 
     def claim(self, lane: str) -> RunningJob | None:
-        """Take a job up as a worker does, and never work on it."""
+        """Claim a job as a worker does, and never run it."""
         with self.sessions.begin() as session:
             job = store.claim(session, lane, "test", lease_s=60)
         if job is None:
@@ -119,12 +119,12 @@ def kind_of(run: Run, *, name: str = "work", lane: str = "lane") -> JobKind:
 def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
 def start_worker(database_url: str, data_dir: Path) -> ForkServerProcess:
-    """A worker whose leases are short."""
+    """Start a worker process with short leases."""
     return start_process(_work, database_url, data_dir)
 
 

@@ -1,4 +1,4 @@
-"""A pool, labelled images and sealed negatives, sent to the service, and a worker for its jobs."""
+"""A pool, labelled images and sealed negatives for the service, and a worker for its jobs."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ QUICK = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 4, "learning_rate": 1e
 
 
 def send_images(client: Http, split: str, seeds: Sequence[int]) -> list[int]:
-    """Orange squares, which hold no object but look like one; their ids in order."""
+    """Send orange squares, which are no objects but look like one; return their ids in order."""
     files = [("files", (f"{seed}.png", scene_bytes(seed, ORANGE))) for seed in seeds]
     response = client.post("/images", files=files, data={"split": split})
     return [item["image"]["id"] for item in response.json()["items"]]
@@ -35,7 +35,7 @@ def send_labelled(
     label: str = "red",
     colour: tuple[int, int, int] = RED,
 ) -> list[int]:
-    """Squares with their boxes; their ids in order."""
+    """Send squares with their boxes, and return their ids in order."""
     files, images, annotations = [], [], []
     for number, seed in enumerate(seeds):
         pixels, box = scene(seed, colour)
@@ -63,7 +63,7 @@ def send_labelled(
 
 
 def send_everything(client: Http) -> None:
-    """A little of each split."""
+    """Send a few images of each split."""
     send_labelled(client, "train", range(100, 108))
     send_labelled(client, "val", range(200, 204))
     send_images(client, "negative-test", range(300, 306))
@@ -71,7 +71,7 @@ def send_everything(client: Http) -> None:
 
 
 def work(settings: Settings, stopping: Event | None = None) -> bool:
-    """Run the next retrain job to its end."""
+    """Run the next retrain job to its end; return whether there was one."""
     engine = open_engine(settings.sqlalchemy_url)
     worker = Worker(
         engine,
@@ -88,7 +88,7 @@ def work(settings: Settings, stopping: Event | None = None) -> bool:
 
 
 def retrain(client: TestClient, settings: Settings, **request: object) -> dict[str, Any]:
-    """Ask for a quick retraining, do it, and return the job."""
+    """Request a quick retraining, run its job, and return the job."""
     response = client.post("/retrain", json={**QUICK, **request})
     assert response.status_code == 202, response.text
     assert work(settings)

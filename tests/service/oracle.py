@@ -1,4 +1,4 @@
-"""What a version is worth, by plain loops over the boxes in the database."""
+"""The figures of a version, computed by plain loops over the boxes in the database."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One stored detection."""
+    """A stored detection."""
 
     image_id: int
     label: str
@@ -23,7 +23,7 @@ class Found:
 
 
 class Oracle:
-    """Reads the stored boxes of a version, and counts."""
+    """The stored boxes of a version, and figures counted from them."""
 
     def __init__(self, session: Session, version_id: int) -> None:
         version = session.get(ModelVersion, version_id)
@@ -50,11 +50,11 @@ class Oracle:
                 self.on_negatives.append(found)
 
     def false_detections(self, threshold: float) -> list[Found]:
-        """Everything that is found on a sealed image."""
+        """Return every detection on a sealed image: all are false."""
         return [found for found in self.on_negatives if found.score >= threshold]
 
     def recall(self, threshold: float) -> float:
-        """Objects with a detection of their class at IoU 0.5, each detection used once."""
+        """Match each detection at most once at IoU 0.5; return the share of objects found."""
         hits = 0
         for label in self._labels():
             kept = [found for found in self.on_val if found.score >= threshold]
@@ -76,7 +76,7 @@ class Oracle:
         return sum(values) / len(values)
 
     def _average_precision(self, label: str, min_overlap: float) -> float:
-        """Precision at recalls 0, 0.01, …, 1, each the best that holds for that recall or more."""
+        """Average the precision at recalls 0, 0.01, …, 1: the best at that recall or higher."""
         count = sum(len(boxes) for (_, name), boxes in self.objects.items() if name == label)
         recalls, precisions, num_hits = [], [], 0
         for rank, is_hit in enumerate(self._hits(self.on_val, label, min_overlap), 1):
@@ -90,7 +90,7 @@ class Oracle:
         return total / 101
 
     def _hits(self, found: Sequence[Found], label: str, min_overlap: float) -> list[bool]:
-        """For each detection of a class, best first, whether it takes an object of its own."""
+        """Return for each detection of a class, best first, whether it matches a free object."""
         free = {key: list(boxes) for key, boxes in self.objects.items()}
         hits = []
         for item in sorted(found, key=lambda item: -item.score):
@@ -110,7 +110,7 @@ class Oracle:
 
 
 def overlap(first: Box, second: Box) -> float:
-    """Intersection over union."""
+    """Return the intersection over union of two boxes."""
     width = max(0.0, min(first[2], second[2]) - max(first[0], second[0]))
     height = max(0.0, min(first[3], second[3]) - max(first[1], second[1]))
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]

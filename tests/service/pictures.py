@@ -9,7 +9,7 @@ WIDTH, HEIGHT = 96, 80
 
 
 def picture(seed: int) -> bytes:
-    """A PNG of noise, the same one for the same seed."""
+    """Return a PNG of noise; equal seeds give equal bytes."""
     pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")

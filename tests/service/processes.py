@@ -1,4 +1,4 @@
-"""Processes of ours that start in a moment: forked from one that has loaded torch already."""
+"""Processes that start quickly: they are forked from one that has loaded torch already."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -15,10 +15,10 @@ def start_process(
     target: Callable[Arguments, None], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> ForkServerProcess:
     """
-    Runs a function of a module in a process of its own, which ends with this one at the latest.
+    Run a function of a module in a new process, which ends with this one at the latest.
 
-    For tests that start many: the first takes as long as any other way to start Python. What has to
-    be as it is on a user's machine, from the command on, is started as a program.
+    Use it in tests that start many processes; only the first takes as long as starting Python. A
+    test of a whole command starts a program instead, as on a user's machine.
     """
     process = _context.Process(target=target, args=args, kwargs=kwargs, daemon=True)
     process.start()

@@ -1,4 +1,4 @@
-"""The real server as a process of its own."""
+"""The real server, in a separate process."""
 
 import socket
 import time
@@ -18,7 +18,7 @@ from tests.service.processes import start_process
 def running_server(
     database_url: str, data_dir: Path, port: int, *, shutdown_timeout_s: int = 5
 ) -> Iterator[tuple[ForkServerProcess, httpx.Client]]:
-    """The server on loopback, without a worker, and a client of it; it is killed at the end."""
+    """Run the server on loopback without a worker, yield it with a client, and kill it."""
     settings = Settings(
         database_url=database_url,
         data_dir=data_dir,
@@ -31,14 +31,16 @@ def running_server(
     server = start_process(run_server, settings)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            _wait_until_it_answers(server, client)
+            _wait_until_ready(server, client)
             yield server, client
     finally:
-        server.kill()
+        # After the server has ended, its id may belong to another process's thread.
+        if server.is_alive():
+            server.kill()
         server.join()
 
 
-def _wait_until_it_answers(server: ForkServerProcess, client: httpx.Client) -> None:
+def _wait_until_ready(server: ForkServerProcess, client: httpx.Client) -> None:
     deadline = time.monotonic() + 120
     while True:
         try:

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 from service.app import create_app
 from service.blobs import BlobStore
 from service.db import open_sessions
-from service.images.ingest import Ingest, Upload
-from service.images.storing import Purpose
+from service.images.ingest import UploadedFile, ingest
+from service.images.storing import Destination
 from service.locks import try_lock
 from service.model_versions import store
 from service.scoring.scorer import Scorer
@@ -24,6 +24,7 @@ from service.serving.errors import VersionNotLoaded
 from service.serving.service import loaded_version
 from service.settings import Settings
 from tests.scenes import scene_bytes
+from tests.service.clients import local_client
 from tests.service.conftest import AddVersion
 from tests.service.resources import resources_of
 from tests.service.test_errors import assert_problem
@@ -51,7 +52,7 @@ def _serve(engine: Engine, version_id: int) -> None:
 def unable(lost_version: int, engine: Engine, settings: Settings) -> Iterator[TestClient]:
     """Start a service that cannot load its serving version."""
     _serve(engine, lost_version)
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 
@@ -117,10 +118,9 @@ def test_process_without_the_serving_version_does_not_sweep(
 
 def _import(client: TestClient, num_images: int) -> None:
     """Store images without a score, for a sweep to find."""
-    resources = resources_of(client)
-    ingest = Ingest(resources, Purpose("pool", ""), scores_now=False)
-    files = [Upload(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
-    assert all(outcome.error is None for outcome in ingest.run(files))
+    files = [UploadedFile(f"{n}.png", BytesIO(scene_bytes(n))) for n in range(num_images)]
+    ingested = ingest(resources_of(client), files, Destination("pool", ""))
+    assert all(file.error is None for file in ingested)
 
 
 def _num_scored(client: TestClient) -> int:

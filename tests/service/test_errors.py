@@ -9,6 +9,7 @@ from service.app import create_app
 from service.db import open_engine
 from service.settings import Settings
 from tests.scenes import scene_bytes
+from tests.service.clients import local_client
 from tests.service.resources import resources_of
 
 KEY = "a-key-of-some-length"
@@ -16,7 +17,7 @@ KEY = "a-key-of-some-length"
 
 @pytest.fixture
 def guarded(database_url: str, tmp_path: Path) -> Iterator[TestClient]:
-    """A service with a key and narrow limits."""
+    """Yield a client of a service with a key and narrow limits."""
     settings = Settings(
         data_dir=tmp_path / "data",
         database_url=database_url,
@@ -27,7 +28,7 @@ def guarded(database_url: str, tmp_path: Path) -> Iterator[TestClient]:
         max_files=3,
         max_pixels=159 * 160,
     )
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 
@@ -41,33 +42,33 @@ def assert_problem(response: Response, status: int, slug: str) -> None:
     assert problem["detail"]
 
 
-def test_an_unknown_route_is_a_problem(client: TestClient) -> None:
+def test_unknown_route_is_answered_with_a_problem(client: TestClient) -> None:
     assert_problem(client.get("/nowhere"), 404, "not-found")
 
 
-def test_a_wrong_method_is_a_problem(client: TestClient) -> None:
+def test_wrong_method_is_answered_with_a_problem(client: TestClient) -> None:
     assert_problem(client.put("/images"), 405, "method-not-allowed")
 
 
-def test_a_malformed_body_is_a_problem(client: TestClient) -> None:
+def test_malformed_body_is_answered_with_a_problem(client: TestClient) -> None:
     headers = {"Content-Type": "multipart/form-data"}
 
     assert_problem(client.post("/images", content=b"x", headers=headers), 400, "bad-request")
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer ä"}])
-def test_a_missing_or_wrong_key_is_refused(guarded: TestClient, headers: dict[str, str]) -> None:
+def test_missing_or_wrong_key_is_refused(guarded: TestClient, headers: dict[str, str]) -> None:
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     assert_problem(guarded.get("/images", headers=encoded), 401, "not-authorised")
 
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}])
-def test_the_key_opens(guarded: TestClient, headers: dict[str, str]) -> None:
+def test_request_with_the_key_is_answered(guarded: TestClient, headers: dict[str, str]) -> None:
     assert guarded.get("/images", headers=headers).status_code == 200
 
 
-def test_the_key_is_asked_for_before_the_body_is_read(guarded: TestClient) -> None:
+def test_key_is_checked_before_the_body_is_read(guarded: TestClient) -> None:
     headers = {"Content-Type": "multipart/form-data"}
 
     response = guarded.post("/images", content=b"x" * 300_000, headers=headers)
@@ -79,13 +80,13 @@ def test_health_needs_no_key(guarded: TestClient) -> None:
     assert guarded.get("/healthz").json() == {"status": "alive"}
 
 
-def test_an_oversize_body_is_a_problem(guarded: TestClient) -> None:
+def test_oversize_body_is_answered_with_a_problem(guarded: TestClient) -> None:
     response = guarded.post("/images", files={"files": b"x" * 300_000}, headers={"X-API-Key": KEY})
 
     assert_problem(response, 413, "request-entity-too-large")
 
 
-def test_too_many_files_are_a_problem(guarded: TestClient) -> None:
+def test_too_many_files_are_answered_with_a_problem(guarded: TestClient) -> None:
     files = [("files", (f"{k}.png", b"x")) for k in range(4)]
 
     response = guarded.post("/images", files=files, headers={"X-API-Key": KEY})
@@ -93,7 +94,7 @@ def test_too_many_files_are_a_problem(guarded: TestClient) -> None:
     assert_problem(response, 400, "bad-request")
 
 
-def test_too_many_pixels_are_refused_from_the_header(guarded: TestClient) -> None:
+def test_image_with_too_many_pixels_is_refused_by_its_header(guarded: TestClient) -> None:
     header_only = scene_bytes(1)[:100]
 
     response = guarded.post("/images", files={"files": header_only}, headers={"X-API-Key": KEY})
@@ -101,7 +102,7 @@ def test_too_many_pixels_are_refused_from_the_header(guarded: TestClient) -> Non
     assert_problem(response, 413, "too-many-pixels")
 
 
-def test_a_request_keeps_its_id(client: TestClient) -> None:
+def test_request_keeps_its_id_or_gets_one(client: TestClient) -> None:
     kept = client.get("/healthz", headers={"X-Request-ID": "abc-1"})
     made = client.get("/healthz", headers={"X-Request-ID": "x" * 200})
 
@@ -109,7 +110,14 @@ def test_a_request_keeps_its_id(client: TestClient) -> None:
     assert len(made.headers["X-Request-ID"]) == 32
 
 
-def test_readiness_tells_a_database_that_is_away(client: TestClient) -> None:
+def test_readiness_gives_the_reason_for_a_refusal(client: TestClient) -> None:
+    response = client.get("/readyz")
+
+    assert_problem(response, 503, "no-serving-version")
+    assert "POST /model-versions" in response.json()["detail"]
+
+
+def test_readiness_reports_that_the_database_does_not_answer(client: TestClient) -> None:
     resources_of(client).read_sessions.configure(
         bind=open_engine("sqlite:////nowhere/at/all.sqlite3")
     )

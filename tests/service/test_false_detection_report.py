@@ -1,4 +1,4 @@
-"""What the report counts, against the evaluation that versions are measured by."""
+"""The report's counts, compared with the evaluation that versions are measured by."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ NUM_IMAGES = 40
 
 @pytest.fixture
 def session(database_url: str) -> Iterator[Session]:
-    """A version that serves, and images of all splits; some failed, some were judged."""
+    """Save a serving version and images of all splits; some failed, some have a verdict."""
     engine = open_engine(database_url)
     with open_sessions(engine).begin() as session:
         version = ModelVersion(
@@ -69,7 +69,7 @@ def _result(image_id: int) -> ScoreResult:
     return Prediction(0.9, 2.2, found)
 
 
-def test_what_is_counted_is_what_the_evaluation_finds(session: Session) -> None:
+def test_counted_false_detections_equal_those_of_the_evaluation(session: Session) -> None:
     version = session.get_one(ModelVersion, 1)
     images = images_scored_by(session, [1])
 
@@ -82,7 +82,7 @@ def test_what_is_counted_is_what_the_evaluation_finds(session: Session) -> None:
     np.testing.assert_array_equal(found.images, expected.images)
 
 
-def test_the_report_holds_all_detections_above_the_threshold(session: Session) -> None:
+def test_report_counts_every_detection_above_the_threshold(session: Session) -> None:
     report = service.report_false_detections(session, None, 0.5)
 
     sealed = [n + 1 for n in range(NUM_IMAGES) if n % 4 in (0, 3) and n != 4 and (n + 1) % 9]

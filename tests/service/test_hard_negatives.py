@@ -213,7 +213,7 @@ def add_trained_version(client: TestClient) -> Callable[..., int]:
             session.add_all([version, job])
             session.flush()
             run = TrainingRun(job_id=job.id, iteration=1, model_version_id=version.id, params={})
-            run_store.add_run(session, run, [(image_id, "", "mined") for image_id in image_ids])
+            run_store.add_run(session, run, {"mined": [(image_id, "") for image_id in image_ids]})
             nothing = Detections(
                 torch.empty(0, 4), torch.empty(0), torch.empty(0, dtype=torch.int64)
             )

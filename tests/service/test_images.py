@@ -14,6 +14,7 @@ from PIL import Image
 from service.app import create_app
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
+from tests.service.clients import local_client
 from tests.service.resources import resources_of, serving_of
 
 
@@ -246,7 +247,7 @@ def wait_for_score(client: TestClient, image_id: int, timeout_s: float = 20) -> 
 def test_too_many_files_are_400_as_the_settings_page_says(settings: Settings) -> None:
     settings = settings.model_copy(update={"max_files": 2})
 
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         response = client.post("/images", files=[("files", ("a.png", b"x"))] * 3)
 
     assert response.status_code == 400

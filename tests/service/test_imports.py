@@ -23,6 +23,7 @@ from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
 from service.imports.job import IMPORT
 from service.settings import Settings
 from service.worker.loop import Worker
+from tests.service.clients import local_client
 from tests.service.pictures import picture
 
 LIMITS = Limits(max_file_bytes=2 * 1024**2, max_total_bytes=4 * 1024**2, max_files=10)
@@ -67,7 +68,7 @@ def settings(database_url: str, tmp_path: Path, pool: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings)) as client:
+    with local_client(create_app(settings)) as client:
         yield client
 
 
@@ -97,7 +98,7 @@ def test_archive_is_imported_and_refusals_are_listed(
         "b/1-again.png": picture(1),
         "notes.txt": b"not an image",
         "../out.png": picture(3),
-        "__MACOSX/._1.png": b"of no interest",
+        "__MACOSX/._1.png": b"not of interest",
     }
 
     response = upload(client, pack(files), source="yard")
@@ -133,7 +134,7 @@ def test_folder_is_imported(client: TestClient, work: Callable[[], bool], pool: 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    """An empty bucket of a fake S3, which this process's stores find by their environment."""
+    """Start a fake S3 with an empty bucket, and point this process's stores to it."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()
@@ -172,7 +173,7 @@ def test_bucket_prefix_is_imported(
     assert sorted(image["file_name"] for image in images) == ["2.png", "day/1.png"]
 
 
-def test_import_goes_on_where_a_dead_worker_left_it(
+def test_import_continues_where_a_dead_worker_stopped(
     client: TestClient, work: Callable[[], bool], settings: Settings, pool: Path
 ) -> None:
     for number in range(3):
@@ -238,32 +239,32 @@ def test_missing_folder_fails_the_job_with_the_reason(
 
 
 @pytest.mark.parametrize("archive", [b"neither", b"", b"\x1f\x8b\x08", b"\x1f\x8b", b"BZh"])
-def test_what_is_no_archive_is_415(client: TestClient, archive: bytes) -> None:
+def test_file_that_is_not_an_archive_is_415(client: TestClient, archive: bytes) -> None:
     assert upload(client, archive).status_code == 415
 
 
-def test_neither_form_nor_json_is_415(client: TestClient) -> None:
+def test_body_that_is_neither_a_form_nor_json_is_415(client: TestClient) -> None:
     assert client.post("/imports", content=b"x").status_code == 415
 
 
 @pytest.mark.parametrize(
     "body", [{}, {"uri": ""}, {"uri": "/x", "split": "train"}, {"uri": "/x", "more": 1}, [1]]
 )
-def test_wrong_json_is_422(client: TestClient, body: object) -> None:
+def test_invalid_json_is_422(client: TestClient, body: object) -> None:
     response = client.post("/imports", json=body)
 
     assert response.status_code == 422
     assert response.json()["errors"]
 
 
-def test_wrong_form_is_422(client: TestClient) -> None:
+def test_invalid_form_is_422(client: TestClient) -> None:
     assert upload(client, zipped({}), split="val").status_code == 422
     assert client.post("/imports", data={"split": "pool"}, files={}).status_code in (415, 422)
     wrong_field = client.post("/imports", files={"file": ("a.zip", zipped({}))})
     assert wrong_field.status_code == 422
 
 
-def test_form_of_a_charset_that_decodes_nothing_is_400(client: TestClient) -> None:
+def test_form_with_an_unusable_charset_is_400(client: TestClient) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="source"\r\n\r\nyard\r\n--x--\r\n'
     media_type = "multipart/form-data; boundary=x; charset=undefined"
 
@@ -274,7 +275,7 @@ def test_form_of_a_charset_that_decodes_nothing_is_400(client: TestClient) -> No
 
 
 def read_all(archive: bytes) -> dict[str, bytes | str]:
-    """The content of each file, or the reason why there is none."""
+    """Return the content of each file, or the reason why it has none."""
     found: dict[str, bytes | str] = {}
     with open_archive(io.BytesIO(archive), LIMITS) as source:
         for entry in source.entries:
@@ -286,7 +287,7 @@ def read_all(archive: bytes) -> dict[str, bytes | str]:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_tars_of_every_packing_are_read(mode: str) -> None:
+def test_tar_of_every_compression_is_read(mode: str) -> None:
     assert read_all(tarred({"a": b"1", "b": b"2"}, mode)) == {"a": b"1", "b": b"2"}
 
 
@@ -328,7 +329,7 @@ def test_bombs_are_refused() -> None:
         read_all(too_many)
 
 
-def test_header_that_would_fill_the_memory_is_refused() -> None:
+def test_tar_header_that_would_fill_the_memory_is_refused() -> None:
     info = tarfile.TarInfo("header")
     info.type, info.size = tarfile.XHDTYPE, 2**32
     archive = info.tobuf(tarfile.USTAR_FORMAT) + bytes(2 * tarfile.BLOCKSIZE)
@@ -338,7 +339,7 @@ def test_header_that_would_fill_the_memory_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
-def test_endless_header_is_not_unpacked_to_see_what_a_file_is(kind: bytes) -> None:
+def test_endless_tar_header_is_not_decompressed_to_recognise_a_tar(kind: bytes) -> None:
     info = tarfile.TarInfo("header")
     info.type, info.size = kind, 64 * 1024**2
     archive = io.BytesIO(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(info.size)))
@@ -358,11 +359,24 @@ def test_damaged_member_is_refused_and_the_rest_is_read() -> None:
 
     found = read_all(bytes(archive))
 
-    assert str(found["a"]).startswith("it can't be unpacked")
+    assert str(found["a"]).startswith("it cannot be unpacked")
     assert found["b"] == b"2"
 
 
-def test_tar_that_ends_early_gives_what_came_before(
+def test_file_without_a_name_is_refused_and_the_rest_is_imported(
+    client: TestClient, work: Callable[[], bool]
+) -> None:
+    archive = zipped({"to-be-erased": b"no image", "a.png": picture(1)})
+
+    response = upload(client, archive.replace(b"to-be-erased", bytes(len("to-be-erased"))))
+    work()
+
+    job = client.get(response.headers["Location"]).json()
+    assert (job["status"], job["result"]["stored"]) == ("done", 1), job["failure"]
+    assert job["result"]["refused"] == [{"file_name": "", "reason": "it has no name"}]
+
+
+def test_truncated_tar_is_imported_up_to_its_end(
     client: TestClient, work: Callable[[], bool]
 ) -> None:
     archive = tarred({f"{number}.png": picture(number) for number in range(3)}, "w")
@@ -377,11 +391,11 @@ def test_tar_that_ends_early_gives_what_came_before(
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "failed"])
-def test_archive_is_not_kept_when_its_import_does_not_succeed(
+def test_archive_is_deleted_when_its_import_is_cancelled_or_fails(
     client: TestClient, work: Callable[[], bool], settings: Settings, ending: str
 ) -> None:
     archive = zipped({"a.png": picture(1)})
-    if ending == "failed":  # its directory is whole, so it is taken, but lists too many files
+    if ending == "failed":  # its directory can be read, so it is accepted, but lists too many files
         archive = zipped({f"{number}.txt": b"" for number in range(settings.max_import_files + 1)})
     path = upload(client, archive).headers["Location"]
     kept_before = [*(settings.data_dir / "blobs" / "uploads").iterdir()]

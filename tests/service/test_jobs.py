@@ -8,13 +8,14 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.jobs.running import RunningJob
+from tests.service.clients import local_client
 from tests.service.job_kinds import Jobs, kind_of
 from tests.service.servers import free_port, running_server
 
 
 @pytest.fixture
 def client(jobs: Jobs) -> Iterator[TestClient]:
-    with TestClient(create_app(jobs.settings)) as client:
+    with local_client(create_app(jobs.settings)) as client:
         yield client
 
 
@@ -29,7 +30,7 @@ TRAIN = kind_of(train, name="retrain", lane="training")
 
 
 def read_events(text: str) -> list[dict[str, str]]:
-    """The fields of each server-sent event, in order."""
+    """Return the fields of each server-sent event, in order."""
     blocks = [block.splitlines() for block in text.strip().split("\n\n")]
     return [dict(line.split(": ", 1) for line in block) for block in blocks]
 
@@ -42,7 +43,7 @@ def test_waiting_job_is_shown(client: TestClient, jobs: Jobs) -> None:
     assert (job["kind"], job["status"], job["attempt"]) == ("retrain", "todo", 0)
     assert job["progress"] == {"stage": "", "done": 0, "total": None, "eta": None}
     assert job["links"]["events"] == f"/jobs/{job_id}/events"
-    assert [event["message"] for event in job["events"]] == ["asked for"]
+    assert [event["message"] for event in job["events"]] == ["queued"]
 
 
 def test_running_job_has_an_eta(client: TestClient, jobs: Jobs) -> None:
@@ -58,7 +59,7 @@ def test_running_job_has_an_eta(client: TestClient, jobs: Jobs) -> None:
     assert job["progress"]["eta"] > job["started_at"]
 
 
-def test_jobs_come_newest_first_by_pages(client: TestClient, jobs: Jobs) -> None:
+def test_jobs_are_listed_newest_first_in_pages(client: TestClient, jobs: Jobs) -> None:
     ids = [jobs.enqueue(TRAIN) for _ in range(3)]
 
     first = client.get("/jobs", params={"limit": 2}).json()
@@ -93,7 +94,7 @@ def test_waiting_job_is_cancelled_at_once(client: TestClient, jobs: Jobs) -> Non
     assert jobs.run_once(TRAIN) is False
 
 
-def test_running_job_is_asked_to_stop(client: TestClient, jobs: Jobs) -> None:
+def test_cancelling_a_running_job_requests_its_stop(client: TestClient, jobs: Jobs) -> None:
     job_id = jobs.enqueue(TRAIN)
     jobs.claim("training")
 
@@ -146,7 +147,7 @@ def test_events_are_streamed_to_the_end(client: TestClient, jobs: Jobs) -> None:
     assert json.loads(events[5]["data"])["result"] == {"model_version": "v2"}
 
 
-def test_client_that_comes_back_gets_the_events_it_missed(client: TestClient, jobs: Jobs) -> None:
+def test_reconnecting_client_gets_the_events_it_missed(client: TestClient, jobs: Jobs) -> None:
     job_id = jobs.enqueue(TRAIN)
     jobs.run_once(TRAIN)
     all_events = read_events(client.get(f"/jobs/{job_id}/events").text)
@@ -158,7 +159,7 @@ def test_client_that_comes_back_gets_the_events_it_missed(client: TestClient, jo
 
 
 @pytest.mark.slow
-def test_event_stream_does_not_hold_a_server_that_stops(tmp_path: Path) -> None:
+def test_open_event_stream_does_not_keep_a_server_from_stopping(tmp_path: Path) -> None:
     jobs = Jobs(f"sqlite:///{tmp_path / 'hardneg.sqlite3'}", tmp_path)
 
     with running_server(jobs.database_url, tmp_path, free_port(), shutdown_timeout_s=60) as (

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from models.data.images import UnreadableImageError
-from service.images.storing import Purpose
+from service.images.storing import Destination
 from service.imports.entries import Limits
 from service.labelled_images.sources import LabelledZip, UnreadableArchive
 from tests.service.pictures import picture
@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 
 def coco(names: Sequence[str], boxes: Sequence[tuple[int, Box]] = ()) -> bytes:
-    """Images numbered from 0, and boxes (x, y, width, height) of class `red` on them."""
+    """Annotate images numbered from 0 with boxes (x, y, width, height) of class `red`."""
     content = {
         "images": [{"id": number, "file_name": name} for number, name in enumerate(names)],
         "annotations": [
@@ -83,7 +83,7 @@ def test_zip_holds_images_and_annotations(client: TestClient) -> None:
     assert len(client.get("/labelled-images", params={"split": "val"}).json()["items"]) == 1
 
 
-def test_what_is_wrong_is_named_and_the_rest_goes_in(client: TestClient) -> None:
+def test_errors_are_listed_and_the_rest_is_stored(client: TestClient) -> None:
     annotations = coco(
         ["good.png", "missing.png", "bad.png"],
         [(0, (1, 1, 10, 10)), (0, (900, 900, 5, 5)), (0, (1, 1, 0, 5))],
@@ -98,7 +98,7 @@ def test_what_is_wrong_is_named_and_the_rest_goes_in(client: TestClient) -> None
     assert named == {"image 1", "image 2", "annotation 1", "annotation 2"}
 
 
-def test_annotations_that_no_database_or_answer_can_hold_are_named(client: TestClient) -> None:
+def test_annotations_that_cannot_be_stored_or_shown_are_listed(client: TestClient) -> None:
     content = json.loads(coco(["a.png", "\ud800.png"]))
     boxes: list[list[float]] = [[1, 1, 9, 9], [70, 10, 1e-6, 5], [10**400, 1, 1, 1], [0, 0, 0, 1]]
     content["annotations"] = [
@@ -180,7 +180,7 @@ def test_unusable_archive_is_422(client: TestClient, archive: bytes) -> None:
     assert upload_zip(client, archive).status_code == 422
 
 
-def test_zip_is_held_to_the_limits_of_imports() -> None:
+def test_zip_must_keep_to_the_limits_of_imports() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("large.png", bytes(1001))
@@ -206,15 +206,15 @@ def test_zip_is_held_to_the_limits_of_imports() -> None:
         LabelledZip(buffer, Limits(max_file_bytes=1000, max_total_bytes=2000, max_files=4))
 
 
-def test_verdict_is_kept_and_taken_back(client: TestClient) -> None:
+def test_verdict_is_saved_and_withdrawn(client: TestClient) -> None:
     image = client.post("/images", files={"files": ("a.png", picture(1))}).json()
     path = f"/images/{image['id']}/verdict"
 
     judged = client.put(path, json={"verdict": "contains-object"})
-    taken_back = client.put(path, json={"verdict": None})
+    withdrawn = client.put(path, json={"verdict": None})
 
     assert (judged.status_code, judged.json()["verdict"]) == (200, "contains-object")
-    assert taken_back.json()["verdict"] is None
+    assert withdrawn.json()["verdict"] is None
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_verdict_is_kept_and_taken_back(client: TestClient) -> None:
         ("/images/1/verdict", {"verdict": "negative"}, 409),
     ],
 )
-def test_wrong_verdicts_are_refused(
+def test_invalid_verdicts_are_refused(
     client: TestClient, path: str, body: dict[str, str], status: int
 ) -> None:
     upload(client, coco(["a.png"]), {"a.png": picture(1)})
@@ -235,10 +235,10 @@ def test_wrong_verdicts_are_refused(
 
 
 def test_share_of_the_pool_is_sealed_by_digest() -> None:
-    purpose = Purpose("pool", "", seal_fraction=0.25)
+    destination = Destination("pool", "", seal_fraction=0.25)
     digests = [f"{number:064x}"[::-1] for number in range(4096)]
 
-    sealed = [digest for digest in digests if purpose.split_of(digest) == "negative-test"]
+    sealed = [digest for digest in digests if destination.split_of(digest) == "negative-test"]
 
     assert len(sealed) == 1024
-    assert Purpose("pool", "").split_of("0" * 64) == "pool"
+    assert Destination("pool", "").split_of("0" * 64) == "pool"

@@ -2,9 +2,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from models.detectors import build
+from models.detectors.checkpoint import save_checkpoint
 from service.settings import Settings
 from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
@@ -110,6 +112,24 @@ def test_a_damaged_checkpoint_is_refused(client: TestClient, checkpoint: Path) -
 def test_class_names_that_can_not_be_shown_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="printable"):
         build("ssd_small", [name])
+
+
+def test_a_checkpoint_whose_scores_are_not_finite_is_refused(
+    client: TestClient, tmp_path: Path
+) -> None:
+    detector = build("ssd_small", ["red"])
+    for parameter in detector.network.parameters():
+        parameter.data = 3e38 * torch.sign(torch.randn(parameter.shape))
+    path = tmp_path / "overflowing.safetensors"
+    save_checkpoint(detector, path)
+
+    with path.open("rb") as file:
+        response = client.post("/model-versions", files={"checkpoint": file})
+
+    assert response.status_code == 422
+    assert response.json()["type"] == "/problems/invalid-checkpoint"
+    assert "not finite" in response.json()["detail"]
+    assert client.get("/model-versions").json() == []
 
 
 def test_a_name_with_control_characters_is_refused(client: TestClient) -> None:

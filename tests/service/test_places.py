@@ -1,4 +1,4 @@
-"""What a folder holds, as an import finds it."""
+"""Imports of folders."""
 
 import shutil
 import tracemalloc
@@ -13,7 +13,7 @@ from service.imports.places import open_place
 LIMITS = Limits(max_file_bytes=100, max_total_bytes=10_000, max_files=2000)
 
 
-def test_names_of_a_large_folder_are_not_kept(tmp_path: Path) -> None:
+def test_names_of_a_large_folder_are_not_kept_in_memory(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"{number % 100}").mkdir(exist_ok=True)
         (tmp_path / f"{number % 100}" / f"{number}.jpg").touch()
@@ -28,7 +28,7 @@ def test_names_of_a_large_folder_are_not_kept(tmp_path: Path) -> None:
     assert peak < 2000 * 100  # bytes
 
 
-def test_a_small_file_takes_little_memory_whatever_is_allowed(tmp_path: Path) -> None:
+def test_small_file_takes_little_memory_under_a_large_limit(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"small")
     (entry,) = open_place(str(tmp_path), replace(LIMITS, max_file_bytes=2**28)).entries
 
@@ -53,5 +53,5 @@ def test_folder_that_cannot_be_listed_is_refused_and_the_rest_is_read(tmp_path: 
 
     assert [*read, last.read()] == [b"a", b"c"]
     assert unlisted.name == "b"
-    with pytest.raises(UnreadableEntry, match="can't be listed"):
+    with pytest.raises(UnreadableEntry, match="cannot be listed"):
         unlisted.read()

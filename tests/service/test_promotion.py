@@ -44,7 +44,7 @@ def figures(ap: float | None, fppi: float | None) -> Figures:
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict", "reason"),
+    ("found", "decision", "reason"),
     [
         (comparison(2.0, 0.5, 0.0), "promoted", "went from 2.000 to 0.500"),
         (comparison(2.0, 0.5, -0.009), "promoted", "changed by -0.009"),
@@ -55,24 +55,24 @@ def figures(ap: float | None, fppi: float | None) -> Figures:
     ],
 )
 def test_auto_promotes_only_what_is_better(
-    found: ComparisonOut | None, verdict: str, reason: str
+    found: ComparisonOut | None, decision: str, reason: str
 ) -> None:
-    decision = decide(Promotion.AUTO, found, serves_any=True, ap_margin=0.01)
+    decided = decide(Promotion.AUTO, found, serves_any=True, ap_margin=0.01)
 
-    assert decision.verdict == verdict
-    assert reason in decision.reason
+    assert decided.decision == decision
+    assert reason in decided.reason
 
 
 @pytest.mark.parametrize("rule", [Promotion.MANUAL, Promotion.NEVER])
 def test_other_rules_only_offer(rule: Promotion) -> None:
     found = comparison(2.0, 0.0, 0.1)
 
-    assert decide(rule, found, serves_any=True, ap_margin=0.01).verdict == "offered"
-    assert decide(rule, None, serves_any=False, ap_margin=0.01).verdict == "offered"
+    assert decide(rule, found, serves_any=True, ap_margin=0.01).decision == "offered"
+    assert decide(rule, None, serves_any=False, ap_margin=0.01).decision == "offered"
 
 
 def test_first_version_is_promoted() -> None:
-    assert decide(Promotion.AUTO, None, serves_any=False, ap_margin=0.01).verdict == "promoted"
+    assert decide(Promotion.AUTO, None, serves_any=False, ap_margin=0.01).decision == "promoted"
 
 
 @pytest.mark.parametrize(

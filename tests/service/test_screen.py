@@ -26,6 +26,7 @@ from service.serving import loading
 from service.serving.loading import compile_version, load_version
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, scene_bytes
+from tests.service.clients import local_client
 from tests.service.resources import resources_of, serving_of
 
 
@@ -146,7 +147,7 @@ def test_large_pool_is_screened_by_the_version_compiled_meanwhile(
     _accept_any_speed(monkeypatch)
     monkeypatch.setattr(loading, "MIN_SOURCE_SIZE", 8)
     app = create_app(settings.model_copy(update={"backend": "openvino"}))
-    with TestClient(app) as client, checkpoint.open("rb") as file:
+    with local_client(app) as client, checkpoint.open("rb") as file:
         client.post("/model-versions", files={"checkpoint": file}, data={"name": "squares"})
         client.post("/model-versions/squares/activate").raise_for_status()
         _send(client, "pool", [scene_bytes(seed, RED) for seed in range(6)])

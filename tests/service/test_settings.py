@@ -18,11 +18,47 @@ def test_listening_beyond_loopback_needs_a_key(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
-def test_loopback_needs_none(host: str) -> None:
+def test_listening_on_loopback_needs_no_key(host: str) -> None:
     assert Settings(host=host).api_key is None
 
 
-def test_everything_lies_in_the_data_folder_by_default(
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed_hosts", "known"),
+    [
+        ("127.0.0.1", "", LOOPBACK),
+        ("127.8.8.8", "", LOOPBACK | {"127.8.8.8"}),
+        ("Example.org.", "", LOOPBACK | {"example.org"}),
+        ("fd00:0::5", "", LOOPBACK | {"fd00::5"}),
+        (
+            "127.0.0.1",
+            " GPU-box.lan, ,[FD00:0::6],10.0.0.5 ",
+            LOOPBACK | {"gpu-box.lan", "fd00::6", "10.0.0.5"},
+        ),
+        ("0.0.0.0", "", None),
+        ("::", "", None),
+        ("0.0.0.0", "gpu-box.lan", LOOPBACK | {"0.0.0.0", "gpu-box.lan"}),
+    ],
+)
+def test_service_answers_to_loopback_its_own_host_and_those_allowed(
+    host: str, allowed_hosts: str, known: set[str] | None
+) -> None:
+    settings = Settings(host=host, allowed_hosts=allowed_hosts, api_key=KEY)
+
+    assert settings.known_hosts == known
+
+
+@pytest.mark.parametrize(
+    "host", ["https://a.lan", "a.lan:8000", "*", "*.lan", "a lan", "user@a.lan"]
+)
+def test_allowed_host_that_is_not_a_host_alone_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="is not a host: write a name or an address"):
+        Settings(allowed_hosts=f"b.lan,{host}")
+
+
+def test_database_and_blobs_are_in_the_data_folder_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARDNEG_DATA_DIR", str(tmp_path / "with space"))
@@ -40,7 +76,7 @@ def test_postgres_is_reached_by_psycopg_3(scheme: str) -> None:
     assert settings.sqlalchemy_url == "postgresql+psycopg://user@host/name"
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARDNEG_DEVICE", "")
     monkeypatch.setenv("HARDNEG_API_KEY", "")
 
@@ -49,7 +85,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     assert (settings.device, settings.api_key) == (None, None)
 
 
-def test_a_misspelt_variable_is_named_with_what_may_be_meant(
+def test_misspelt_variable_is_reported_with_the_likely_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HARDNEG_ENGINE_THREADS", "1")
@@ -64,12 +100,12 @@ def test_a_misspelt_variable_is_named_with_what_may_be_meant(
     }
 
 
-def test_a_device_that_no_one_knows_is_refused() -> None:
+def test_unknown_device_is_refused() -> None:
     with pytest.raises(ValidationError, match="device"):
         Settings(device="banana")
 
 
-def test_a_key_that_does_not_fit_is_not_shown() -> None:
+def test_invalid_key_is_not_shown() -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(api_key="short-secret")
 
@@ -77,7 +113,7 @@ def test_a_key_that_does_not_fit_is_not_shown() -> None:
     assert "short-secret" not in str(refused.value)
 
 
-def test_the_compiled_screen_needs_its_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openvino_backend_needs_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(backend="openvino").backend == "openvino"
 
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed

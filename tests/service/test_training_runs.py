@@ -15,7 +15,7 @@ from tests.service.oracle import Oracle
 
 
 def runs_of(client: TestClient, job: dict[str, Any]) -> list[dict[str, Any]]:
-    """The job's runs, first round first."""
+    """Return the job's runs, first round first."""
     page = client.get("/training-runs", params={"job_id": job["id"]}).json()
     runs: list[dict[str, Any]] = page["items"][::-1]
     return runs
@@ -26,7 +26,7 @@ def images_of(client: TestClient, run: dict[str, Any], role: str) -> list[int]:
     return [line["image_id"] for line in lines if line["role"] == role]
 
 
-def test_two_rounds_mine_train_measure_and_offer(serving: TestClient, settings: Settings) -> None:
+def test_rounds_mine_train_measure_and_offer(serving: TestClient, settings: Settings) -> None:
     send_everything(serving)
     hardest = serving.get("/hard-negatives", params={"n": 10}).json()["items"]
     judged = hardest[0]["image"]["id"]
@@ -39,10 +39,10 @@ def test_two_rounds_mine_train_measure_and_offer(serving: TestClient, settings: 
     assert set(images_of(serving, first, "mined")) == {row["image"]["id"] for row in hardest[1:4]}
     assert (first["num_labelled"], first["num_kept"], first["num_mined"]) == (8, 0, 3)
     assert [epoch["epoch"] for epoch in first["history"]] == [1, 2]
-    assert (first["verdict"], first["start_version_id"]) == ("offered", 1)
-    for run in others:  # there is no second round where the first one improved nothing
+    assert (first["decision"], first["parent_version_id"]) == ("offered", 1)
+    for run in others:  # only if the first round improved something
         assert images_of(serving, run, "kept") == sorted(images_of(serving, first, "mined"))
-        assert run["start_version_id"] == first["model_version_id"]
+        assert run["parent_version_id"] == first["model_version_id"]
         used = {*images_of(serving, run, "kept"), *images_of(serving, run, "mined")}
         assert len(used) == 6
         assert judged not in used
@@ -61,8 +61,8 @@ def test_first_version_is_trained_from_an_architecture_and_serves(
 
     assert job["status"] == "done", job["failure"]
     (run,) = runs_of(client, job)
-    assert (run["verdict"], run["reason"]) == ("promoted", "no version served before")
-    assert (run["num_mined"], run["start_version_id"]) == (0, None)
+    assert (run["decision"], run["reason"]) == ("promoted", "no version served before")
+    assert (run["num_mined"], run["parent_version_id"]) == (0, None)
     wait_until(lambda: client.get("/readyz").status_code == 200)
     page = client.get("/hard-negatives").json()
     assert (page["model_version"], page["pool"]) == ("first", {"images": 10, "scored": 10})
@@ -74,22 +74,26 @@ def test_first_version_is_trained_from_an_architecture_and_serves(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["random", "none"])
-def test_baseline_strategies(serving: TestClient, settings: Settings, strategy: str) -> None:
+def test_baseline_strategies_take_random_negatives_or_none(
+    serving: TestClient, settings: Settings, strategy: str
+) -> None:
     send_everything(serving)
 
     job = retrain(serving, settings, strategy=strategy, num_negatives=4, promotion="never")
 
     (run,) = runs_of(serving, job)
     assert run["num_mined"] == (4 if strategy == "random" else 0)
-    assert run["verdict"] == "offered"
+    assert run["decision"] == "offered"
 
 
-def test_stats_agree_with_plain_loops_over_the_stored_boxes(
+def test_stats_agree_with_plain_loops_over_stored_boxes(
     serving: TestClient, settings: Settings
 ) -> None:
     send_everything(serving)
     send_labelled(serving, "val", range(210, 216), label="blue", colour=BLUE)
-    send_labelled(serving, "val", range(220, 224), label="blue", colour=ORANGE)  # are missed
+    send_labelled(
+        serving, "val", range(220, 224), label="blue", colour=ORANGE
+    )  # which it does not detect
     retrain(serving, settings, num_negatives=3, promotion="never")
     versions = serving.get("/stats/iterations").json()["items"]
     engine = open_engine(settings.sqlalchemy_url)
@@ -127,7 +131,7 @@ def _check_report(client: TestClient, version: str, oracle: Oracle, threshold: f
 
 
 @pytest.mark.slow
-def test_stopped_training_goes_on_and_gives_the_same_version(
+def test_stopped_training_resumes_and_ends_in_the_same_version(
     serving: TestClient, settings: Settings
 ) -> None:
     send_everything(serving)
@@ -143,10 +147,10 @@ def test_stopped_training_goes_on_and_gives_the_same_version(
 
     stopping.set()
     thread.join()
-    given_back = serving.get(path).json()
+    returned = serving.get(path).json()
     work(settings)
 
-    assert (given_back["status"], given_back["num_failures"]) == ("todo", 0)
+    assert (returned["status"], returned["num_failures"]) == ("todo", 0)
     job = serving.get(path).json()
     assert (job["status"], job["attempt"]) == ("done", 2)
     (run,) = runs_of(serving, job)
@@ -155,7 +159,7 @@ def test_stopped_training_goes_on_and_gives_the_same_version(
 
 
 @pytest.mark.slow
-def test_killed_training_is_gone_on_with_by_another_worker(
+def test_killed_training_is_resumed_by_another_worker(
     serving: TestClient, settings: Settings
 ) -> None:
     send_everything(serving)
@@ -178,13 +182,13 @@ def test_killed_training_is_gone_on_with_by_another_worker(
         event["message"].split(":")[0] for event in job["events"] if "epoch" in event["message"]
     ]
     assert len(set(logged)) == 6
-    assert len(logged) <= 7  # at most the epoch under way again
+    assert len(logged) <= 7  # repeats at most the epoch under way
     assert _digest_of(serving, job) == digest
     assert len(serving.get("/model-versions").json()) == 2
     assert [*(settings.data_dir / "blobs").glob("training/*/*")] == []
 
 
-def test_job_that_is_stopped_in_its_second_round_goes_on_there(
+def test_job_that_is_stopped_in_its_second_round_resumes_there(
     serving: TestClient, settings: Settings
 ) -> None:
     send_labelled(serving, "train", range(100, 104))
@@ -205,7 +209,7 @@ def test_job_that_is_stopped_in_its_second_round_goes_on_there(
     first, second = runs_of(serving, job)
     assert (first["num_kept"], first["num_mined"]) == (0, 2)
     assert (second["num_kept"], second["num_mined"]) == (2, 2)
-    assert second["start_version_id"] == first["model_version_id"]
+    assert second["parent_version_id"] == first["model_version_id"]
     assert len(job["result"]["rounds"]) == 2
 
 
@@ -232,9 +236,7 @@ def test_cancelled_training_leaves_no_version(serving: TestClient, settings: Set
 
 
 @pytest.mark.slow
-def test_loss_that_is_not_finite_fails_the_job_at_once(
-    serving: TestClient, settings: Settings
-) -> None:
+def test_non_finite_loss_fails_the_job_at_once(serving: TestClient, settings: Settings) -> None:
     send_everything(serving)
 
     job = retrain(serving, settings, learning_rate=10, warmup_steps=0, epochs=200, weight_decay=10)
@@ -282,7 +284,7 @@ def test_nothing_to_start_from_is_409(client: TestClient) -> None:
         ({"name": "squares"}, 409),
     ],
 )
-def test_requests_that_cannot_be_carried_out_are_refused(
+def test_impossible_requests_are_refused(
     serving: TestClient, request_body: dict[str, object], status: int
 ) -> None:
     send_labelled(serving, "train", [1])
@@ -312,7 +314,7 @@ def test_augmentation_of_the_request_is_used(serving: TestClient, settings: Sett
     assert len(digests) == 3
 
 
-def test_each_round_is_logged_for_tensorboard_where_the_settings_say(
+def test_each_round_is_logged_for_tensorboard_if_the_settings_say_so(
     serving: TestClient, settings: Settings, tmp_path: Path
 ) -> None:
     send_everything(serving)
@@ -333,7 +335,7 @@ def test_unknown_run_is_404(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_false_detections_without_anything_to_measure_on(serving: TestClient) -> None:
+def test_report_needs_sealed_images_and_a_stored_threshold(serving: TestClient) -> None:
     nothing = serving.get("/stats/false-detections")
     send_images(serving, "negative-test", [1, 2])
 

@@ -16,7 +16,7 @@ from service.worker.loop import Worker
 from tests.service.job_kinds import COUNT, CountParams, Jobs, kind_of, wait_until
 
 
-def test_job_is_done_and_says_so(jobs: Jobs) -> None:
+def test_finished_job_shows_its_result_and_history(jobs: Jobs) -> None:
     def work(job: RunningJob) -> Mapping[str, object]:
         job.progress("working", 3, 4)
         job.log("epoch 1", {"loss": 0.5})
@@ -41,7 +41,7 @@ def test_job_is_done_and_says_so(jobs: Jobs) -> None:
         (EmptyFile(), "the file has no bytes"),
     ],
 )
-def test_failure_that_would_come_again_is_not_retried(
+def test_permanent_failure_is_not_retried(
     jobs: Jobs, error: ValueError | ServiceError, reason: str
 ) -> None:
     def work(_: RunningJob) -> Mapping[str, object]:
@@ -56,9 +56,9 @@ def test_failure_that_would_come_again_is_not_retried(
     assert job.events[-1].message == f"failed: {reason}"
 
 
-def test_passing_failure_is_retried_until_the_limit(jobs: Jobs) -> None:
+def test_transient_failure_is_retried_until_the_limit(jobs: Jobs) -> None:
     def work(job: RunningJob) -> Mapping[str, object]:
-        raise TransientError(f"bucket away in attempt {job.attempt}")
+        raise TransientError(f"bucket unreachable in attempt {job.attempt}")
 
     job_id = jobs.enqueue(kind_of(work))
 
@@ -70,7 +70,7 @@ def test_passing_failure_is_retried_until_the_limit(jobs: Jobs) -> None:
 
     job = jobs.show(job_id)
     assert (attempts, job.num_failures) == (3, 3)
-    assert job.failure == "TransientError: bucket away in attempt 3"
+    assert job.failure == "TransientError: bucket unreachable in attempt 3"
 
 
 def test_retry_can_succeed(jobs: Jobs) -> None:
@@ -88,12 +88,14 @@ def test_retry_can_succeed(jobs: Jobs) -> None:
     assert (job.status, job.failure, job.num_failures) == ("done", None, 1)
 
 
-def test_unknown_kind_fails_with_its_name(jobs: Jobs) -> None:
+def test_job_of_an_unknown_kind_fails_with_its_name(jobs: Jobs) -> None:
     job_id = jobs.enqueue(kind_of(lambda _: {}, name="future"))
 
     jobs.run_once(kind_of(lambda _: {}))
 
-    assert jobs.show(job_id).failure == "ValueError: this worker knows no job of kind 'future'"
+    assert (
+        jobs.show(job_id).failure == "ValueError: this worker does not know the job kind 'future'"
+    )
 
 
 def test_running_job_stops_when_it_is_cancelled(jobs: Jobs) -> None:
@@ -111,16 +113,16 @@ def test_running_job_stops_when_it_is_cancelled(jobs: Jobs) -> None:
     thread.start()
     started.wait(10)
 
-    asked = service.cancel(jobs.sessions, jobs.blobs, job_id)
+    requested = service.cancel(jobs.sessions, jobs.blobs, job_id)
     thread.join(10)
 
-    assert (asked.status, asked.cancel_requested) == ("running", True)
+    assert (requested.status, requested.cancel_requested) == ("running", True)
     job = jobs.show(job_id)
     assert job.status == "cancelled"
     assert job.finished_at is not None
 
 
-def test_stopped_worker_gives_its_job_back_and_the_next_one_goes_on(
+def test_stopping_worker_returns_its_job_and_the_next_one_resumes_it(
     jobs: Jobs, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -132,15 +134,15 @@ def test_stopped_worker_gives_its_job_back_and_the_next_one_goes_on(
 
     stopping.set()
     thread.join(10)
-    given_back = jobs.show(job_id)
+    returned = jobs.show(job_id)
     jobs.run_once(COUNT)
 
-    assert (given_back.status, given_back.num_failures) == ("todo", 0)
+    assert (returned.status, returned.num_failures) == ("todo", 0)
     assert jobs.show(job_id).status == "done"
     assert [int(line.split()[1]) for line in out.read_text().splitlines()] == [*range(1, 31)]
 
 
-def test_attempt_that_lost_its_job_writes_nothing(jobs: Jobs) -> None:
+def test_attempt_without_its_lease_writes_nothing(jobs: Jobs) -> None:
     kind = kind_of(lambda _: {})
     job_id = jobs.enqueue(kind)
     slow = jobs.claim(kind.lane)
@@ -162,7 +164,7 @@ def test_attempt_that_lost_its_job_writes_nothing(jobs: Jobs) -> None:
         assert service.get_job(session, job_id).resume is None
 
 
-def test_what_a_lost_attempt_returns_is_not_saved(jobs: Jobs) -> None:
+def test_result_of_an_attempt_without_its_lease_is_not_saved(jobs: Jobs) -> None:
     def work(job: RunningJob) -> Mapping[str, object]:
         jobs.end_lease(job.id)
         assert jobs.claim("lane") is not None
@@ -176,10 +178,10 @@ def test_what_a_lost_attempt_returns_is_not_saved(jobs: Jobs) -> None:
     assert (job.status, job.result, job.attempt) == ("running", None, 2)
 
 
-def test_heartbeat_keeps_the_lease_of_a_long_step(jobs: Jobs) -> None:
+def test_heartbeat_renews_the_lease_during_a_long_step(jobs: Jobs) -> None:
     def work(_: RunningJob) -> Mapping[str, object]:
         time.sleep(1.5)
-        return {"taken meanwhile": jobs.claim("lane") is not None}
+        return {"claimed meanwhile": jobs.claim("lane") is not None}
 
     job_id = jobs.enqueue(kind_of(work))
     worker = Worker(
@@ -188,10 +190,10 @@ def test_heartbeat_keeps_the_lease_of_a_long_step(jobs: Jobs) -> None:
 
     worker.work_once("lane")
 
-    assert jobs.show(job_id).result == {"taken meanwhile": False}
+    assert jobs.show(job_id).result == {"claimed meanwhile": False}
 
 
-def test_job_of_a_live_process_is_not_taken_even_when_its_lease_ran_out(jobs: Jobs) -> None:
+def test_expired_lease_of_a_live_process_is_not_claimed(jobs: Jobs) -> None:
     kind = kind_of(lambda _: {})
     job_id = jobs.enqueue(kind)
     other = open_engine(jobs.database_url)
@@ -200,11 +202,11 @@ def test_job_of_a_live_process_is_not_taken_even_when_its_lease_ran_out(jobs: Jo
         jobs.claim("lane")
         jobs.end_lease(job_id)
 
-        taken_while_alive = jobs.run_once(kind)
-    taken_after_death = jobs.run_once(kind)
+        claimed_while_alive = jobs.run_once(kind)
+    claimed_after_death = jobs.run_once(kind)
 
     other.dispose()
-    assert (taken_while_alive, taken_after_death) == (False, True)
+    assert (claimed_while_alive, claimed_after_death) == (False, True)
 
 
 def test_job_that_kills_its_workers_fails(jobs: Jobs) -> None:
@@ -218,10 +220,10 @@ def test_job_that_kills_its_workers_fails(jobs: Jobs) -> None:
 
     job = jobs.show(job_id)
     assert job.status == "failed"
-    assert job.failure == "its worker died, 3 failures in all"
+    assert job.failure == "the worker died; 3 attempts have failed"
 
 
-def test_claims_at_the_same_moment_give_one_job_of_a_lane(jobs: Jobs) -> None:
+def test_simultaneous_claims_get_one_job_of_a_lane(jobs: Jobs) -> None:
     for _ in range(8):
         jobs.enqueue(kind_of(lambda _: {}))
     barrier = Barrier(8)
@@ -269,7 +271,7 @@ def test_workers_never_run_two_jobs_of_a_lane_at_once(jobs: Jobs) -> None:
     assert (most_running, runs) == (1, 6)
 
 
-def test_lanes_run_beside_each_other(jobs: Jobs) -> None:
+def test_lanes_run_in_parallel(jobs: Jobs) -> None:
     together = Barrier(2, timeout=10)
 
     def work(_: RunningJob) -> Mapping[str, object]:

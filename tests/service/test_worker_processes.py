@@ -1,4 +1,4 @@
-"""Worker processes that are killed and stopped."""
+"""Worker processes that are killed or stopped."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.service.job_kinds import COUNT, CountParams, Jobs, wait_until
 
 
 @pytest.mark.slow
-def test_killed_workers_job_is_taken_over_and_goes_on(jobs: Jobs, tmp_path: Path) -> None:
+def test_job_of_a_killed_worker_is_resumed_by_another(jobs: Jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job_id = jobs.enqueue(COUNT, CountParams(to=60, out=str(out), pause_s=0.05))
     killed = jobs.start_worker()
@@ -32,13 +32,13 @@ def test_killed_workers_job_is_taken_over_and_goes_on(jobs: Jobs, tmp_path: Path
     lines = [tuple(map(int, line.split())) for line in out.read_text().splitlines()]
     first = [number for attempt, number in lines if attempt == 1]
     second = [number for attempt, number in lines if attempt == 2]
-    assert lines == [(1, n) for n in first] + [(2, n) for n in second]  # never at once
-    assert first[-1] <= second[0] + 1 <= first[-1] + 2  # at most the last number again
+    assert lines == [(1, n) for n in first] + [(2, n) for n in second]  # never both at once
+    assert first[-1] <= second[0] + 1 <= first[-1] + 2  # repeats at most the last number
     assert second[-1] == 60
     assert jobs.show(job_id).num_failures == 1
 
 
-def test_terminated_worker_gives_its_job_back_and_ends(jobs: Jobs, tmp_path: Path) -> None:
+def test_terminated_worker_returns_its_job_and_ends(jobs: Jobs, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job_id = jobs.enqueue(COUNT, CountParams(to=10_000, out=str(out), pause_s=0.02))
     process = jobs.start_worker()
@@ -50,7 +50,7 @@ def test_terminated_worker_gives_its_job_back_and_ends(jobs: Jobs, tmp_path: Pat
     assert process.exitcode == 0
     job = jobs.show(job_id)
     assert (job.status, job.num_failures, job.worker) == ("todo", 0, None)
-    assert job.events[-1].message == "given back: the worker stops"
+    assert job.events[-1].message == "returned to the queue: the worker is stopping"
 
 
 def test_worker_does_not_load_torch_before_a_job_needs_it() -> None:
@@ -74,7 +74,7 @@ worker.close()
 
 
 class Parent:
-    """A process with an embedded worker."""
+    """A process with an embedded worker, like the server."""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -85,12 +85,12 @@ class Parent:
         )
 
     def next_worker(self) -> int:
-        """Its process id, when it is ready."""
+        """Wait until a worker is ready, and return its process id."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if '"worker ready"' in line:
                 return int(line.split('"worker": "')[1].split('"')[0].rsplit(":")[-1])
-        raise AssertionError("no worker came")
+        raise AssertionError("no worker was started")
 
 
 @pytest.fixture

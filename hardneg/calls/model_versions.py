@@ -1,0 +1,111 @@
+"""The registry of model versions."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import RootModel
+
+from hardneg.errors import ClientError
+from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut
+from hardneg.transport import Connection, opened, read_answer
+
+PARTIAL_SUFFIX = ".part"
+
+
+class ModelVersionList(RootModel[list[ModelVersionOut]]):
+    """The answer of `GET /model-versions`."""
+
+
+class ModelVersionCalls(Connection):
+    """Calls under `/model-versions`; a version is named by its id or its name."""
+
+    def model_versions(self) -> list[ModelVersionOut]:
+        """Return all model versions, newest first."""
+        return read_answer(ModelVersionList, self._get("/model-versions")).root
+
+    def model_version(self, version: str | int) -> ModelVersionDetail:
+        """Return one model version, and how much of the pool it has scored."""
+        return read_answer(ModelVersionDetail, self._get(_path_of(version)))
+
+    def add_checkpoint(
+        self, checkpoint: str | os.PathLike[str], name: str | None = None
+    ) -> ModelVersionOut:
+        """
+        Upload a checkpoint as a new model version; a known one returns the version it already is.
+
+        Args:
+            checkpoint: path of a safetensors file that this project wrote.
+            name: name of the version; `v` and its id by default.
+
+        Raises:
+            ClientError: The file cannot be read, or the service refused it.
+        """
+        path = Path(checkpoint)
+        with opened(path) as file:
+            parts = [("checkpoint", (path.name, file))]
+            answer = self._post("/model-versions", {"name": name} if name else {}, parts)
+        return read_answer(ModelVersionOut, answer)
+
+    def add_architecture(
+        self,
+        architecture: str,
+        *,
+        weights: str | None = None,
+        class_names: Sequence[str] = (),
+        name: str | None = None,
+    ) -> ModelVersionOut:
+        """
+        Build a detector as a new model version.
+
+        Args:
+            architecture: such as `ssd_small` or `ssdlite320_mobilenet_v3_large`.
+            weights: `COCO_V1`, `imagenet`, …; None draws them at random.
+            class_names: object classes in label order; none for weights that have their own.
+            name: name of the version; `v` and its id by default.
+
+        Raises:
+            Refused: There is no such architecture, or it has no such weights.
+        """
+        given = {"architecture": architecture, "weights": weights, "name": name}
+        form: dict[str, str | list[str]] = {field: text for field, text in given.items() if text}
+        form["class_names"] = list(class_names)
+        return read_answer(ModelVersionOut, self._post("/model-versions", form))
+
+    def activate(self, version: str | int) -> ModelVersionDetail:
+        """
+        Let a model version serve; the pool is scored with it in the background.
+
+        Activating an older version rolls back at once: its scores are still there.
+        """
+        return read_answer(ModelVersionDetail, self._post(f"{_path_of(version)}/activate"))
+
+    def download_checkpoint(self, version: str | int, path: str | os.PathLike[str]) -> Path:
+        """
+        Save the checkpoint of a version as a safetensors file, and return the file's path.
+
+        The file appears under its name only when it is complete.
+
+        Raises:
+            ClientError: There is no such version, the connection broke, or the file cannot be
+                written.
+        """
+        path = Path(path)
+        partial = path.with_name(path.name + PARTIAL_SUFFIX)
+        try:
+            with self._streamed(f"{_path_of(version)}/checkpoint") as answer:
+                try:
+                    with partial.open("wb") as file:
+                        for chunk in answer.iter_bytes():
+                            file.write(chunk)
+                    partial.replace(path)
+                except OSError as error:
+                    raise ClientError(f"cannot write {path}: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+
+def _path_of(version: str | int) -> str:
+    return f"/model-versions/{quote(str(version), safe='')}"

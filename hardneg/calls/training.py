@@ -1,0 +1,102 @@
+"""Retraining, and the training runs that it consists of."""
+
+from collections.abc import Iterator
+from typing import Unpack
+
+from pydantic_core import to_jsonable_python
+
+from hardneg.schemas.jobs import JobOut
+from hardneg.schemas.training_runs import (
+    RetrainFields,
+    RetrainRequest,
+    TrainingImageOut,
+    TrainingImagePage,
+    TrainingRunOut,
+    TrainingRunPage,
+)
+from hardneg.transport import Connection, iterate_pages, read_answer
+
+PAGE_SIZE = 1000
+IMAGES_PAGE_SIZE = 10_000
+
+
+class TrainingCalls(Connection):
+    """Calls of `/retrain` and under `/training-runs`."""
+
+    def retrain(
+        self, request: RetrainRequest | None = None, **fields: Unpack[RetrainFields]
+    ) -> JobOut:
+        """
+        Queue a retraining with the pool's hardest images, and return its job.
+
+        The job mines, trains, scores the pool with the new version, measures it on `val` and on the
+        sealed negatives, and promotes it or says why not; then again, for as many rounds as asked.
+        Without any argument it does so with defaults that work.
+
+        Args:
+            request: all fields in one object.
+            **fields: single fields of a `RetrainRequest`, such as `iterations=3` or
+                `strategy="random"`; they win over those of `request`.
+
+        Raises:
+            Refused: A field is wrong, or there is nothing to train on yet.
+        """
+        body: dict[str, object] = {}
+        if request is not None:
+            body = request.model_dump(mode="json", exclude_unset=True)
+        body |= to_jsonable_python(dict(fields))
+        return read_answer(JobOut, self._send_json("POST", "/retrain", body))
+
+    def training_runs(
+        self,
+        *,
+        job_id: int | None = None,
+        model_version: str | int | None = None,
+        before_id: int | None = None,
+        limit: int = 100,
+    ) -> TrainingRunPage:
+        """
+        Return one page of the training runs, newest first.
+
+        Args:
+            job_id: only runs of this job.
+            model_version: only runs that made this version, by its id or name.
+            before_id: only ids below this one; `next_before_id` of the page before.
+            limit: size of the page, 1 to 1000.
+        """
+        query = {
+            "job_id": job_id,
+            "model_version": model_version,
+            "before_id": before_id,
+            "limit": limit,
+        }
+        return read_answer(TrainingRunPage, self._get("/training-runs", query))
+
+    def iter_training_runs(
+        self, *, job_id: int | None = None, model_version: str | int | None = None
+    ) -> Iterator[TrainingRunOut]:
+        """Yield all training runs, or those of a job or version, newest first."""
+
+        def show(before_id: int | None) -> TrainingRunPage:
+            return self.training_runs(
+                job_id=job_id, model_version=model_version, before_id=before_id, limit=PAGE_SIZE
+            )
+
+        for page in iterate_pages(show, lambda page: page.next_before_id):
+            yield from page.items
+
+    def training_run(self, run_id: int) -> TrainingRunOut:
+        """Return one training run: its images in numbers, its epochs, and the decision."""
+        return read_answer(TrainingRunOut, self._get(f"/training-runs/{run_id}"))
+
+    def iter_training_images(self, run_id: int) -> Iterator[TrainingImageOut]:
+        """Yield the frozen list of images that a run was trained on, in order of image id."""
+
+        def show(after_id: int | None) -> TrainingImagePage:
+            query = {"after_id": after_id or 0, "limit": IMAGES_PAGE_SIZE}
+            return read_answer(
+                TrainingImagePage, self._get(f"/training-runs/{run_id}/images", query)
+            )
+
+        for page in iterate_pages(show, lambda page: page.next_after_id):
+            yield from page.items

@@ -1,0 +1,64 @@
+"""The training list of a round: chosen and frozen before the training begins."""
+
+from sqlalchemy.orm import Session
+
+from hardneg.schemas.training_runs import RetrainRequest, Strategy
+from service.labelled_images import store as labelled_store
+from service.tables import TrainingRun
+from service.training_runs import store
+from service.training_runs.retraining import Retraining
+from service.training_runs.selection import choose_negatives
+
+
+def freeze_training_list(
+    retraining: Retraining, iteration: int, parent_id: int | None
+) -> TrainingRun | None:
+    """
+    Add the run of a round, with its training list.
+
+    Returns None where a later round finds no new negatives: it would only repeat the one before.
+    """
+    job, request = retraining.job, retraining.request
+    with job.transaction() as session:
+        images = _choose_images(session, request, iteration, parent_id)
+        if iteration > 1 and request.strategy is not Strategy.NONE and not images["mined"]:
+            return None
+        run = TrainingRun(
+            job_id=job.id,
+            iteration=iteration,
+            parent_version_id=parent_id,
+            params=request.model_dump(mode="json"),
+            history=[],
+        )
+        store.add_run(session, run, images)
+        counts = ", ".join(
+            f"{len(found)} {role}" for role, found in sorted(images.items()) if found
+        )
+        job.log_in(session, f"round {iteration} trains on {counts} images", {"run_id": run.id})
+    return run
+
+
+def _choose_images(
+    session: Session, request: RetrainRequest, iteration: int, parent_id: int | None
+) -> store.ImagesByRole:
+    """
+    Return the images that a round trains on.
+
+    These are all images of train (`labelled`), the negatives that the parent version was trained
+    on (`kept`), and new ones from the pool (`mined`).
+    """
+    labelled = labelled_store.digests_in(session, "train")
+    if parent_id is None:
+        return {"labelled": labelled, "kept": [], "mined": []}
+    parent_run = store.last_run_of_version(session, parent_id)
+    parent_run_id = parent_run.id if parent_run else None
+    mined = choose_negatives(
+        session,
+        request,
+        version_id=parent_id,
+        parent_run_id=parent_run_id,
+        num_labelled=len(labelled),
+        iteration=iteration,
+    )
+    kept = [] if parent_run_id is None else store.kept_negatives(session, parent_run_id)
+    return {"labelled": labelled, "kept": kept, "mined": mined}

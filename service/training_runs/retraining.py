@@ -1,0 +1,24 @@
+"""The objects that all stages of a retrain job share."""
+
+from dataclasses import dataclass
+
+from hardneg.schemas.training_runs import RetrainRequest
+from service.jobs.running import RunningJob
+from service.scoring.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """
+    One attempt at a retrain job.
+
+    Attributes:
+        job: the lease, the progress and the history.
+        request: the job's parameters.
+        resources: a scorer for this job alone, and sessions that commit only while the attempt
+            holds the lease.
+    """
+
+    job: RunningJob
+    request: RetrainRequest
+    resources: Resources

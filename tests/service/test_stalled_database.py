@@ -1,0 +1,45 @@
+"""Requests beside a database that does not answer."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event, current_thread
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, event
+
+from tests.service.resources import resources_of
+
+LONG_S = 20.0
+
+
+@contextmanager
+def stalled(engine: Engine) -> Iterator[Event]:
+    """Hold up the statements of requests until this ends; the event says that one waits."""
+    waiting, released = Event(), Event()
+
+    def wait(*_: object) -> None:
+        if current_thread().name != "backlog":
+            waiting.set()
+            released.wait()
+
+    event.listen(engine, "before_cursor_execute", wait)
+    try:
+        yield waiting
+    finally:
+        released.set()
+
+
+@pytest.mark.parametrize(
+    "path", ["/hard-negatives", "/hard-negatives?source=yard", "/images", "/model-versions"]
+)
+def test_health_check_answers_while_the_database_stalls(client: TestClient, path: str) -> None:
+    with ThreadPoolExecutor() as pool, stalled(resources_of(client).engine) as waiting:
+        listing = pool.submit(client.get, path)
+        assert waiting.wait(LONG_S)
+
+        health = pool.submit(client.get, "/healthz")
+
+        assert health.result(LONG_S).status_code == 200
+        assert not listing.done()
