@@ -189,7 +189,7 @@ def test_windows_are_read_only_as_fast_as_scores_come(
 
 
 class _RecordingScorer(Scorer):
-    """Records in order whether images were submitted for a quick score."""
+    """A scorer that records, in order, which images were submitted for a quick score."""
 
     submitted_quick: list[bool]
 
