@@ -63,7 +63,7 @@ def import_labelled(
     for is stored, and sending it again is harmless.
     """
     report = LabelledReport(reading.class_names)
-    for problem in reading.problems:
+    for problem in reading.issues:
         lines = report.refused if problem.is_refused else report.mended
         lines.append(encodable(f"{problem.item}: {problem.reason}"))
     task = progress.add_task("importing", total=len(reading.images))
