@@ -19,7 +19,7 @@ def demo(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Another seed makes other scenes.")
     ] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Of training, 16 images each.")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="Of training, 16 images each.")] = 300,
     train_size: Annotated[int, typer.Option(min=16, help="Labelled scenes to train on.")] = 800,
     pool_size: Annotated[int, typer.Option(min=10, help="Photographs to rank.")] = 300,
     fresh: Annotated[
