@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment clean
+.PHONY: help setup fmt lint types test coverage quick check docs demo serve worker migrate migration up bench experiment clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,10 +50,16 @@ types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres, in two processes
 	$(BIN)/pytest -n 2 --dist worksteal --durations=10
 
+coverage: $(INSTALLED_DEV)  ## Run all tests, and fail if fewer branches are covered than before
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --durations=10
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
 
-check: lint types test  ## Run all that CI runs
+check: lint types test  ## Run all that CI runs, without measuring coverage
 
 docs: $(INSTALLED_DEV)  ## Build the documentation as a site, and fail on broken links
 	$(BIN)/python -m sphinx -c docsite --fresh-env --fail-on-warning --keep-going --quiet docs $(SITE)
@@ -102,5 +108,5 @@ experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long
 	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/explanation/experiments
 
 clean:  ## Remove the environment and everything that the tools leave behind
-	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,11 @@
 """
 Requests a second of the ranked list over HTTP, against an endpoint as it is usually written.
 
-Both read the same SQLite file of 10,000 scores and give the same bytes: `GET
-/hard-negatives?n=10` of this service, with all that stands before it (log, metrics, errors), and
-a bare FastAPI app with a `def` endpoint, SQLAlchemy's ORM and a response model.
-`python -m benchmarks.http`
+Both sides read the same SQLite file of 10,000 scores and answer with the same bytes. One is `GET
+/hard-negatives?n=10` of this service, with all of its middleware (log, metrics, errors); the other
+is a bare FastAPI app with a `def` endpoint, SQLAlchemy's ORM and a response model.
+
+    python -m benchmarks.http
 """
 
 import argparse
@@ -45,7 +46,7 @@ REQUEST = b"GET /hard-negatives?n=10 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def usual_app(database_url: str) -> FastAPI:
-    """The list as it is usually written."""
+    """Return an app with the list as it is usually written."""
     app = FastAPI()
     sessions = open_sessions(read_only(open_engine(database_url)))
 
@@ -128,7 +129,7 @@ def _serve(app: FastAPI, port: int) -> None:
 def server(
     serve: Callable[[str, str, int], None], database_url: str, folder: str
 ) -> Iterator[tuple[int, int]]:
-    """Yields the port and the id of a server's process."""
+    """Yield the port and the process id of a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -157,17 +158,21 @@ async def _wait_until_it_answers(port: int) -> None:
 
 
 def cpu_seconds(process_id: int) -> float:
-    """What a process has used; unlike its speed, it hardly depends on what else runs."""
+    """Return the processor time of a process, which hardly depends on what else runs."""
     fields = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def load(port: int, connections: int, seconds: float) -> tuple[float, list[float]]:
-    """Requests a second over so many connections, each with one request under way; latencies."""
+    """
+    Return requests a second, and their latencies in seconds.
+
+    Each connection has one request under way at a time.
+    """
     latencies: list[float] = []
     ends = time.perf_counter() + seconds
 
-    async def ask_on_and_on() -> None:
+    async def send_requests() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < ends:
             begun = time.perf_counter()
@@ -176,12 +181,12 @@ async def load(port: int, connections: int, seconds: float) -> tuple[float, list
         writer.close()
 
     begun = time.perf_counter()
-    await asyncio.gather(*(ask_on_and_on() for _ in range(connections)))
+    await asyncio.gather(*(send_requests() for _ in range(connections)))
     return len(latencies) / (time.perf_counter() - begun), latencies
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """The body of one answer; raises ValueError for any but 200."""
+    """Send the request and return the answer's body. Raises ValueError unless it is 200."""
     writer.write(REQUEST)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if not head.startswith(b"http/1.1 200"):
@@ -235,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(
     port: int, process_id: int, options: argparse.Namespace
 ) -> tuple[float, float, float, float]:
-    """Requests/s, p50 and p99 in ms, and ms of the server's processor time for each request."""
+    """Return requests/s, p50 and p99 in ms, and the server's processor time a request in ms."""
     before = cpu_seconds(process_id)
     rate, latencies = asyncio.run(load(port, options.connections, options.seconds))
     used = (cpu_seconds(process_id) - before) / len(latencies)

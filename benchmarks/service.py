@@ -1,14 +1,14 @@
 """
-The whole service over HTTP, against LitServe and against its own engine.
+Images a second of the whole service over HTTP, against LitServe and against the engine alone.
 
-16 clients send JPEGs of 640 × 480 to `POST /images`, one after another: one file a request, and
-16. Every image is new: it is made durable, stored, scored and its score saved before the answer.
-LitServe gets the same JPEGs, one a request, batches up to 16 and answers with the detections of
-torchvision's network as notebooks run it; it stores nothing. "Engine" is our engine alone, in a
-process of its own, on images decoded in memory. All have the same weights and take turns; ratios
-are medians of the turns' ratios.
+16 clients send JPEGs of 640 × 480 to `POST /images`, each one request after another, with one file
+a request and with 16. Every image is new: the service makes it durable, stores it, scores it and
+saves the score before the answer. LitServe gets the same JPEGs, one a request, batches up to 16
+and answers with the detections of torchvision's network as notebooks run it; it stores nothing.
+"Engine" is our engine without HTTP, in this process, on images decoded in memory. All have the
+same weights and take turns; ratios are medians of the turns' ratios.
 
-LitServe comes with `pip install 'hardneg[bench]'`.
+Install LitServe with `pip install 'hardneg[bench]'`.
 
     python -m benchmarks.service
 """
@@ -53,7 +53,7 @@ ENGINE_IMAGES = 128
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Images a second of each side; NaN where it is not there."""
+    """Images a second of each side in one turn; NaN without LitServe."""
 
     litserve: float
     one: float
@@ -63,7 +63,7 @@ class Turn:
 
 @contextmanager
 def litserve_server(network: Path) -> Iterator[int | None]:
-    """Yields its port; None where LitServe is not installed."""
+    """Yield the port of a LitServe server, or None if LitServe is not installed."""
     if find_spec("litserve") is None:
         yield None
         return
@@ -91,7 +91,7 @@ def litserve_server(network: Path) -> Iterator[int | None]:
 
 
 def numbered(images: Sequence[bytes]) -> Iterator[bytes]:
-    """The images over and over, never the same bytes twice."""
+    """Repeat the images forever, with a comment that makes the bytes of each one new."""
     number = 0
     while True:
         for image in images:

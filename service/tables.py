@@ -21,12 +21,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db import Base
 
-# SQLite numbers rows only in a column that is declared INTEGER.
+# SQLite numbers rows by itself only in a column that is declared INTEGER.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite keeps no time zone, so it is put back on reading."""
+    """A moment in UTC. SQLite stores no time zone, so reading adds it."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -38,6 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def utc_now() -> datetime:
+    """Return the current moment in UTC."""
     return datetime.now(UTC)
 
 
@@ -57,7 +58,7 @@ class Image(Base):
             sqlite_where=text("verdict IS NOT NULL"),
             postgresql_where=text("verdict IS NOT NULL"),
         ),
-        {"sqlite_autoincrement": True},  # the id of a deleted image is never given again
+        {"sqlite_autoincrement": True},  # never reuse the id of a deleted image
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -75,7 +76,7 @@ class Image(Base):
 
 
 class LabelledBox(Base):
-    """One object on an image of train or val; an image there without any shows none."""
+    """One object on an image of train or val; an image there without boxes has no object."""
 
     __tablename__ = "labelled_boxes"
     __table_args__ = (CheckConstraint("x1 < x2 AND y1 < y2", name="has_area"),)
@@ -92,7 +93,7 @@ class LabelledBox(Base):
 
 
 class ModelVersion(Base):
-    """One unchanging checkpoint, with all that is needed to rebuild its detector."""
+    """One immutable checkpoint, with the spec that rebuilds its detector."""
 
     __tablename__ = "model_versions"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -110,7 +111,7 @@ class ModelVersion(Base):
 
 
 class Activation(Base):
-    """One order to serve a model version; the last one holds, the others are its history."""
+    """One activation of a model version: the last one serves, the others are the history."""
 
     __tablename__ = "activations"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -121,7 +122,7 @@ class Activation(Base):
 
 
 class ImageScore(Base):
-    """What one model version makes of one image."""
+    """The score of one image by one model version, or the reason why scoring failed."""
 
     __tablename__ = "image_scores"
     __table_args__ = (
@@ -142,19 +143,19 @@ class ImageScore(Base):
         ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
     )
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
-    split: Mapped[str] = mapped_column(String(20))  # the image's; an image never changes it
-    source: Mapped[str] = mapped_column(server_default="")  # the image's, likewise
-    # Minus the log-odds, so that an ascending index holds the worst image first and equal keys
-    # in image order; infinity where the detector gave no score, null where scoring failed.
+    split: Mapped[str] = mapped_column(String(20))  # the image's, which never changes
+    source: Mapped[str] = mapped_column(server_default="")  # likewise
+    # Minus the log-odds: an ascending index holds the worst image first, and equal keys in image
+    # order. Infinity if the detector gave no score, null if scoring failed.
     ranking_key: Mapped[float | None] = mapped_column(Double)
-    max_score: Mapped[float | None] = mapped_column(Double)  # null where no score was given
+    max_score: Mapped[float | None] = mapped_column(Double)  # null if the detector gave no score
     log_odds: Mapped[float | None] = mapped_column(Double)
     failure: Mapped[str | None]
     scored_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
 class Detection(Base):
-    """One detection of one model version on one image, above the version's score threshold."""
+    """One detection of one model version on one image."""
 
     __tablename__ = "detections"
     __table_args__ = (
@@ -176,8 +177,8 @@ class Detection(Base):
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)  # 0 is the highest score
     label: Mapped[int]
-    # The image's, on its highest detection of each class, where the image is of the pool; else
-    # null. So each class has a ranked list of its own in the index.
+    # The image's ranking key on its highest detection of each class, if the image is in the pool;
+    # else null. The index thus holds one ranked list for each class.
     ranking_key: Mapped[float | None] = mapped_column(Double)
     score: Mapped[float] = mapped_column(Double)
     x1: Mapped[float] = mapped_column(Double)  # pixels of the upright image
@@ -188,9 +189,9 @@ class Detection(Base):
 
 class ScreenMargin(Base):
     """
-    How far a version's quick scores were off the exact ones, on images that were scored both ways.
+    The largest error of a version's quick scores, on images that were scored both ways.
 
-    Another device, or other releases of torch and OpenVINO, err differently.
+    It depends on the device and on the releases of torch and OpenVINO.
     """
 
     __tablename__ = "screen_margins"
@@ -205,21 +206,22 @@ class ScreenMargin(Base):
 
 class ImageCount(Base):
     """
-    How many images a split has: the sum over its slots.
+    The number of images of a split: the sum over its slots.
 
-    Triggers keep it, in the transaction that adds or deletes images; on Postgres each transaction
-    counts in a slot that no other one uses meanwhile, so that writers never wait for each other.
+    Triggers keep it in the transaction that adds or deletes images. On Postgres each transaction
+    counts in a slot that no other transaction uses meanwhile, so writers do not wait for each
+    other.
     """
 
     __tablename__ = "image_counts"
 
     split: Mapped[str] = mapped_column(String(20), primary_key=True)
     slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    num_images: Mapped[int] = mapped_column(BigInteger)  # of a slot alone it may be negative
+    num_images: Mapped[int] = mapped_column(BigInteger)  # may be negative in a single slot
 
 
 class ScoreCount(Base):
-    """How many images of a split a version has a row for; kept like `ImageCount`."""
+    """The number of images of a split that a version has a score row for, like `ImageCount`."""
 
     __tablename__ = "score_counts"
 
@@ -231,11 +233,11 @@ class ScoreCount(Base):
 
 class Job(Base):
     """
-    One piece of long work, and who works on it.
+    One piece of long work, and the worker that runs it.
 
-    A worker holds a running job until `lease_until`; `attempt` counts the claims and is the
-    fencing token: each write for the job names it, so that a worker which has lost the job to
-    another one changes nothing more.
+    A worker holds a running job until `lease_until`. `attempt` counts the claims and is the
+    fencing token: each write for the job names it, so a worker that has lost the job changes
+    nothing more.
     """
 
     __tablename__ = "jobs"
@@ -246,7 +248,7 @@ class Job(Base):
         CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
         CheckConstraint("num_done >= 0 AND num_total >= 0", name="progress"),
         Index("ix_jobs_lane_status", "lane", "status", "id"),
-        # At most one job of a lane runs, whatever the workers believe.
+        # The database guarantees that at most one job of a lane runs.
         Index(
             "ix_jobs_running_lane",
             "lane",
@@ -265,16 +267,18 @@ class Job(Base):
     result: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     resume: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     attempt: Mapped[int] = mapped_column(default=0)
-    num_failures: Mapped[int] = mapped_column(default=0)  # of attempts, deaths included
-    max_failures: Mapped[int]  # that many fail the job
+    num_failures: Mapped[int] = mapped_column(
+        default=0
+    )  # attempts that failed, dead workers included
+    max_failures: Mapped[int]  # the job fails at this many
     failure: Mapped[str | None]  # the last attempt's
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
-    stage: Mapped[str] = mapped_column(default="")  # what the worker does now
+    stage: Mapped[str] = mapped_column(default="")  # the worker's present step
     stage_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    stage_first_done: Mapped[int] = mapped_column(default=0)  # what a resumed stage began with
+    stage_first_done: Mapped[int] = mapped_column(default=0)  # num_done when a resumed stage began
     num_done: Mapped[int] = mapped_column(default=0)
     num_total: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
@@ -283,7 +287,7 @@ class Job(Base):
 
 
 class JobEvent(Base):
-    """One line of a job's history; never changed."""
+    """One line of a job's history, which never changes."""
 
     __tablename__ = "job_events"
     __table_args__ = (
@@ -302,7 +306,7 @@ class JobEvent(Base):
 
 
 class TrainingRun(Base):
-    """One retraining within a job: what it trained on, what came out, and whether it serves."""
+    """One retraining within a job: its parameters, its version and the decision on it."""
 
     __tablename__ = "training_runs"
     __table_args__ = (
@@ -320,15 +324,19 @@ class TrainingRun(Base):
     )
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     params: Mapped[dict[str, object]] = mapped_column(JSON)
-    history: Mapped[list[dict[str, object]]] = mapped_column(JSON, default=list)  # of epochs
-    decision: Mapped[str | None] = mapped_column("verdict", String(20))  # on serving the version
+    history: Mapped[list[dict[str, object]]] = mapped_column(
+        JSON, default=list
+    )  # one item for each epoch
+    decision: Mapped[str | None] = mapped_column(
+        "verdict", String(20)
+    )  # whether the version serves
     reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class TrainingRunImage(Base):
-    """One line of a run's frozen training list; it outlives the image."""
+    """One line of a run's frozen training list, which outlives the image."""
 
     __tablename__ = "training_run_images"
     __table_args__ = (CheckConstraint("role IN ('labelled', 'kept', 'mined')", name="role"),)
@@ -342,7 +350,7 @@ class TrainingRunImage(Base):
 
 
 class VersionEvaluation(Base):
-    """What a model version was last measured at, on val and negative-test as they were then."""
+    """The last measurement of a model version, on val and negative-test as they were then."""
 
     __tablename__ = "version_evaluations"
 

@@ -76,7 +76,7 @@ def test_key_is_checked_before_the_body_is_read(guarded: TestClient) -> None:
     assert_problem(response, 401, "not-authorised")
 
 
-def test_health_needs_no_key(guarded: TestClient) -> None:
+def test_health_check_needs_no_key(guarded: TestClient) -> None:
     assert guarded.get("/healthz").json() == {"status": "alive"}
 
 
@@ -102,7 +102,7 @@ def test_image_with_too_many_pixels_is_refused_by_its_header(guarded: TestClient
     assert_problem(response, 413, "too-many-pixels")
 
 
-def test_request_keeps_its_id_or_gets_one(client: TestClient) -> None:
+def test_request_keeps_its_valid_id_or_gets_a_new_one(client: TestClient) -> None:
     kept = client.get("/healthz", headers={"X-Request-ID": "abc-1"})
     made = client.get("/healthz", headers={"X-Request-ID": "x" * 200})
 

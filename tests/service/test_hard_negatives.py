@@ -23,7 +23,7 @@ SaveScore = Callable[..., int]
 
 @pytest.fixture
 def save_score(client: TestClient) -> SaveScore:
-    """Writes one pool image and its score by version v1 as the scorer writes them."""
+    """Return a function that writes an image and its score by version v1, like the scorer."""
     sessions = resources_of(client).sessions
     with sessions.begin() as session:
         version = ModelVersion(
@@ -103,7 +103,7 @@ def test_equal_scores_rank_in_image_order(client: TestClient, save_score: SaveSc
     assert ids(client) == same
 
 
-def test_an_image_without_a_score_ranks_last_and_a_failed_one_not_at_all(
+def test_image_without_a_score_ranks_last_and_a_failed_one_is_not_listed(
     client: TestClient, save_score: SaveScore
 ) -> None:
     nothing_found = save_score(None)
@@ -124,7 +124,7 @@ def test_only_the_pool_is_listed(client: TestClient, save_score: SaveScore) -> N
     assert ids(client) == [pool]
 
 
-def test_images_judged_to_contain_an_object_are_left_out_unless_asked_for(
+def test_images_judged_to_contain_an_object_are_listed_only_on_request(
     client: TestClient, save_score: SaveScore
 ) -> None:
     struck = save_score(3.0, verdict="contains-object")
@@ -194,7 +194,7 @@ def test_pages_join_without_gap_or_overlap(client: TestClient, save_score: SaveS
 
 @pytest.fixture
 def add_trained_version(client: TestClient) -> Callable[..., int]:
-    """Writes a version, and the run that trained it on these images, as a worker writes them."""
+    """Return a function that writes a version and its training run, like a worker."""
     sessions = resources_of(client).sessions
 
     def add(name: str, parent_id: int, image_ids: list[int]) -> int:
@@ -227,7 +227,7 @@ def add_trained_version(client: TestClient) -> Callable[..., int]:
     return add
 
 
-def test_images_trained_on_are_told_by_the_line_of_versions(
+def test_trained_filter_follows_the_ancestors_of_a_version(
     client: TestClient, save_score: SaveScore, add_trained_version: Callable[..., int]
 ) -> None:
     images = [save_score(1.0) for _ in range(9)]
@@ -246,7 +246,7 @@ def test_images_trained_on_are_told_by_the_line_of_versions(
     assert ids(client, model_version="grandchild") == images
 
 
-def test_pages_of_untrained_images_join(
+def test_pages_of_trained_and_untrained_images_join(
     client: TestClient, save_score: SaveScore, add_trained_version: Callable[..., int]
 ) -> None:
     images = [save_score(1.0) for _ in range(9)]
@@ -262,7 +262,7 @@ def test_pages_of_untrained_images_join(
         assert pages == sorted(expected)
 
 
-def test_a_cursor_stays_with_its_version(serving: TestClient, save_score: SaveScore) -> None:
+def test_cursor_belongs_to_its_version(serving: TestClient, save_score: SaveScore) -> None:
     save_score(1.0)
     save_score(0.5)
     first = serving.get("/hard-negatives", params={"model_version": "v1", "n": 1}).json()
@@ -292,7 +292,7 @@ def test_a_cursor_stays_with_its_version(serving: TestClient, save_score: SaveSc
         ({}, 409, "no-serving-version"),
     ],
 )
-def test_what_cannot_be_answered_is_refused_with_the_reason(
+def test_invalid_request_is_refused_with_the_reason(
     client: TestClient,
     save_score: SaveScore,
     params: dict[str, str | float],
@@ -304,7 +304,7 @@ def test_what_cannot_be_answered_is_refused_with_the_reason(
     assert (response.status_code, response.json()["type"]) == (status, f"/problems/{slug}")
 
 
-def test_the_ranking_is_one_range_of_its_index(client: TestClient, save_score: SaveScore) -> None:
+def test_ranking_reads_one_range_of_its_index(client: TestClient, save_score: SaveScore) -> None:
     with resources_of(client).sessions.begin() as session:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SET LOCAL enable_seqscan = off"))
@@ -324,7 +324,7 @@ def test_the_ranking_is_one_range_of_its_index(client: TestClient, save_score: S
     assert "Sort" not in steps
 
 
-def test_real_scores_rank_look_alikes_above_noise(serving: TestClient) -> None:
+def test_scored_look_alikes_rank_above_noise(serving: TestClient) -> None:
     files = [("files", (f"noise{k}.png", scene_bytes(k))) for k in range(6)]
     files += [("files", (f"orange{k}.png", scene_bytes(50 + k, ORANGE))) for k in range(3)]
     files += [("files", ("red.png", scene_bytes(99, RED)))]

@@ -25,7 +25,7 @@ def upload(
     return client.post("/images", files=files, data=form, headers=headers)
 
 
-def test_an_upload_is_scored_before_the_answer(serving: TestClient) -> None:
+def test_upload_is_scored_before_the_answer(serving: TestClient) -> None:
     pixels, box = scene(1, RED)
 
     response = upload(serving, encoded(pixels), source="yard")
@@ -42,7 +42,7 @@ def test_an_upload_is_scored_before_the_answer(serving: TestClient) -> None:
     assert list(best["box"].values()) == pytest.approx(box, abs=12)
 
 
-def test_the_same_bytes_keep_their_id_and_score(serving: TestClient) -> None:
+def test_same_bytes_keep_their_id_and_score(serving: TestClient) -> None:
     content = scene_bytes(1, ORANGE)
     first = upload(serving, content)
 
@@ -52,7 +52,7 @@ def test_the_same_bytes_keep_their_id_and_score(serving: TestClient) -> None:
     assert again.json() == first.json()
 
 
-def test_several_files_answer_item_by_item_in_order(serving: TestClient) -> None:
+def test_upload_of_several_files_answers_one_item_for_each_in_order(serving: TestClient) -> None:
     good, known = scene_bytes(1), scene_bytes(2)
     upload(serving, known)
 
@@ -68,7 +68,7 @@ def test_several_files_answer_item_by_item_in_order(serving: TestClient) -> None
     assert items[3]["problem"]["type"] == "/problems/empty-file"
 
 
-def test_an_asynchronous_upload_is_scored_soon(serving: TestClient) -> None:
+def test_asynchronous_upload_is_scored_after_the_answer(serving: TestClient) -> None:
     response = upload(serving, scene_bytes(1), headers={"Prefer": "respond-async"})
 
     assert response.status_code == 202
@@ -84,7 +84,7 @@ def test_images_are_stored_while_no_version_serves(client: TestClient) -> None:
     assert response.json()["model_version"] is None
 
 
-def test_content_is_the_bytes_that_were_uploaded(client: TestClient) -> None:
+def test_content_has_the_uploaded_bytes(client: TestClient) -> None:
     content = scene_bytes(1)
     image = upload(client, content).json()
 
@@ -95,7 +95,7 @@ def test_content_is_the_bytes_that_were_uploaded(client: TestClient) -> None:
     assert image["sha256"] == sha256(content).hexdigest()
 
 
-def test_a_thumbnail_is_a_small_upright_jpeg(client: TestClient) -> None:
+def test_thumbnail_is_a_small_upright_jpeg(client: TestClient) -> None:
     tall_when_upright = encoded_with_orientation(np.zeros((100, 400, 3), np.uint8), 6)
     image = upload(client, tall_when_upright).json()
 
@@ -106,7 +106,7 @@ def test_a_thumbnail_is_a_small_upright_jpeg(client: TestClient) -> None:
         assert (thumbnail.format, thumbnail.size) == ("JPEG", (16, 64))
 
 
-def test_deleting_removes_bytes_scores_and_rank(serving: TestClient, settings: Settings) -> None:
+def test_delete_removes_bytes_scores_and_rank(serving: TestClient, settings: Settings) -> None:
     image = upload(serving, scene_bytes(1)).json()
 
     assert serving.delete(f"/images/{image['id']}").status_code == 204
@@ -120,7 +120,7 @@ def test_deleting_removes_bytes_scores_and_rank(serving: TestClient, settings: S
     ] == []
 
 
-def test_a_deleted_image_can_come_back_under_a_new_id(serving: TestClient) -> None:
+def test_deleted_image_can_be_uploaded_again_under_a_new_id(serving: TestClient) -> None:
     content = scene_bytes(1)
     first = upload(serving, content).json()
     serving.delete(f"/images/{first['id']}")
@@ -132,7 +132,7 @@ def test_a_deleted_image_can_come_back_under_a_new_id(serving: TestClient) -> No
     assert again.json()["max_score"] == pytest.approx(first["max_score"], abs=1e-6)
 
 
-def test_images_are_listed_by_split_and_source_in_pages(client: TestClient) -> None:
+def test_images_of_a_split_and_source_are_listed_in_pages(client: TestClient) -> None:
     ids = [upload(client, scene_bytes(k), source="yard").json()["id"] for k in range(3)]
     upload(client, scene_bytes(3), source="road")
     upload(client, scene_bytes(4), split="negative-test", source="yard")
@@ -146,7 +146,7 @@ def test_images_are_listed_by_split_and_source_in_pages(client: TestClient) -> N
     assert rest["next_after_id"] is None
 
 
-def test_an_image_is_never_in_two_splits(client: TestClient) -> None:
+def test_image_is_refused_in_a_second_split(client: TestClient) -> None:
     upload(client, scene_bytes(1), split="negative-test")
 
     response = upload(client, scene_bytes(1), split="pool")
@@ -157,7 +157,7 @@ def test_an_image_is_never_in_two_splits(client: TestClient) -> None:
     assert "'pool'" in response.json()["detail"]
 
 
-def test_bytes_that_are_gone_are_not_found(client: TestClient, settings: Settings) -> None:
+def test_image_without_its_blob_is_not_found(client: TestClient, settings: Settings) -> None:
     image = upload(client, scene_bytes(1)).json()
     (blob,) = (path for path in settings.data_dir.rglob("blobs/images/*/*") if path.is_file())
     blob.unlink()
@@ -166,13 +166,13 @@ def test_bytes_that_are_gone_are_not_found(client: TestClient, settings: Setting
     assert client.get(image["links"]["thumbnail"]).status_code == 404
 
 
-def test_a_failure_of_the_machine_does_not_take_an_image_out_of_the_ranking(
+def test_image_is_scored_again_after_a_transient_failure(
     serving: TestClient,
 ) -> None:
     scorer = resources_of(serving).scorer
     working = serving_of(scorer)
     broken = replace(working, detector=deepcopy(working.detector))
-    broken.detector.network = torch.nn.Identity()  # fails as a device out of memory does
+    broken.detector.network = torch.nn.Identity()  # raises as a device out of memory does
     scorer.swap(broken)
     failed = upload(serving, scene_bytes(1)).json()
     scorer.swap(working)
@@ -192,7 +192,7 @@ def test_score_stores_nothing(serving: TestClient) -> None:
     assert serving.get("/images").json()["items"] == []
 
 
-def test_score_without_a_version_names_the_remedy(client: TestClient) -> None:
+def test_score_without_a_version_says_how_to_add_one(client: TestClient) -> None:
     response = client.post("/score", files={"file": ("a.png", scene_bytes(1))})
 
     assert response.status_code == 409
@@ -208,7 +208,7 @@ def test_score_without_a_version_names_the_remedy(client: TestClient) -> None:
         (scene_bytes(1)[:2000], 422, "unreadable-image"),
     ],
 )
-def test_what_is_no_image_is_refused_with_the_reason(
+def test_file_that_is_no_image_is_refused_with_the_reason(
     client: TestClient, content: bytes, status: int, slug: str
 ) -> None:
     response = upload(client, content)
@@ -219,7 +219,7 @@ def test_what_is_no_image_is_refused_with_the_reason(
     assert client.get("/images").json()["items"] == []
 
 
-def test_a_request_without_files_is_refused(client: TestClient) -> None:
+def test_upload_without_files_is_refused(client: TestClient) -> None:
     response = client.post("/images", data={"source": "yard"})
 
     assert response.status_code == 422
@@ -244,7 +244,7 @@ def wait_for_score(client: TestClient, image_id: int, timeout_s: float = 20) -> 
     return None
 
 
-def test_too_many_files_are_400_as_the_settings_page_says(settings: Settings) -> None:
+def test_upload_of_too_many_files_is_answered_with_400(settings: Settings) -> None:
     settings = settings.model_copy(update={"max_files": 2})
 
     with local_client(create_app(settings)) as client:

@@ -1,4 +1,4 @@
-"""Requests on one image at the same moment, on a real database."""
+"""Simultaneous requests about one image, on a real database."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ ROUNDS = 12
 
 
 def at_once(*calls: Callable[[], int]) -> list[int]:
-    """The statuses, in order of the calls, which start together."""
+    """Start all calls together, and return their statuses in order."""
     start = Barrier(len(calls))
 
     def call(make: Callable[[], int]) -> int:
@@ -26,7 +26,7 @@ def at_once(*calls: Callable[[], int]) -> list[int]:
 
 
 def label(client: TestClient, num_boxes: int) -> int:
-    """The status of the one item."""
+    """Label the image with so many boxes, and return the item's status."""
     boxes = [(0, (float(place), 1.0, 9.0, 9.0)) for place in range(num_boxes)]
     response = upload(client, coco(["a.png"], boxes), {"a.png": picture(1)})
     response.raise_for_status()
@@ -41,7 +41,7 @@ def delete(client: TestClient, image_id: int) -> int:
     return client.delete(f"/images/{image_id}").status_code
 
 
-def test_labels_of_one_image_are_replaced_one_after_another(client: TestClient) -> None:
+def test_simultaneous_labels_of_one_image_replace_each_other(client: TestClient) -> None:
     label(client, 4)
 
     for _ in range(ROUNDS):
@@ -52,7 +52,7 @@ def test_labels_of_one_image_are_replaced_one_after_another(client: TestClient) 
         assert len(item["boxes"]) in (3, 4, 5, 6)
 
 
-def test_image_is_labelled_anew_while_it_is_deleted(client: TestClient) -> None:
+def test_image_can_be_labelled_again_while_it_is_deleted(client: TestClient) -> None:
     for _ in range(ROUNDS):
         label(client, 4)
         (item,) = client.get("/labelled-images", params={"split": "train"}).json()["items"]
@@ -67,7 +67,7 @@ def test_image_is_labelled_anew_while_it_is_deleted(client: TestClient) -> None:
         assert deleted == 204
 
 
-def test_image_is_judged_while_it_is_deleted_twice(client: TestClient) -> None:
+def test_verdict_and_two_deletes_of_one_image_at_once_all_answer(client: TestClient) -> None:
     for _ in range(ROUNDS):
         image = client.post("/images", files={"files": ("a.png", picture(2))}).json()
 

@@ -12,7 +12,7 @@ from tests.scenes import scene_bytes
 from tests.service.conftest import AddVersion
 
 
-def test_a_checkpoint_becomes_a_version(client: TestClient, checkpoint: Path) -> None:
+def test_uploaded_checkpoint_becomes_a_version(client: TestClient, checkpoint: Path) -> None:
     with checkpoint.open("rb") as file:
         response = client.post("/model-versions", files={"checkpoint": file})
 
@@ -25,7 +25,7 @@ def test_a_checkpoint_becomes_a_version(client: TestClient, checkpoint: Path) ->
     assert client.get(response.headers["Location"]).json()["name"] == "v1"
 
 
-def test_the_same_checkpoint_is_the_same_version(client: TestClient, checkpoint: Path) -> None:
+def test_same_checkpoint_is_the_same_version(client: TestClient, checkpoint: Path) -> None:
     content = checkpoint.read_bytes()
     first = client.post("/model-versions", files={"checkpoint": content})
 
@@ -35,7 +35,7 @@ def test_the_same_checkpoint_is_the_same_version(client: TestClient, checkpoint:
     assert again.json() == first.json()
 
 
-def test_a_version_can_be_built_by_name(client: TestClient) -> None:
+def test_version_can_be_built_from_an_architecture(client: TestClient) -> None:
     response = client.post(
         "/model-versions", data={"architecture": "ssd_small", "class_names": ["cat", "dog"]}
     )
@@ -44,7 +44,7 @@ def test_a_version_can_be_built_by_name(client: TestClient) -> None:
     assert response.json()["class_names"] == ["cat", "dog"]
 
 
-def test_a_checkpoint_can_be_downloaded_as_it_was(
+def test_checkpoint_is_downloaded_unchanged(
     client: TestClient, add_version: AddVersion, checkpoint: Path
 ) -> None:
     add_version(checkpoint, "squares")
@@ -54,7 +54,7 @@ def test_a_checkpoint_can_be_downloaded_as_it_was(
     assert response.content == checkpoint.read_bytes()
 
 
-def test_the_pool_is_scored_by_a_version_that_begins_to_serve(
+def test_activated_version_scores_the_pool(
     client: TestClient, add_version: AddVersion, checkpoint: Path, other_checkpoint: Path
 ) -> None:
     add_version(checkpoint, "first")
@@ -89,7 +89,7 @@ def test_the_pool_is_scored_by_a_version_that_begins_to_serve(
         ({"architecture": "ssd_small", "class_names": "a", "name": "1"}, 422, "invalid-request"),
     ],
 )
-def test_a_request_that_names_no_detector_is_refused(
+def test_invalid_request_for_a_version_is_refused(
     client: TestClient, form: dict[str, str], status: int, slug: str | None
 ) -> None:
     response = client.post("/model-versions", data=form)
@@ -98,7 +98,7 @@ def test_a_request_that_names_no_detector_is_refused(
     assert slug is None or response.json()["type"] == f"/problems/{slug}"
 
 
-def test_a_damaged_checkpoint_is_refused(client: TestClient, checkpoint: Path) -> None:
+def test_damaged_checkpoint_is_refused(client: TestClient, checkpoint: Path) -> None:
     content = checkpoint.read_bytes()[:-100]
 
     response = client.post("/model-versions", files={"checkpoint": content})
@@ -109,14 +109,12 @@ def test_a_damaged_checkpoint_is_refused(client: TestClient, checkpoint: Path) -
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\x00b", "tab\t"])
-def test_class_names_that_can_not_be_shown_are_refused(name: str) -> None:
+def test_unprintable_class_names_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="printable"):
         build("ssd_small", [name])
 
 
-def test_a_checkpoint_whose_scores_are_not_finite_is_refused(
-    client: TestClient, tmp_path: Path
-) -> None:
+def test_checkpoint_with_non_finite_scores_is_refused(client: TestClient, tmp_path: Path) -> None:
     detector = build("ssd_small", ["red"])
     for parameter in detector.network.parameters():
         parameter.data = 3e38 * torch.sign(torch.randn(parameter.shape))
@@ -132,11 +130,11 @@ def test_a_checkpoint_whose_scores_are_not_finite_is_refused(
     assert client.get("/model-versions").json() == []
 
 
-def test_a_name_with_control_characters_is_refused(client: TestClient) -> None:
+def test_name_with_control_characters_is_refused(client: TestClient) -> None:
     assert client.get("/model-versions/%00").status_code == 422
 
 
-def test_a_name_is_given_once(
+def test_name_of_another_version_is_refused(
     client: TestClient, add_version: AddVersion, checkpoint: Path, other_checkpoint: Path
 ) -> None:
     add_version(checkpoint, "squares")
@@ -150,7 +148,7 @@ def test_a_name_is_given_once(
 
 
 @pytest.mark.parametrize("path", ["", "/activate", "/checkpoint"])
-def test_an_unknown_version_is_not_found(client: TestClient, path: str) -> None:
+def test_unknown_version_is_not_found(client: TestClient, path: str) -> None:
     method = "POST" if path == "/activate" else "GET"
 
     response = client.request(method, f"/model-versions/v9{path}")
@@ -161,7 +159,7 @@ def test_an_unknown_version_is_not_found(client: TestClient, path: str) -> None:
     )
 
 
-def test_a_version_whose_checkpoint_is_gone_leaves_the_old_one_serving(
+def test_old_version_still_serves_if_the_new_checkpoint_is_missing(
     serving: TestClient, add_version: AddVersion, other_checkpoint: Path, settings: Settings
 ) -> None:
     add_version(other_checkpoint, "lost")

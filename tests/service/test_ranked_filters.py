@@ -1,4 +1,4 @@
-"""Every mix of filters against the whole list, filtered by hand."""
+"""Combinations of filters, against the whole list filtered in Python."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -37,7 +37,7 @@ NUM_IMAGES = 60
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
-    """Images of all sorts, scored by version 1 and otherwise by version 2; run 1 took a few."""
+    """Yield images of all kinds with scores by two versions, and two runs that took a few."""
     engine = open_engine(database_url)
     sessions = open_sessions(engine)
     with sessions.begin() as session:
@@ -175,14 +175,14 @@ filters = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(filters=filters, size=st.integers(1, 70))
-def test_pages_hold_what_every_filter_lets_through(
+def test_pages_hold_the_images_that_pass_every_filter(
     sessions: Sessions, filters: store.Filters, size: int
 ) -> None:
     with sessions.begin() as session:
         assert pages(session, filters, size) == expected(session, filters)
 
 
-def test_the_migration_fills_in_what_the_writer_writes(sessions: Sessions) -> None:
+def test_migration_fills_its_columns_like_the_writer(sessions: Sessions) -> None:
     written = _written(sessions)
 
     with sessions.begin() as session:
