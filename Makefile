@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test coverage quick check docs demo serve worker migrate migration up bench experiment clean
+.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,14 +47,16 @@ lint: $(INSTALLED_DEV)  ## Check style, formatting and who imports whom
 types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 	$(BIN)/mypy --strict
 
-test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres, in two processes
-	$(BIN)/pytest -n 2 --dist worksteal --durations=10
-
-coverage: $(INSTALLED_DEV)  ## Run all tests, and fail if fewer branches are covered than before
+PYTEST := -m pytest -n 2 --dist worksteal --durations=10
+test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres; COVERAGE=1 measures branches
+ifdef COVERAGE
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --durations=10
+	$(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+else
+	$(BIN)/python $(PYTEST)
+endif
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
