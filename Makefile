@@ -47,13 +47,21 @@ lint: $(INSTALLED_DEV)  ## Check style, formatting and who imports whom
 types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 	$(BIN)/mypy --strict
 
-test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres, in two processes
-	$(BIN)/pytest -n 2 --dist worksteal --durations=10
+PYTEST := -m pytest -n 2 --dist worksteal --durations=10
+test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres; COVERAGE=1 measures branches
+ifdef COVERAGE
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+else
+	$(BIN)/python $(PYTEST)
+endif
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
 
-check: lint types test  ## Run all that CI runs
+check: lint types test  ## Run all that CI runs, without measuring coverage
 
 docs: $(INSTALLED_DEV)  ## Build the documentation as a site, and fail on broken links
 	$(BIN)/python -m sphinx -c docsite --fresh-env --fail-on-warning --keep-going --quiet docs $(SITE)
@@ -102,5 +110,5 @@ experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long
 	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/explanation/experiments
 
 clean:  ## Remove the environment and everything that the tools leave behind
-	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,9 +1,9 @@
-"""What must be set in a process before torch computes in it: memory, threads and kernels."""
+"""Settings of memory, threads and kernels for a process, made before torch is loaded."""
 
 import ctypes
 import os
 
-# mallopt's parameters (glibc's malloc.h), what a user sets them with instead, and values
+# mallopt's parameters (glibc's malloc.h), the variables that set them, too, and our values
 _MALLOC_OPTIONS = (
     (-1, "MALLOC_TRIM_THRESHOLD_", 2**31 - 1),
     (-3, "MALLOC_MMAP_THRESHOLD_", 2**30),
@@ -15,22 +15,22 @@ _KERNELS = "4096"
 
 def tune_process() -> None:
     """
-    Keep memory between batches, and let waiting threads sleep soon. Call it before torch is loaded.
+    Keep memory between batches, and let waiting threads sleep soon. Call this before loading torch.
 
-    glibc gives large blocks back to the system when they are freed, and the system fills each new
-    page with zeros: for a batch's activations that took as long as the network itself. One arena,
-    since the others hold no block above 64 MB. The memory of the largest batch stays with the
-    process. Where the C library is another one nothing is done.
+    glibc returns large freed blocks to the system, which fills each new page with zeros: for a
+    batch's activations, this took as long as the network itself. There is one arena, since the
+    others hold no block above 64 MB. The process keeps the memory of its largest batch. With
+    another C library, memory is left alone.
 
-    OpenMP's threads spin for milliseconds while they wait for each other, which makes training
-    several times slower where cores are shared with other work; and sleep at once, where told
-    to, which makes the small layers of a network wait for the system. So they spin for some
-    microseconds.
+    By default, OpenMP's waiting threads spin for milliseconds, which makes training several times
+    slower on cores shared with other work. Threads that sleep at once make a network's small
+    layers wait for the system. So they spin for some microseconds.
 
-    oneDNN makes a kernel for each layer and shape of a batch, and keeps 1,024: too few for batches
-    of one to eight images in two precisions, of which each would be made again and again.
+    oneDNN compiles a kernel for each layer and shape of a batch, and keeps 1,024 of them: too few
+    for batches of one to eight images in two precisions, whose kernels it would compile again and
+    again.
 
-    What the environment says about any of these comes first.
+    Variables that the environment sets take precedence.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():

@@ -23,7 +23,7 @@ class _Write(Generic[T]):
 
 class GroupCommit:
     """
-    Runs the writes of several threads, one transaction after another.
+    A queue for the writes of several threads, which run in one transaction after another.
 
     Writes that come during a transaction share the next one. They need one flush to the disk for
     all of them, and on SQLite no thread sleeps until the database happens to be free.

@@ -17,7 +17,9 @@ from service.settings import OTHER_VARIABLES, Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    page for pattern in ("*.md", "docs/**/*.md", ".github/**/*.md") for page in ROOT.glob(pattern)
+    page
+    for pattern in ("*.md", "docs/**/*.md", "service/**/*.md", ".github/**/*.md")
+    for page in ROOT.glob(pattern)
 )
 MAX_LINE = 120  # characters
 CODE_BLOCK = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)

@@ -28,7 +28,7 @@ def demo(
     ] = 0,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of the first training, 16 images each.")
-    ] = 400,
+    ] = 300,
     train_size: Annotated[int, typer.Option(min=16, help="Labelled scenes to train on.")] = 800,
     pool_size: Annotated[int, typer.Option(min=10, help="Photographs to rank.")] = 300,
     fresh: Annotated[

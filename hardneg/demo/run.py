@@ -37,7 +37,7 @@ class DemoOptions:
     def counts(self) -> SceneCounts:
         return SceneCounts(
             train=self.train_size,
-            val=self.train_size // 8,
+            val=self.train_size // 2,  # fewer would blur AP by as much as promotion allows
             pool=self.pool_size,
             sealed=self.pool_size * 2 // 3,
         )
@@ -47,7 +47,7 @@ class DemoOptions:
         return LoopOptions(
             seed=self.seed,
             num_steps=self.num_steps,
-            num_round_steps=max(1, self.num_steps // 5),
+            num_round_steps=max(1, self.num_steps * 2 // 5),
             num_mined=self.pool_size // 5,
         )
 

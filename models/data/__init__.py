@@ -1,0 +1,1 @@
+"""Images and annotations: files to pixels, COCO to boxes, augmentation."""

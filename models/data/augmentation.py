@@ -1,4 +1,4 @@
-"""Random views of a training image: mirrored, cropped or shrunk, and lit differently."""
+"""Random views of a training image: mirrored, cropped or shrunk, in other light and colours."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,24 @@ from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image
 from models.data.datasets import Sample
 from models.data.ground_truth import GroundTruth
 
-MIN_BOX_SIDE = 2.0  # pixels; a thinner rest of an object says nothing
+MIN_BOX_SIDE = 2.0  # pixels; a thinner strip of an object teaches nothing
 CROP_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """
-    How far training images may be changed. The defaults suit photographs of all kinds.
+    Limits on how training images are changed. The defaults suit photographs of all kinds.
 
     Attributes:
-        flip_probability: of mirroring left to right.
-        crop_probability: of a random window instead of the whole image.
-        min_crop_area: smallest window, as a share of the image's area.
+        flip_probability: chance of mirroring left to right.
+        crop_probability: chance of a random window instead of the whole image.
+        min_crop_area: area of the smallest window, as a share of the image.
         crop_aspect: the window's aspect ratio changes by at most this factor.
-        min_visible: a window is turned down that cuts any object to a smaller share of its area
-            without leaving it out entirely: half an object must not count as background.
-        zoom_out_probability: of laying the image into a larger, plain one.
-        max_zoom_out: longest side of that one, over the image's.
+        min_visible: a window must show this share of an object's area, or none of the object:
+            half an object must not count as background.
+        zoom_out_probability: chance of pasting the image into a larger, plain one.
+        max_zoom_out: longest side of the plain image over that of the pasted one.
         brightness, contrast, saturation, hue: as for torchvision's ColorJitter.
     """
 
@@ -57,7 +57,7 @@ NO_AUGMENTATION = Augmentation(
 
 
 class Augment:
-    """Draws one view of a sample; two calls under the same torch seed give the same view."""
+    """A callable that draws one view of a sample; the same torch seed gives the same view."""
 
     def __init__(self, augmentation: Augmentation) -> None:
         self._settings = augmentation
@@ -76,11 +76,11 @@ class Augment:
 
     def __call__(self, sample: Sample) -> Sample:
         """
-        A changed copy; negatives are changed by the same rules.
+        Return a changed copy. The same rules apply to negatives.
 
-        An image whose objects were all left out by a window would teach "background" where it
-        should teach the object, so such windows are turned down: an image with objects keeps at
-        least one, unless all its boxes are thinner than two pixels.
+        A window without any of the image's objects would teach "background" instead of the
+        object, so it is rejected: an image with objects keeps at least one, unless all its boxes
+        are thinner than two pixels.
         """
         window = self._draw_window(sample)
         if window is not None:
@@ -98,7 +98,7 @@ class Augment:
         )
 
     def _draw_window(self, sample: Sample) -> tuple[int, int, int, int] | None:
-        """A window (left, top, right, bottom) that is fair to the objects; None for no crop."""
+        """Draw a window (left, top, right, bottom) that is fair to the objects; None: no crop."""
         if float(torch.rand(())) >= self._settings.crop_probability:
             return None
         height, width = sample.image.shape[-2:]
@@ -123,7 +123,7 @@ class Augment:
 
 
 def visible_shares(boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
-    """Share of each box's area that lies in the window: float [M] in [0, 1]."""
+    """Return the share of each box's area that lies in the window: float [M] in [0, 1]."""
     left, top, right, bottom = window
     width = boxes[:, 2].clamp(max=right) - boxes[:, 0].clamp(min=left)
     height = boxes[:, 3].clamp(max=bottom) - boxes[:, 1].clamp(min=top)

@@ -1,4 +1,4 @@
-"""COCO JSON in, labelled images out, and what is wrong with it item by item."""
+"""COCO JSON to labelled images, with a list of everything that is wrong in the JSON."""
 
 import json
 import math
@@ -12,22 +12,22 @@ from models.data.datasets import LabelledImage, Reader
 from models.data.ground_truth import GroundTruth
 from models.data.images import UnreadableImageError, read_header
 
-CLIP_TOLERANCE = 1.0  # pixels; annotation tools often round a box one pixel past the edge
+CLIP_TOLERANCE = 1.0  # pixels; annotation tools often round a box to one pixel past the edge
 
 
 class CocoFormatError(ValueError):
-    """The file as a whole is not COCO instances; nothing of it can be used."""
+    """A file that is not COCO instances at all; nothing in it can be used."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class AnnotationIssue:
     """
-    One thing that is wrong with a labelled data set.
+    One thing that is wrong in COCO annotations.
 
     Attributes:
-        item: what it is about, such as `image 7` or `annotation 12`.
-        reason: a sentence that its author can act on.
-        is_refused: whether the item was left out; if not, it was mended as the reason says.
+        item: the entry concerned, such as `image 7` or `annotation 12`.
+        reason: a sentence that the author of the annotations can act on.
+        is_refused: True if the item was left out, False if it was corrected as the reason says.
     """
 
     item: str
@@ -38,21 +38,21 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class CocoReading:
     """
-    What could be read from COCO JSON, and what could not.
+    The usable part of COCO JSON, and the issues with the rest.
 
     Attributes:
         class_names: in label order; label k is `class_names[k - 1]`.
-        images: those that can be used, in the file's order.
-        problems: in the file's order, categories first, then images, then annotations.
+        images: the usable ones, in the file's order.
+        issues: in the file's order, categories first, then images, then annotations.
     """
 
     class_names: tuple[str, ...]
     images: tuple[LabelledImage, ...]
-    problems: tuple[Problem, ...]
+    issues: tuple[AnnotationIssue, ...]
 
 
 def folder_images(folder: Path) -> Callable[[str], Reader | None]:
-    """Look file names up in a folder; None for one that is missing or points outside of it."""
+    """Return a lookup of files in a folder; it gives None for missing files and paths outside."""
     root = folder.resolve()
 
     def find(file_name: str) -> Reader | None:
@@ -64,10 +64,10 @@ def folder_images(folder: Path) -> Callable[[str], Reader | None]:
 
 def read_coco_file(path: Path, class_names: Sequence[str] | None = None) -> CocoReading:
     """
-    Read an annotation file whose images lie beside it.
+    Read an annotation file with its images in the same folder.
 
     Raises:
-        CocoFormatError: It is not JSON, or not COCO instances.
+        CocoFormatError: The file is not JSON, or not COCO instances.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -82,16 +82,16 @@ def read_coco(
     class_names: Sequence[str] | None = None,
 ) -> CocoReading:
     """
-    Read COCO instances; whatever is wrong is named item by item, and the rest goes in.
+    Read COCO instances; collect issues item by item, and keep everything else.
 
-    Boxes that reach past the image are clipped to it (silently up to one pixel). Left out are:
-    boxes outside the image, without area or not finite; crowd regions; unknown classes and images;
-    doubled ids and file names; images that are missing, unreadable or of another size than the
-    file says, for their boxes would not fit.
+    Boxes that reach past the image are clipped to it, without an issue up to one pixel. Boxes
+    outside the image, without area or not finite are left out. So are crowd regions, unknown
+    classes and images, duplicate ids and file names, and images that are missing, unreadable or
+    not of the size that the file gives: their boxes would not fit.
 
     Args:
         content: parsed JSON with `images`, `annotations` and `categories`.
-        find_image: from a file name to its bytes, None if there is no such file.
+        find_image: returns a reader of the file with that name, None if there is no such file.
         class_names: the classes of an existing detector; other categories are refused. By
             default the file's categories in the order of their ids.
 
@@ -99,8 +99,8 @@ def read_coco(
         CocoFormatError: One of the three lists is missing.
     """
     images, annotations, categories = _lists(content)
-    problems: list[Problem] = []
-    names = _read_categories(categories, problems)
+    issues: list[AnnotationIssue] = []
+    names = _read_categories(categories, issues)
     if class_names is None:
         class_names = [names[category_id] for category_id in sorted(names)]
     labels = {
@@ -108,8 +108,8 @@ def read_coco(
         for category_id, name in names.items()
         if name in class_names
     }
-    entries, refused_ids = _read_images(images, find_image, problems)
-    boxes = _Boxes(entries, refused_ids, names, labels, problems)
+    entries, refused_ids = _read_images(images, find_image, issues)
+    boxes = _Boxes(entries, refused_ids, names, labels, issues)
     for position, annotation in enumerate(annotations):
         boxes.add(position, annotation)
     return CocoReading(
@@ -118,7 +118,7 @@ def read_coco(
             LabelledImage(entry.name, entry.read, boxes.truth(image_id))
             for image_id, entry in entries.items()
         ),
-        tuple(problems),
+        tuple(issues),
     )
 
 
@@ -131,7 +131,7 @@ class _ImageEntry:
 
 
 class _Boxes:
-    """The good boxes of each image, gathered from annotations one at a time."""
+    """The usable boxes of each image, collected from annotations one at a time."""
 
     def __init__(
         self,
@@ -139,10 +139,10 @@ class _Boxes:
         refused_ids: set[int],
         names: Mapping[int, str],
         labels: Mapping[int, int],
-        problems: list[Problem],
+        issues: list[AnnotationIssue],
     ) -> None:
         self._entries, self._refused_ids = entries, refused_ids
-        self._names, self._labels, self._problems = names, labels, problems
+        self._names, self._labels, self._issues = names, labels, issues
         self._seen_ids: set[object] = set()
         self._rows: dict[int, list[tuple[list[float], int]]] = {key: [] for key in entries}
 
@@ -154,37 +154,41 @@ class _Boxes:
         )
 
     def add(self, position: int, annotation: object) -> None:
-        """Take the annotation, or say what is wrong with it."""
+        """Keep the annotation's box, or record an issue."""
         if not isinstance(annotation, dict):
-            self._problems.append(Problem(f"annotation #{position}", "It is not an object."))
+            self._issues.append(AnnotationIssue(f"annotation #{position}", "It is not an object."))
             return
         item = f"annotation {annotation.get('id', f'#{position}')}"
         image_id = annotation.get("image_id")
         if isinstance(image_id, int) and image_id in self._refused_ids:
-            return  # named already, with its image
+            return  # the image has its own issue already
         reason = self._reason_against(annotation)
         if reason is not None:
-            self._problems.append(Problem(item, reason))
+            self._issues.append(AnnotationIssue(item, reason))
             return
         entry = self._entries[annotation["image_id"]]
         x, y, width, height = (float(value) for value in annotation["bbox"])
         box = _clip([x, y, x + width, y + height], entry)
         if box[2] <= box[0] or box[3] <= box[1]:
-            self._problems.append(
-                Problem(item, f"Its box lies outside the {entry.width}x{entry.height} image.")
+            self._issues.append(
+                AnnotationIssue(
+                    item, f"Its box lies outside the {entry.width}x{entry.height} image."
+                )
             )
             return
         x1, y1, x2, y2 = torch.tensor(box, dtype=torch.float32).tolist()
         if x2 <= x1 or y2 <= y1:
-            self._problems.append(
-                Problem(item, f"Its bbox is too small to keep: {width:g}x{height:g} pixels.")
+            self._issues.append(
+                AnnotationIssue(
+                    item, f"Its bbox is too small to keep: {width:g}x{height:g} pixels."
+                )
             )
             return
         if max(abs(a - b) for a, b in zip(box, [x, y, x + width, y + height], strict=True)) > (
             CLIP_TOLERANCE
         ):
-            self._problems.append(
-                Problem(item, "Its box was clipped to the image.", is_refused=False)
+            self._issues.append(
+                AnnotationIssue(item, "Its box was clipped to the image.", is_refused=False)
             )
         self._rows[annotation["image_id"]].append((box, self._labels[annotation["category_id"]]))
 
@@ -225,7 +229,7 @@ def _reason_against_box(box: object) -> str | None:
 def _are_finite(values: list[int | float]) -> bool:
     try:
         return all(math.isfinite(value) for value in values)
-    except OverflowError:  # JSON's whole numbers have no largest one
+    except OverflowError:  # JSON integers can be larger than any float
         return False
 
 
@@ -236,7 +240,7 @@ def _clip(box: list[float], entry: _ImageEntry) -> list[float]:
 
 def _lists(content: object) -> tuple[list[object], list[object], list[object]]:
     if not isinstance(content, dict):
-        raise CocoFormatError("COCO instances are a JSON object, this is something else")
+        raise CocoFormatError("COCO instances must be a JSON object")
     lists = [content.get(key) for key in ("images", "annotations", "categories")]
     images, annotations, categories = lists
     if not (
@@ -246,28 +250,32 @@ def _lists(content: object) -> tuple[list[object], list[object], list[object]]:
     return images, annotations, categories
 
 
-def _read_categories(categories: list[object], problems: list[Problem]) -> dict[int, str]:
+def _read_categories(categories: list[object], issues: list[AnnotationIssue]) -> dict[int, str]:
     names: dict[int, str] = {}
     for position, category in enumerate(categories):
         match category:
             case {"id": int(category_id), "name": str(name)} if name:
                 if category_id in names or name in names.values():
-                    problems.append(
-                        Problem(f"category {category_id}", "Another one has this id or name.")
+                    issues.append(
+                        AnnotationIssue(
+                            f"category {category_id}", "Another one has this id or name."
+                        )
                     )
                 else:
                     names[category_id] = name
             case _:
-                problems.append(
-                    Problem(f"category #{position}", "It needs a whole number id and a name.")
+                issues.append(
+                    AnnotationIssue(
+                        f"category #{position}", "It needs a whole number id and a name."
+                    )
                 )
     return names
 
 
 def _read_images(
-    images: list[object], find_image: Callable[[str], Reader | None], problems: list[Problem]
+    images: list[object], find_image: Callable[[str], Reader | None], issues: list[AnnotationIssue]
 ) -> tuple[dict[int, _ImageEntry], set[int]]:
-    """Usable images by id, and the ids of those that were refused."""
+    """Return usable images by id, and the ids of refused ones."""
     entries: dict[int, _ImageEntry] = {}
     refused: set[int] = set()
     taken_names: set[str] = set()
@@ -275,19 +283,23 @@ def _read_images(
         match image:
             case {"id": int(image_id), "file_name": str(name), **rest}:
                 if image_id in entries or image_id in refused:
-                    problems.append(Problem(f"image {image_id}", "Another image has this id."))
+                    issues.append(
+                        AnnotationIssue(f"image {image_id}", "Another image has this id.")
+                    )
                     continue
                 size = (rest.get("width"), rest.get("height"))
                 entry = _open_image(name, size, find_image, taken_names)
                 if isinstance(entry, str):
-                    problems.append(Problem(f"image {image_id}", entry))
+                    issues.append(AnnotationIssue(f"image {image_id}", entry))
                     refused.add(image_id)
                 else:
                     entries[image_id] = entry
                     taken_names.add(name)
             case _:
-                problems.append(
-                    Problem(f"image #{position}", "It needs a whole number id and a file_name.")
+                issues.append(
+                    AnnotationIssue(
+                        f"image #{position}", "It needs a whole number id and a file_name."
+                    )
                 )
     return entries, refused
 
@@ -298,7 +310,7 @@ def _open_image(
     find_image: Callable[[str], Reader | None],
     taken_names: set[str],
 ) -> _ImageEntry | str:
-    """The image, or the reason why it cannot be used."""
+    """Return the image, or the reason why it cannot be used."""
     if name in taken_names:
         return f"Another image has the file name {name}."
     read = find_image(name)

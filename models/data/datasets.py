@@ -19,11 +19,11 @@ DEFAULT_CAPACITY_BYTES = 2 << 30
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
     """
-    An image and the objects that it shows; none at all for a negative.
+    An image and the objects in it; a negative has none.
 
     Attributes:
-        name: for people and reports, for instance a file name or a digest.
-        read: gives the encoded bytes, each time it is called.
+        name: shown to people and in reports, for instance a file name or a digest.
+        read: returns the encoded bytes at every call.
         truth: boxes in pixels of the upright image.
     """
 
@@ -37,7 +37,7 @@ class LabelledImage:
 
 
 def negatives_in(folder: Path) -> list[LabelledImage]:
-    """Every JPEG and PNG of a folder, by name, as images that show no object."""
+    """Return every JPEG and PNG of a folder, sorted by name, as images without objects."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in {".jpg", ".jpeg", ".png"})
     return [LabelledImage.negative(path.name, path.read_bytes) for path in paths]
 
@@ -58,9 +58,9 @@ class Sample:
 
 class ImageCache:
     """
-    Labelled images decoded on first use, shrunk and kept, because decoding costs more than a copy.
+    Labelled images, decoded and shrunk on first use, then kept: decoding costs more than a copy.
 
-    Not shared between processes: every loader process fills its own.
+    Processes do not share it: every loader process fills its own.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ImageCache:
         Args:
             images: read lazily.
             max_side: longer images are shrunk to this many pixels, never enlarged.
-            capacity_bytes: what fits is kept, the rest is decoded each time.
+            capacity_bytes: size of the cache; images beyond it are decoded each time.
         """
         self._images = images
         self._max_side = max_side
@@ -85,7 +85,7 @@ class ImageCache:
         return len(self._images)
 
     def __getitem__(self, index: int) -> Sample:
-        """Raises `UnreadableImageError` for a damaged image."""
+        """Return one sample. Raises `UnreadableImageError` for a damaged image."""
         sample = self._samples.get(index)
         if sample is None:
             labelled = self._images[index]
@@ -106,9 +106,9 @@ def shrink(
     sample: Sample, max_side: int, *, original_size: tuple[int, int] | None = None
 ) -> Sample:
     """
-    Scale the longest side down to `max_side` pixels, boxes with it; smaller images stay.
+    Scale an image and its boxes down to a longest side of `max_side` pixels; never enlarge.
 
-    `original_size` is the (height, width) that the boxes refer to, where the image is a smaller
+    `original_size` is the (height, width) that the boxes refer to, if the image is a smaller
     copy.
     """
     height, width = original_size or sample.image.shape[-2:]

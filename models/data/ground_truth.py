@@ -9,7 +9,7 @@ from torch import Tensor
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
     """
-    The objects of one image; an image that shows none has boxes of shape (0, 4).
+    The objects of one image; an image without objects has boxes of shape (0, 4).
 
     Attributes:
         boxes: float [M, 4], xyxy in pixels of the original, upright image.
@@ -28,5 +28,5 @@ class GroundTruth:
 
     @classmethod
     def empty(cls) -> "GroundTruth":
-        """The truth of a negative image."""
+        """Return the truth of a negative image."""
         return cls(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))

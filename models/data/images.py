@@ -1,17 +1,17 @@
 """
-Bytes -> upright RGB pixels; the same pixels for training and for scoring.
+Decode image files to upright RGB pixels, the same for training and for scoring.
 
-JPEG, PNG, WebP, BMP, TIFF (first page) and GIF (first frame). Every kind of pixel becomes 8-bit
-RGB by a rule that looks at no other pixel of the image:
+JPEG, PNG, WebP, BMP, TIFF (first page) and GIF (first frame) are read. Every kind of pixel becomes
+8-bit RGB by a rule that looks at no other pixel of the image:
 
 - EXIF orientation is applied. In PNG only an EXIF chunk before the pixels counts.
-- Transparent pixels are laid over white, as a browser shows them on an empty page.
-- 16 bits become the upper 8: no stretching, so 12-bit data in a 16-bit file stays dark.
+- Transparent pixels are blended with white, as a browser shows them on an empty page.
+- 16-bit values keep their upper 8 bits. Nothing is stretched: 12-bit data in a 16-bit file is dark.
 - CMYK, YCbCr, palette and grey are converted without colour profiles.
-- Floating-point and wider integer pixels are refused: their range is not known.
-- A file that ends too early is refused, not filled up with grey.
+- Floating-point and wider integer pixels are refused, because their range is unknown.
+- A truncated file is refused, not filled up with grey.
 
-A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size straight from its frequencies, which saves most
+A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size straight from its frequencies. This saves most
 of the work on a large photograph; see `decode`.
 """
 
@@ -25,7 +25,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-# Pillow's own guard warns through a filter of the whole process; the limit here is exact.
+# Pillow's own limit only warns, and through a filter of the whole process; `decode` has its own.
 Image.MAX_IMAGE_PIXELS = None
 
 MAX_PIXELS = 100_000_000
@@ -33,7 +33,7 @@ THUMBNAIL_QUALITY = 85
 
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # several JPEGs in a row, as phones write them; the first is the picture
+    "MPO": "image/jpeg",  # several JPEGs in one file, as phones write; the first is the picture
     "PNG": "image/png",
     "WEBP": "image/webp",
     "BMP": "image/bmp",
@@ -53,7 +53,7 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# All of these were seen from, or can be reached in, Pillow's readers of damaged files.
+# Pillow raised each of these for a damaged file, or can.
 _PILLOW_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -73,20 +73,20 @@ _PILLOW_ERRORS = (
 
 
 class UnreadableImageError(ValueError):
-    """Bytes that are not an image we read; the text is a reason for the one who sent them."""
+    """Bytes that are not a readable image; the text tells the sender why."""
 
 
 class UnsupportedImageError(UnreadableImageError):
-    """Bytes of no format that we read."""
+    """Bytes in a format that is not supported."""
 
 
 class ImageTooLargeError(UnreadableImageError):
-    """More pixels than allowed, known from the header before any is decoded."""
+    """An image with too many pixels, detected from the header before decoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Media type, and width and height in pixels of the upright image."""
+    """The media type, and the width and height in pixels of the upright image."""
 
     media_type: str
     width: int
@@ -94,7 +94,7 @@ class ImageHeader:
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Type and size, without decoding a pixel. Raises UnreadableImageError."""
+    """Read type and size without decoding any pixels. Raises UnreadableImageError."""
     try:
         with _open(data) as image:
             return _header(image)
@@ -106,24 +106,25 @@ def decode(
     data: bytes, *, max_pixels: int = MAX_PIXELS, enough: tuple[int, int] | None = None
 ) -> Tensor:
     """
-    Upright RGB pixels, uint8 [3, H, W], in memory row by row with the channels last.
+    Decode to upright RGB pixels, uint8 [3, H, W]; channels are last in memory.
 
     Args:
         data: the file's bytes.
-        max_pixels: of the whole image, whatever of it is decoded.
-        enough: (height, width) of the upright image that the caller can make use of. A JPEG is
-            then decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is not below this. It
-            is read to its end all the same. Other formats are decoded in full.
+        max_pixels: limit on the whole image, even if only a smaller copy is decoded.
+        enough: (height, width) of the upright image that suffices for the caller. A JPEG is then
+            decoded at the smallest of 1/2, 1/4 and 1/8 of its size that is not below this, and
+            still read to its end. Other formats are decoded in full.
 
-    Raises UnreadableImageError, and ImageTooLargeError (one of its children) from the header
-    alone if the image has more than `max_pixels`.
+    Raises:
+        UnreadableImageError: The bytes are not a readable image.
+        ImageTooLargeError: The header gives more than `max_pixels`; a kind of the above.
     """
     pixels = np.array(_upright_rgb(data, max_pixels, enough))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def thumbnail(data: bytes, max_side: int, *, max_pixels: int = MAX_PIXELS) -> bytes:
-    """A JPEG of the upright image, neither side above `max_side`; raises as `decode` does."""
+    """Encode the upright image as a JPEG within `max_side` pixels. Raises what `decode` raises."""
     image = _upright_rgb(data, max_pixels, (2 * max_side, 2 * max_side))
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -166,15 +167,15 @@ def _header(image: Image.Image) -> ImageHeader:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8, or 1 for what is not one; from what the header held, so no pixel is decoded."""
+    """Return 1 to 8 from the header, without decoding pixels; 1 for any other value."""
     raw = image.info.get("exif")
     if image.format == "TIFF" or not isinstance(raw, bytes):
-        return 1  # Pillow turns TIFF by itself, its size too
+        return 1  # Pillow rotates TIFF itself, and its reported size, too
     exif = Image.Exif()
     try:
         exif.load(raw)
         value = exif.get(_ORIENTATION_TAG)
-    except _PILLOW_ERRORS:  # the pixels are good without it
+    except _PILLOW_ERRORS:  # the pixels can be good all the same
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -192,7 +193,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _upper_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, in whatever integer mode Pillow keeps it, to RGB."""
+    """Convert 16-bit grey to RGB, from any of Pillow's integer modes."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 0xFFFF:
         raise UnreadableImageError("integer pixels of more than 16 bits are not supported")

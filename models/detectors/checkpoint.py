@@ -1,4 +1,4 @@
-"""A detector as one safetensors file: weights, and in its metadata all that rebuilds it."""
+"""A detector as one safetensors file: weights, with the spec in the metadata."""
 
 import json
 import os
@@ -28,10 +28,10 @@ def save_checkpoint(detector: Detector, target: Path | str | BinaryIO) -> None:
     """
     Write a detector; equal weights and spec give equal bytes.
 
-    A path is written beside its place and moved there whole: no reader sees half a file.
+    A file is written under another name and then renamed: no reader sees half of it.
     """
     state = {name: t.detach().cpu().contiguous() for name, t in _state(detector).items()}
-    # One key only: safetensors keeps several in no fixed order, and the digest would vary.
+    # One key only: safetensors has no fixed order of keys, and the digest would vary.
     metadata = {METADATA_KEY: json.dumps({"format": FORMAT_VERSION, **asdict(detector.spec)})}
     data = save(state, metadata)
     if not isinstance(target, (str, os.PathLike)):
@@ -50,7 +50,7 @@ def save_checkpoint(detector: Detector, target: Path | str | BinaryIO) -> None:
 
 
 def read_spec(path: Path | str) -> DetectorSpec:
-    """The spec of a checkpoint, from its header alone. Raises CheckpointError."""
+    """Read the spec from a checkpoint's header alone. Raises CheckpointError."""
     try:
         with safe_open(path, framework="pt") as file:
             return _parse_spec(file.metadata())
@@ -60,10 +60,11 @@ def read_spec(path: Path | str) -> DetectorSpec:
 
 def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> Detector:
     """
-    Rebuild a detector, in eval mode; torch's random state is left as it was.
+    Rebuild a detector in eval mode, without touching torch's random state.
 
-    Raises CheckpointError for a file that is missing, damaged, of another kind, or whose tensors
-    do not fit the architecture or are not finite.
+    Raises:
+        CheckpointError: The file is missing, damaged or of another kind, or its tensors do not
+            fit the architecture or are not finite.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -162,7 +163,7 @@ def _items(
 
 
 def _of_kind(value: object, name: str, kind: type[T]) -> T:
-    """JSON writes 1.0 as 1; beyond that the type must be exact (True is no int here)."""
+    """Check the exact type (True is no int); an int passes for a float, as JSON writes 1.0."""
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

@@ -1,4 +1,4 @@
-"""What a detector finds on one image, and how that matches the objects that are there."""
+"""The detections of one image."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What all detector families have in common: pixels in, losses or scored boxes out."""
+"""The base class of all detector families: pixels in, losses or scored boxes out."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,10 +14,10 @@ from models.detectors.detections import Detections
 from models.detectors.spec import DetectorSpec
 from models.sampling import AnchorSampler
 
-# what `Detector.dense` computes, or other code in its place
+# `Detector.dense`, or compiled code in its place
 Dense = Callable[[Tensor], dict[str, Tensor]]
 
-# Decoded at a fraction of its size, an image keeps at least so many times the network's sides: the
+# An image decoded at a fraction of its size keeps at least this many times the network's sides: its
 # mean difference from a full decode then stays below 1 of 255 (benchmarks/decode.py)
 DECODE_MARGIN = 1.5
 
@@ -25,11 +25,11 @@ DECODE_MARGIN = 1.5
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
     """
-    An image at the size that the network takes.
+    An image resized for the network.
 
     Attributes:
         pixels: uint8 or float32 [3, h, w] in [0, 255], not yet normalised.
-        original_size: (height, width) of the upright image it was made from.
+        original_size: (height, width) of the upright original.
     """
 
     pixels: Tensor
@@ -39,11 +39,11 @@ class PreparedImage:
 @dataclass(frozen=True, slots=True)
 class ScoredImage:
     """
-    One image of a batch.
+    The scores of one image of a batch.
 
     Attributes:
-        log_odds: of the highest foreground probability before any threshold; None if the network
-            proposed no box at all.
+        log_odds: log-odds of the highest foreground probability before any threshold; None if
+            the network proposed no box at all.
         detections: boxes in pixels of the network's input.
     """
 
@@ -58,16 +58,16 @@ class Detector(nn.Module, ABC):
     Training and scoring see the same pixels: both go through `preprocess`.
 
     Attributes:
-        spec: what is needed to rebuild it.
-        network: the torchvision-style module; its state dict is what a checkpoint holds.
+        spec: everything, beside the weights, that is needed to rebuild it.
+        network: the torchvision-style module; a checkpoint holds its state dict.
         sampler: chooses the anchors that enter the classification loss; None is the family's
-            default. Every default gives an image without objects something to learn from.
+            default. With every default, an image without objects teaches something.
         negative_weight: weight of background anchors in the classification loss.
     """
 
     keeps_aspect = False
-    size_divisor = 1  # padded sides of a batch are multiples of it
-    class_layers: str  # pattern of the state dict's names whose shapes follow the classes
+    size_divisor = 1  # a batch's padded sides are multiples of this
+    class_layers: str  # pattern of names in the state dict whose shapes depend on the classes
 
     image_mean: Tensor
     image_std: Tensor
@@ -75,7 +75,7 @@ class Detector(nn.Module, ABC):
     def __init__(self, spec: DetectorSpec, network: nn.Module, backbone: nn.Module) -> None:
         super().__init__()
         self.spec = spec
-        # on the CPU a third faster than planar for these networks, in training too
+        # a third faster than planar on the CPU for these networks, in training, too
         self.network = network.to(memory_format=torch.channels_last)
         self.sampler: AnchorSampler | None = None
         self.negative_weight = 1.0
@@ -91,7 +91,7 @@ class Detector(nn.Module, ABC):
 
     @property
     def backbone_parameters(self) -> Sequence[nn.Parameter]:
-        """Of the layers that may come from ImageNet."""
+        """Parameters of the layers that ImageNet weights can fill."""
         return self._backbone_parameters
 
     def train(self, mode: bool = True) -> "Detector":
@@ -105,14 +105,15 @@ class Detector(nn.Module, ABC):
         self, image: Tensor, original_size: tuple[int, int] | None = None
     ) -> PreparedImage:
         """
-        Resize one image for the network; on the CPU, safe to call from many threads.
+        Resize one image for the network, on the CPU. Safe to call from many threads.
 
         Args:
-            image: uint8 [3, H, W], or float [3, H, W] in [0, 1], which is rounded to uint8 so
-                that augmented images give pixels of the same kind.
-            original_size: (height, width) of the upright image where `image` is a smaller copy.
+            image: uint8 [3, H, W], or float [3, H, W] in [0, 1]; float is rounded to uint8, so
+                augmented images give the same kind of pixels.
+            original_size: (height, width) of the upright image, if `image` is a smaller copy.
 
-        Raises ValueError for another shape or type.
+        Raises:
+            ValueError: The shape or the type is another one.
         """
         if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
             raise ValueError(f"an image must have shape [3, H, W], not {list(image.shape)}")
@@ -137,7 +138,7 @@ class Detector(nn.Module, ABC):
         return PreparedImage(pixels.squeeze(0), original_size)
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) that an image of these sides is resized to."""
+        """Return the (height, width) that an image of these sides is resized to."""
         if not self.keeps_aspect:
             return self.spec.input_size
         shorter, longest = self.spec.input_size
@@ -145,12 +146,12 @@ class Detector(nn.Module, ABC):
         return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
 
     def padded_size(self, image: PreparedImage) -> tuple[int, int]:
-        """(height, width) that the image takes when it is alone in a batch."""
+        """Return the (height, width) of a batch that holds this image alone."""
         height, width = image.pixels.shape[-2:]
         return _round_up(height, self.size_divisor), _round_up(width, self.size_divisor)
 
     def collate(self, images: Sequence[PreparedImage]) -> ImageList:
-        """Normalise, then pad with zeros at the right and the bottom, on the detector's device."""
+        """Normalise images, pad them right and below with zeros, on the detector's device."""
         sizes = [self.padded_size(image) for image in images]
         height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
         batch = torch.empty(
@@ -166,7 +167,7 @@ class Detector(nn.Module, ABC):
         return ImageList(batch, [tuple(image.pixels.shape[-2:]) for image in images])
 
     def _to_device(self, pixels: Tensor) -> Tensor:
-        """From pinned memory to a GPU, which copies it while the processor goes on."""
+        """Copy; to a GPU from pinned memory, so that the processor need not wait."""
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
         return pixels.to(self.device, non_blocking=True)
@@ -175,15 +176,15 @@ class Detector(nn.Module, ABC):
         self, images: Sequence[Tensor | PreparedImage], targets: Sequence[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """
-        Losses of a batch, to be summed.
+        Compute the losses of a batch; their sum is to be minimised.
 
         Args:
-            images: as `preprocess` takes them, or prepared already.
-            targets: per image `boxes` float [M, 4], xyxy in pixels of the image as passed, and
+            images: prepared, or as `preprocess` takes them.
+            targets: per image, `boxes` float [M, 4], xyxy in pixels of the given image, and
                 `labels` int64 [M], 1 and up; M = 0 is an image without objects.
 
-        Raises ValueError for boxes without width or height, labels out of range, or lengths that
-        do not match.
+        Raises:
+            ValueError: A box has no width or height, a label is out of range, or lengths differ.
         """
         if len(images) != len(targets):
             raise ValueError(f"{len(images)} images, but {len(targets)} targets")
@@ -215,10 +216,10 @@ class Detector(nn.Module, ABC):
         self, sampler: AnchorSampler, labels: list[Tensor], foreground_prob: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """
-        Bool masks of the positives and the negatives that enter the loss.
+        Return bool masks of the positives and the negatives that enter the loss.
 
-        Where a probability is not finite all do, so that the loss is not finite either and says
-        so itself: a sampler may refuse such numbers.
+        All of them do if any probability is not finite: a sampler may refuse such numbers, but
+        the loss is then not finite either, and shows it.
         """
         if not foreground_prob.isfinite().all():
             return [image >= 1 for image in labels], [image == 0 for image in labels]
@@ -227,18 +228,18 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Losses of a collated batch; boxes in pixels of the network's input."""
+        """Compute the losses of a collated batch; boxes are in pixels of the network's input."""
 
     @abstractmethod
     def dense(self, pixels: Tensor) -> dict[str, Tensor]:
         """
-        What scoring takes from every image of a batch, whatever is on it: nearly all of the work.
+        Compute what scoring needs of every image, whatever its content: nearly all of the work.
 
         Args:
             pixels: float [B, 3, H, W], normalised.
 
         Returns:
-            Outputs of heads by torchvision's names, then the backbone's feature maps in order.
+            Outputs of heads by torchvision's names, then the backbone's feature maps, in order.
         """
 
     @abstractmethod
@@ -246,11 +247,10 @@ class Detector(nn.Module, ABC):
         self, batch: ImageList, min_score: float = 0.0, dense: Dense | None = None
     ) -> list[ScoredImage]:
         """
-        Log-odds before any threshold, and detections, of a collated batch.
+        Score a collated batch: log-odds before any threshold, and detections.
 
-        Detections are those above the spec's `score_threshold`, and above `min_score` if that is
-        higher: the fewer they are, the less is worked out. `dense` is what computes
-        `Detector.dense` in its place.
+        Detections score above the spec's `score_threshold` and above `min_score`; the fewer they
+        are, the less is computed. `dense` is called in the place of `Detector.dense`.
         """
 
 
@@ -259,18 +259,18 @@ def no_detections() -> Detections:
 
 
 def enough_for(network_size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that a file is decoded to at least, before the resize to the network's."""
+    """Return the smallest (height, width) to decode a file to, before resizing it."""
     height, width = network_size
     return math.ceil(DECODE_MARGIN * height), math.ceil(DECODE_MARGIN * width)
 
 
 def _is_far_above(size: tuple[int, int], enough: tuple[int, int]) -> bool:
-    """Whether an image is at least twice too large each way: a JPEG is then decoded smaller."""
+    """Return True if both sides are at least twice too long: such a JPEG is decoded smaller."""
     return size[0] >= 2 * enough[0] and size[1] >= 2 * enough[1]
 
 
 def box_scale(from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:
-    """Factors [4] that take xyxy boxes from one (height, width) to another."""
+    """Return factors [4] that scale xyxy boxes from one (height, width) to another."""
     y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return torch.tensor([x, y, x, y], dtype=torch.float32)
 

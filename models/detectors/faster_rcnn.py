@@ -26,13 +26,13 @@ class FasterRCNNDetector(Detector):
     """
     Faster R-CNN (Ren et al. 2015, arXiv:1506.01497).
 
-    torchvision's samplers see labels only. Here a `sampler` also sees scores, in both stages: of
-    the anchors their objectness, of the proposals the class probabilities, for which all
-    proposals pass the box head once more without gradients. Without a sampler torchvision's
-    random balance is used, which fills an image without objects with background.
+    torchvision's samplers see labels only. Here, a `sampler` also sees scores in both stages: the
+    objectness of anchors, and the class probabilities of proposals. For these, all proposals pass
+    through the box head once more, without gradients. Without a sampler, torchvision's random
+    balance is used; it fills an image without objects with background.
 
-    The proposal network's own score threshold, where there is one, only gates detections; it is
-    not applied to the highest score, nor in training, so that no image is left without proposals.
+    If the proposal network has a score threshold, it applies to detections only, not to the
+    highest score and not in training: no image is left without proposals.
     """
 
     keeps_aspect = True
@@ -52,7 +52,7 @@ class FasterRCNNDetector(Detector):
     def _propose(
         self, batch: ImageList, features: dict[str, Tensor]
     ) -> tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, list[Tensor]]]:
-        """Proposals [N_i, 4] with their objectness, and what the first stage's loss needs."""
+        """Return proposals [N_i, 4], their objectness, and the inputs of the first stage's loss."""
         rpn = self.network.rpn
         levels = list(features.values())
         objectness, offsets = rpn.head(levels)
@@ -164,7 +164,7 @@ class FasterRCNNDetector(Detector):
     def _proposal_foreground_prob(
         self, features: dict[str, Tensor], proposals: list[Tensor], batch: ImageList
     ) -> Tensor:
-        """Float [sum N_i]; the box head in eval mode, so that its BatchNorm learns nothing."""
+        """Return float [sum N_i]; the box head is in eval mode, so its BatchNorm learns nothing."""
         head = self.network.roi_heads.box_head
         was_training = head.training
         head.eval()
@@ -204,22 +204,22 @@ class FasterRCNNDetector(Detector):
         image_size: tuple[int, int],
         is_finite: bool,
     ) -> ScoredImage:
-        if not is_finite:  # proposals that are not numbers are dropped, and would hide it
+        if not is_finite:  # NaN proposals are dropped, which would hide it
             return ScoredImage(math.nan, no_detections())
         best = log_odds.max().item() if len(log_odds) else None
         keep = objectness >= self.proposal_threshold
         floor = log_odds_floor(max(min_score, self.spec.score_threshold))
-        if best is None or not best > floor or not keep.any():  # NaN is not above it either
+        if best is None or not best > floor or not keep.any():  # NaN is not above it, either
             return ScoredImage(best, no_detections())
         boxes, scores, labels = self.network.roi_heads.postprocess_detections(
             logits[keep], offsets[keep], [proposals[keep]], [image_size]
         )
-        kept = scores[0] > min_score  # what is below suppresses nothing above
+        kept = scores[0] > min_score  # lower boxes suppress no higher ones
         return ScoredImage(best, Detections(boxes[0][kept], scores[0][kept], labels[0][kept]))
 
 
 def _is_finite(features: dict[str, Tensor]) -> list[bool]:
-    """For each image of the batch, whether all its features are."""
+    """Return for each image of the batch whether all its features are finite."""
     levels = [level.isfinite().flatten(1).all(dim=1) for level in features.values()]
     finite: list[bool] = torch.stack(levels).all(dim=0).tolist()
     return finite

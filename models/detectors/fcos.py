@@ -20,11 +20,11 @@ from models.losses.sampled import sampled_binary_cross_entropy
 
 class FCOSDetector(OneStageDetector):
     """
-    FCOS (Tian et al. 2019, arXiv:1904.01355): one anchor, really a point, per cell.
+    FCOS (Tian et al. 2019, arXiv:1904.01355): one anchor, or rather a point, per cell.
 
-    Its score is sqrt(class probability * centerness). Focal loss over all points without a
-    sampler, binary cross entropy of the chosen ones with it. Centerness and boxes learn from
-    positives only, and column 0 of the head is never scored, as in `RetinaNetDetector`.
+    Its score is sqrt(class probability * centerness). The loss is focal over all points without a
+    sampler, and binary cross entropy over the chosen ones with it. Centerness and boxes learn
+    from positives only, and column 0 of the head is never scored, as in `RetinaNetDetector`.
     """
 
     head_names = ("cls_logits", "bbox_regression", "bbox_ctrness")
@@ -99,17 +99,17 @@ def match_points(
     anchors: Tensor, boxes: Tensor, level_sizes: list[int], center_radius: float
 ) -> Tensor:
     """
-    The object that each point is to predict: int64 [A], -1 for none.
+    Return the object that each point is to predict: int64 [A], -1 for none.
 
-    A point belongs to the smallest box that it lies in, near the box's centre (within
-    `center_radius` strides on both axes), whose farthest side is 4 to 8 strides away; the first
-    level takes all nearer ones, the last all farther ones.
+    Boxes can claim a point that lies in them, within `center_radius` strides of their centre on
+    both axes, if their farthest side is 4 to 8 strides away; the first level has no lower bound,
+    the last no upper one. The smallest of them gets the point.
 
     Args:
         anchors: float [A, 4], squares of one stride around the points.
         boxes: float [M, 4].
         center_radius: in strides.
-        level_sizes: how many of the A belong to each level, finest first.
+        level_sizes: number of points of each level, finest first.
 
     Source: FCOS section 3.2 and its centre sampling, with torchvision's bounds per level.
     """
@@ -133,7 +133,7 @@ def match_points(
 
 
 def centerness(anchors: Tensor, boxes: Tensor) -> Tensor:
-    """How central points lie in their boxes, in [0, 1]: float [P], for [P, 4] of both."""
+    """Return how central points lie in their boxes: float [P] in [0, 1], for [P, 4] of both."""
     points = (anchors[:, :2] + anchors[:, 2:]) / 2
     before, after = points - boxes[:, :2], boxes[:, 2:] - points
     ratio = torch.minimum(before, after) / torch.maximum(before, after)
@@ -141,7 +141,7 @@ def centerness(anchors: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _matched_boxes(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
-    """Float [P, 4], the boxes of all matched points in the order of a mask over [B, A]."""
+    """Return float [P, 4], the boxes of all matched points, in the order of a mask over [B, A]."""
     return torch.cat(
         [target["boxes"][match[match >= 0]] for match, target in zip(matched, targets, strict=True)]
     )

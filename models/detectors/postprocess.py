@@ -1,4 +1,4 @@
-"""From the few anchors that can pass the score threshold to detections, as torchvision does it."""
+"""Detections of the few anchors that can pass the score threshold, as torchvision makes them."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from models.detectors.spec import DetectorSpec
 
 def highest_of_each(scores: Tensor, groups: Tensor, limit: int) -> Tensor:
     """
-    Indices of the `limit` highest scores of each group; all of them where a group has fewer.
+    Return indices of the `limit` highest scores of each group, of all if a group has fewer.
 
     `scores` are float [N]; `groups` are int64 [N], 0 and up: a score's class, or its level.
     """
@@ -28,13 +28,13 @@ def highest_of_each(scores: Tensor, groups: Tensor, limit: int) -> Tensor:
 
 
 def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, spec: DetectorSpec) -> Detections:
-    """Non-maximum suppression within each class, then the best; highest score first."""
+    """Suppress non-maxima within each class and keep the best, highest score first."""
     keep = batched_nms(boxes, scores, labels, spec.nms_threshold)[: spec.detections_per_image]
     return Detections(boxes[keep], scores[keep], labels[keep])
 
 
 def rows_of(features: Sequence[Tensor], rows: list[int]) -> list[Tensor]:
-    """These images of a batch, channels last; copied only where that changes anything."""
+    """Select images of a batch, channels last; copy only if that changes anything."""
     if len(rows) != len(features[0]):
         features = [level[rows] for level in features]
     return [level.contiguous(memory_format=torch.channels_last) for level in features]
@@ -43,7 +43,7 @@ def rows_of(features: Sequence[Tensor], rows: list[int]) -> list[Tensor]:
 def anchors_of_one(
     generate: Callable[..., list[Tensor]], batch: ImageList, features: Sequence[Tensor]
 ) -> Tensor:
-    """Float32 [A, 4]: the anchors that every image of the batch has, however rough its features."""
+    """Return float32 [A, 4]: the anchors of every image of the batch, for features of any type."""
     maps = [level.new_empty((1, 1, *level.shape[-2:]), dtype=torch.float32) for level in features]
     [anchors] = generate(ImageList(batch.tensors, batch.image_sizes[:1]), maps)
     return anchors

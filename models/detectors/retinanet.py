@@ -17,10 +17,10 @@ class RetinaNetDetector(OneStageDetector):
     """
     RetinaNet (Lin et al. 2017, arXiv:1708.02002).
 
-    Without a sampler the loss is focal over all anchors, which an image without objects enters
-    too; with one it is binary cross entropy of the chosen anchors. torchvision's head has a
-    column for background that no anchor is ever labelled with: it is trained towards 0 as there,
-    and never scored.
+    Without a sampler, the loss is focal over all anchors, those of images without objects, too;
+    with one, it is binary cross entropy over the chosen anchors. torchvision's head has a column
+    for background, with which no anchor is ever labelled: as there, it is trained towards 0 and
+    never scored.
     """
 
     keeps_aspect = True
@@ -48,7 +48,7 @@ class RetinaNetDetector(OneStageDetector):
         }
 
     def _match(self, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """int64 [A], the object of each anchor; -1 background, -2 between the thresholds."""
+        """Return int64 [A], the object of each anchor; -1 background, -2 between thresholds."""
         if not len(boxes):
             return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
         matched: Tensor = self.network.proposal_matcher(box_iou(boxes, anchors))
@@ -90,7 +90,7 @@ class RetinaNetDetector(OneStageDetector):
 
 
 def matched_labels(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
-    """int64 [B, A]: the class of the object that each anchor is matched to, 0 where below 0."""
+    """Return int64 [B, A]: the class of the object that each anchor is matched to, else 0."""
     labels = torch.zeros_like(matched)
     for row, match, target in zip(labels, matched, targets, strict=True):
         on = match >= 0

@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BOUND_MARGIN = 1e-3  # far above what float32 rounds off logits, far below what matters
+BOUND_MARGIN = 1e-3  # far above float32's rounding of logits, far below what matters
 
 
 def softmax_log_odds(logits: Tensor) -> Tensor:
     """
-    Log-odds of each anchor's foreground probability under a softmax over classes.
+    Return the log-odds of each anchor's foreground probability under a softmax over classes.
 
     The log-odds of class k are l_k - logsumexp(l_j, j != k). They grow with l_k, so the best
-    object class is the one with the highest logit. Unlike the probability itself they do not
-    crowd at 1: two sure detections keep their order.
+    object class is the one with the highest logit. Probabilities crowd at 1, log-odds do not: two
+    sure detections keep their order.
 
     Args:
         logits: float [..., 1 + K], background first.
 
     Returns:
-        float64 [...]; NaN where a logit is NaN.
+        float64 [...], NaN for anchors with a NaN logit.
     """
     logits = _double(logits)
     best, index = logits[..., 1:].max(dim=-1)
@@ -31,17 +31,17 @@ def softmax_log_odds(logits: Tensor) -> Tensor:
 
 def highest_softmax_log_odds(logits: Tensor) -> tuple[list[float], Tensor]:
     """
-    The highest of an image's `softmax_log_odds`, to the last bit, without all of them.
+    Find the highest of each image's `softmax_log_odds`, to the last bit, without computing all.
 
     The log-odds of class k cannot exceed l_k - l_background. This bound takes one pass over the
-    logits; the exact value is worked out for the few anchors whose bound reaches the exact value
-    of the anchor with the highest bound.
+    logits. The exact value is computed only for the few anchors whose bound reaches the exact
+    value of the anchor with the highest bound.
 
     Args:
         logits: float32 [B, A, 1 + K], background first.
 
     Returns:
-        One number per image, NaN where a logit is NaN, and the bound of every anchor: [B, A].
+        One number per image, NaN if one of its logits is; and the bound of every anchor, [B, A].
     """
     bound = logits[..., 1:].amax(-1) - logits[..., 0]
     first = bound.argmax(dim=1, keepdim=True)
@@ -54,7 +54,7 @@ def highest_softmax_log_odds(logits: Tensor) -> tuple[list[float], Tensor]:
 
 def sigmoid_product_log_odds(class_logits: Tensor, centerness_logits: Tensor) -> Tensor:
     """
-    Log-odds of p = sqrt(sigmoid(class) * sigmoid(centerness)), the score of an FCOS location.
+    Return the log-odds of p = sqrt(sigmoid(class) * sigmoid(centerness)), FCOS's score.
 
     Both are float tensors of one shape; the result is float64 of that shape.
     """
@@ -66,15 +66,15 @@ def sigmoid_product_log_odds(class_logits: Tensor, centerness_logits: Tensor) ->
 
 
 def _double(values: Tensor) -> Tensor:
-    """float64; on the CPU where the device (MPS) has none."""
+    """Convert to float64; on the CPU if the device is MPS, which has none."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def log_odds_floor(score_threshold: float) -> float:
     """
-    Log-odds at or below which a float32 probability is surely not above the threshold.
+    Return log-odds that every float32 probability above the threshold exceeds.
 
-    A margin of 1e-3 covers the rounding of float32.
+    A margin of 1e-3 covers float32's rounding.
     """
     if score_threshold <= 0:
         return -math.inf

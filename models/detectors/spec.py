@@ -1,4 +1,4 @@
-"""All that is needed, beside the weights, to rebuild a detector."""
+"""Everything, beside the weights, that is needed to rebuild a detector."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MAX_DETECTIONS_PER_IMAGE = 10_000
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
     """
-    Architecture and the numbers that go with one set of weights.
+    The architecture, and the numbers that belong to one set of weights.
 
     Attributes:
         architecture: a name that `models.detectors.build` knows.
@@ -20,18 +20,19 @@ class DetectorSpec:
             `class_names[k - 1]`.
         input_size: (height, width) in pixels for families of fixed input, (shorter side,
             longest side) limits for families that keep the aspect ratio.
-        image_mean, image_std: per channel, of pixels scaled to [0, 1].
+        image_mean, image_std: of each channel, for pixels scaled to [0, 1].
         score_threshold: detections below it are dropped, in [0, 1].
         nms_threshold: IoU above which the lower of two boxes of one class is dropped.
-        detections_per_image: at most so many detections are kept.
-        antialias: how images are shrunk. True: on uint8 pixels with a filter as wide as the
-            scale asks for; False: torchvision's float bilinear, which its weights were trained on.
-            Images of three times the network's sides and more are always shrunk by the filter:
-            points picked that far apart are noise, and no training image was so large.
-        freeze_batch_norm: training leaves the statistics of the backbone's BatchNorm layers alone,
-            as is right for a pretrained backbone and small batches.
+        detections_per_image: limit on the detections kept.
+        antialias: how images are shrunk. True: on uint8 pixels, with a filter as wide as the scale
+            requires. False: by torchvision's float bilinear, which its weights were trained with.
+            Images of three times the network's sides and more always go through the filter:
+            points that far apart are noise, and no training image was that large.
+        freeze_batch_norm: True keeps the statistics of the backbone's BatchNorm layers unchanged
+            in training, as suits a pretrained backbone and small batches.
 
-    Raises ValueError for a value out of range: a spec may come from a file of unknown origin.
+    Raises:
+        ValueError: A value is out of range. A spec may come from a file of unknown origin.
     """
 
     architecture: str
@@ -80,7 +81,7 @@ def _check_class_names(names: tuple[str, ...]) -> None:
             raise ValueError(
                 f"a class name must have 1 to {MAX_CLASS_NAME_LENGTH} letters: {name[:50]!r}"
             )
-        if not name.isprintable():  # nor could a lone surrogate be sent or stored
+        if not name.isprintable():  # a lone surrogate could not be sent or stored, either
             raise ValueError(f"a class name must be printable: {name!a}")
     if len(set(names)) != len(names):
         raise ValueError("class names must differ from each other")

@@ -1,4 +1,4 @@
-"""SSD: torchvision's two, and two of ours on the same class."""
+"""SSD: two architectures of torchvision's, and two of our own."""
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,7 @@ class SSDDetector(OneStageDetector):
 
 
 def _anchor_labels(matched: Tensor, labels: Tensor) -> Tensor:
-    """int64 [A]: the class of the matched object, 0 where there is none."""
+    """Return int64 [A]: the class of the matched object, 0 for none."""
     if not len(labels):
         return torch.zeros_like(matched)
     return torch.where(matched >= 0, labels[matched.clamp(min=0)], 0)
@@ -130,7 +130,7 @@ def torchvision_ssdlite(spec: DetectorSpec) -> Detector:
 
 
 def torchvision_ssd300(spec: DetectorSpec) -> Detector:
-    """Its anchors are written for 300 x 300 pixels: raises ValueError for another size."""
+    """Build SSD300. Its anchors fit 300 x 300 pixels: raises ValueError for another size."""
     if spec.input_size != (300, 300):
         raise ValueError(f"ssd300_vgg16 takes 300 x 300 pixels, not {spec.input_size}")
     network = ssd300_vgg16(
@@ -147,7 +147,7 @@ def torchvision_ssd300(spec: DetectorSpec) -> Detector:
 
 
 def efficientnet_lite0_ssd(spec: DetectorSpec) -> Detector:
-    """EfficientNet-Lite0, a light pyramid of strides 8 to 128, depthwise-separable heads."""
+    """Build on EfficientNet-Lite0: a light pyramid of strides 8 to 128, depthwise heads."""
     backbone = Lite0Backbone()
     pyramid = FeaturePyramid(backbone, backbone.out_channels, width=128, num_extra_levels=2)
     anchors = DefaultBoxGenerator([[2]] * 5, scales=[0.08, 0.16, 0.32, 0.54, 0.8, 1.0])
@@ -155,7 +155,7 @@ def efficientnet_lite0_ssd(spec: DetectorSpec) -> Detector:
 
 
 def small_ssd(spec: DetectorSpec) -> Detector:
-    """Three levels over nine convolutions: learns a simple scene from scratch within a minute."""
+    """Build three levels over nine convolutions, to learn simple scenes within a minute."""
     backbone = SmallBackbone()
     pyramid = FeaturePyramid(backbone, backbone.out_channels, width=64, num_extra_levels=0)
     anchors = DefaultBoxGenerator([[2]] * 3, scales=[0.12, 0.25, 0.5, 0.9])

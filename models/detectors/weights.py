@@ -1,4 +1,4 @@
-"""Pretrained weights by name: torchvision's own, and backbones trained on ImageNet."""
+"""Pretrained weights by name: torchvision's detectors, and backbones trained on ImageNet."""
 
 import re
 from pickle import UnpicklingError
@@ -17,14 +17,14 @@ from models.detectors.detector import Detector
 
 
 class WeightsUnavailableError(ValueError):
-    """Weights that exist by name could not be had here; the text says what to do instead."""
+    """Known weights that cannot be downloaded here; the text says what to do instead."""
 
 
 WITHOUT_IMAGENET = ("ssdlite320_mobilenet_v3_large", "ssd_small")
 
 
 def check_weights(architecture: str, name: str) -> None:
-    """Raises ValueError if the architecture has no weights of that name; downloads nothing."""
+    """Check, offline, that the architecture has weights of that name. Raises ValueError."""
     if name.lower() == "imagenet":
         if architecture in WITHOUT_IMAGENET:
             raise ValueError(f"there are no ImageNet weights for the backbone of {architecture}")
@@ -33,17 +33,17 @@ def check_weights(architecture: str, name: str) -> None:
 
 
 def find_coco_weights(architecture: str, name: str) -> WeightsEnum | None:
-    """Torchvision's weights of that name, such as "COCO_V1" or "DEFAULT"; None if unknown."""
+    """Return torchvision's weights of that name, such as "COCO_V1" or "DEFAULT", if known."""
     try:
         known: type[WeightsEnum] = get_model_weights(architecture)
-    except ValueError:  # an architecture of ours
+    except ValueError:  # an architecture of our own
         return None
     found: WeightsEnum | None = known.__members__.get(name.upper())
     return found
 
 
 def coco_class_names(weights: WeightsEnum) -> tuple[str, ...]:
-    """Their categories in label order; the numbers that COCO left free are named apart."""
+    """Return the categories in label order; numbers that COCO left free get unique names."""
     categories = weights.meta["categories"][1:]
     return tuple(
         f"N/A {label}" if name == "N/A" else name for label, name in enumerate(categories, start=1)
@@ -54,9 +54,10 @@ def load_coco(detector: Detector, weights: WeightsEnum) -> None:
     """
     Fill a detector with torchvision's weights.
 
-    If its class names are not the weights' own, the layers whose outputs are classes stay new.
+    Layers that output classes keep their new weights if the class names differ from COCO's.
 
-    Raises WeightsUnavailableError if they cannot be downloaded.
+    Raises:
+        WeightsUnavailableError: The weights cannot be downloaded.
     """
     state = _download(weights)
     if detector.spec.class_names != coco_class_names(weights):
@@ -71,7 +72,9 @@ def load_imagenet(detector: Detector) -> None:
     """
     Fill a detector's backbone with weights trained to classify ImageNet.
 
-    Raises WeightsUnavailableError if they cannot be downloaded, ValueError if there are none.
+    Raises:
+        ValueError: There are none for the architecture.
+        WeightsUnavailableError: The weights cannot be downloaded.
     """
     architecture, network = detector.spec.architecture, detector.network
     if architecture == "ssd_efficientnet_lite0":
@@ -91,36 +94,36 @@ def load_imagenet(detector: Detector) -> None:
 
 
 def _download(weights: WeightsEnum) -> dict[str, Tensor]:
-    """From torch's cache, or from torchvision's server with its digest checked."""
+    """Load from torch's cache, or from torchvision's server with a check of the digest."""
     try:
         state: dict[str, Tensor] = weights.get_state_dict(
             progress=False, check_hash=True, weights_only=True, map_location="cpu"
         )
     except (OSError, RuntimeError, UnpicklingError) as error:
         raise WeightsUnavailableError(
-            f"the weights {weights} could not be downloaded from {weights.url} ({error}). Fetch "
-            "the file elsewhere, then put it into torch's cache (the folder checkpoints below "
-            "TORCH_HOME/hub), or build the detector there, save it with save_checkpoint and "
-            "upload that safetensors file"
+            f"the weights {weights} could not be downloaded from {weights.url} ({error}). "
+            "Download the file on another machine and put it into torch's cache here (the folder "
+            "checkpoints below TORCH_HOME/hub), or build the detector there, save it with "
+            "save_checkpoint and upload the safetensors file"
         ) from error
     return state
 
 
 def _load(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load what the module has; only a count of batches, which old weights lack, may be missing."""
+    """Load all tensors of the module; counts of batches may be missing, as in old weights."""
     names = set(module.state_dict())
-    outcome = module.load_state_dict(
+    loaded = module.load_state_dict(
         {name: tensor for name, tensor in state.items() if name in names}, strict=False
     )
-    missing = [n for n in outcome.missing_keys if not n.endswith("num_batches_tracked")]
+    missing = [n for n in loaded.missing_keys if not n.endswith("num_batches_tracked")]
     if missing:
         raise ValueError(f"the weights lack {len(missing)} tensors, among them {missing[0]}")
 
 
 def _load_vgg16(backbone: nn.Module, state: dict[str, Tensor]) -> None:
-    """The 13 convolutions in their order; torchvision's SSD gives them names of its own."""
+    """Load the 13 convolutions by their order, because torchvision's SSD renames them."""
     tensors = [tensor for name, tensor in state.items() if name.startswith("features.")]
     names = [name for name in backbone.state_dict() if re.match(r"features\.|extra\.0\.", name)]
-    outcome = backbone.load_state_dict(dict(zip(names, tensors, strict=False)), strict=False)
-    if outcome.unexpected_keys or len(tensors) != 26:
+    loaded = backbone.load_state_dict(dict(zip(names, tensors, strict=False)), strict=False)
+    if loaded.unexpected_keys or len(tensors) != 26:
         raise ValueError(f"VGG-16 has 26 tensors of convolutions, these weights {len(tensors)}")

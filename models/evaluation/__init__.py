@@ -1,0 +1,1 @@
+"""Figures of a detector: average precision, false detections, FROC, with intervals."""

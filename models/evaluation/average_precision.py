@@ -1,4 +1,4 @@
-"""AP@[.5:.95] and its kin by faster-coco-eval; an exact weighted AP for bootstrapping it."""
+"""AP@[.5:.95] and related figures by faster-coco-eval, and an exact weighted AP to bootstrap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ RECALLS: FloatArray = np.linspace(0, 1, 101)
 @dataclass(frozen=True, slots=True)
 class AveragePrecision:
     """
-    COCO's figures over all sizes, at most 100 detections an image; NaN where there is no object.
+    COCO's figures over all sizes, at most 100 detections per image; NaN without objects.
 
     Attributes:
         ap50_95: mean over IoU .50 to .95 in steps of .05, and over classes with objects.
         ap50: at IoU .50.
-        ar50_95: highest recall reached, mean over the same IoUs and classes.
+        ar50_95: highest recall, mean over the same IoUs and classes.
         ap50_95_by_class: one per class, NaN for a class without objects.
     """
 
@@ -39,7 +39,7 @@ class AveragePrecision:
 def average_precision(
     detections: Sequence[Detections], truths: Sequence[GroundTruth], num_classes: int
 ) -> AveragePrecision:
-    """Evaluate images (detections and objects in the same order) the COCO way."""
+    """Evaluate as COCO does; detections and objects are in the same order of images."""
     if len(detections) != len(truths):
         raise ValueError(f"{len(detections)=} and {len(truths)=} must be equal")
     truth = COCO(_coco_dataset(truths, num_classes))
@@ -59,20 +59,20 @@ def average_precision(
 
 def weighted_average_precision(table: MatchTable, weights: IntArray) -> FloatArray:
     """
-    AP@[.5:.95] of many resamples of the same images at once.
+    Compute AP@[.5:.95] of many resamples of the same images at once.
 
-    Equal to evaluating a data set in which image i stands `weights[r, i]` times: precision is
-    highest, and recall first reached, at the last copy of a true detection, so one cumulative
-    weighted count per resample, read at the true detections, is enough. (Equal scores within one
-    image, whose order COCO leaves open, would be dealt out copy by copy there.)
+    The result is that of a data set with `weights[r, i]` copies of image i: precision is highest,
+    and a recall first reached, at the last copy of a true detection, so one cumulative weighted
+    count per resample, read at the true detections, is enough. (COCO leaves the order of equal
+    scores within an image open; copies of the image would take turns there.)
 
     Args:
         table: from `match` over all images, T IoU thresholds.
         weights: int64 [R, I].
 
     Returns:
-        float [R]; the mean over thresholds and over classes with objects in the resample; NaN if
-        there is none.
+        float [R]; the mean over thresholds and over classes with objects in the resample; NaN
+        without objects.
     """
     num_objects = weights @ table.num_objects
     by_class = np.full(num_objects.shape, np.nan)
@@ -98,9 +98,10 @@ def bootstrap_ap_difference(
     table: MatchTable, parent: MatchTable, *, seed: int, num_resamples: int = 1000
 ) -> Interval:
     """
-    AP@[.5:.95] of a version minus its parent's, both on the same images in the same order.
+    Compute a version's AP@[.5:.95] minus its parent's, on the same images in the same order.
 
-    Paired: each resample draws images once for both, so what makes an image hard cancels out.
+    The bootstrap is paired: each resample draws images once for both, so the difficulty of images
+    cancels out.
 
     Raises:
         ValueError: The tables do not describe the same images.
@@ -118,7 +119,7 @@ def bootstrap_ap_difference(
 
 
 def bootstrap_ap(table: MatchTable, *, seed: int, num_resamples: int = 1000) -> Interval:
-    """AP@[.5:.95] with its 95 % interval over images."""
+    """Compute AP@[.5:.95] with its 95 % interval over images."""
     num_images = len(table.num_objects)
     once = np.ones((1, num_images), dtype=np.int64)
     draws = resample_counts(num_images, seed=seed, num_resamples=num_resamples)
@@ -129,7 +130,7 @@ def bootstrap_ap(table: MatchTable, *, seed: int, num_resamples: int = 1000) -> 
 def _interpolated_precision(
     copies: IntArray, found: IntArray, is_true: NDArray[np.bool_], num_objects: IntArray
 ) -> FloatArray:
-    """AP [R] of one class at one IoU threshold: precision at 101 recalls (COCO)."""
+    """Return AP [R] of one class at one IoU threshold: precision at 101 recalls (COCO)."""
     right = np.flatnonzero(is_true)
     num_right = copies[:, right].cumsum(axis=1)
     precision = num_right / np.maximum(found[:, right], 1)

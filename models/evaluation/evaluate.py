@@ -1,4 +1,4 @@
-"""A detector measured on labelled images and on sealed negatives, and against its parent."""
+"""Evaluation of a detector on labelled and on negative images, and against its parent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from models.evaluation.intervals import Interval
 from models.evaluation.matching import MatchTable, match
 from models.inference.predict import Prediction, predict, prepare
 
-DEFAULT_CAPACITY_BYTES = 1 << 30
+PREPARED_CAPACITY_BYTES = 1 << 30
 
 
 class EvaluationImages:
     """
-    Images prepared for one detector exactly as for scoring, and kept while they fit in memory.
+    Images prepared for a detector exactly as for scoring, and kept up to a limit of memory.
 
-    Good for evaluating the same images after every epoch; detectors of one spec share it.
+    Use it to evaluate the same images after every epoch; detectors of one spec can share it.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class EvaluationImages:
         detector: Detector,
         images: Sequence[LabelledImage],
         *,
-        capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
+        capacity_bytes: int = PREPARED_CAPACITY_BYTES,
     ) -> None:
         self._images = images
         self._detector = detector
@@ -49,7 +49,7 @@ class EvaluationImages:
         return [image.truth for image in self._images]
 
     def __getitem__(self, index: int) -> PreparedImage:
-        """Raises `UnreadableImageError` for a damaged image."""
+        """Return one prepared image. Raises `UnreadableImageError` for a damaged one."""
         prepared = self._prepared.get(index)
         if prepared is None:
             prepared = prepare(self._detector, self._images[index].read())
@@ -62,7 +62,7 @@ class EvaluationImages:
 def predict_all(
     detector: Detector, images: EvaluationImages, *, batch_size: int = 16
 ) -> list[Prediction]:
-    """Predictions for all images in order; the detector's training mode is left as it was."""
+    """Score all images in order, in eval mode; restore the detector's mode afterwards."""
     was_training = detector.training
     detector.eval()
     predictions: list[Prediction] = []
@@ -78,16 +78,16 @@ def predict_all(
 @dataclass(frozen=True)
 class Evaluation:
     """
-    What a detector found on labelled images and on negatives; every figure follows from it.
+    A detector's detections on labelled images and on negatives, the source of every figure.
 
-    Figures hold for score thresholds at or above the spec's `score_threshold`, below which the
-    detector keeps nothing.
+    Figures are valid for score thresholds from the spec's `score_threshold` up: the detector drops
+    all detections below it.
 
     Attributes:
         num_classes: K.
         truths: objects of the labelled images.
         labelled: detections on them, in the same order.
-        negatives: detections on the negative images; may be empty if there were none.
+        negatives: detections on the negative images, if there are any.
     """
 
     num_classes: int
@@ -105,11 +105,11 @@ class Evaluation:
 
     @cached_property
     def false_detections(self) -> FalseDetections:
-        """Raises ValueError if there were no negative images."""
+        """The detections on negative images. Raises ValueError if there were none."""
         return FalseDetections.of(self.negatives)
 
     def recall(self, threshold: float) -> Interval:
-        """Share of objects found at IoU >= 0.5 with at least this score."""
+        """Return the share of objects found at IoU >= 0.5 with at least this score."""
         return recall_at(self.matches, threshold)
 
 
@@ -120,7 +120,7 @@ class Comparison:
 
     Attributes:
         parent: false detections of the parent, at the recall it has at the score threshold.
-        candidate: false detections of the version at that recall, wherever its threshold lies.
+        candidate: false detections of the version at that recall, at whatever threshold.
         ap50_95_difference: candidate's minus parent's, by paired bootstrap.
     """
 
@@ -152,11 +152,11 @@ def compare(
     candidate: Evaluation, parent: Evaluation, *, threshold: float = 0.5, seed: int = 0
 ) -> Comparison:
     """
-    Weigh a version against its parent where both find as many objects.
+    Compare a version with its parent at thresholds where both find as many objects.
 
     Raises:
-        ValueError: The two were not measured on the same images, or the parent finds nothing at
-            `threshold`, so that there is no recall to hold.
+        ValueError: The two were evaluated on different images, or the parent finds nothing at
+            `threshold`: then there is no recall to compare at.
     """
     recall = parent.recall(threshold).value
     if recall == 0:

@@ -16,13 +16,13 @@ IntArray = NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class FalseDetections:
     """
-    Everything that a detector found on negative images; all of it is false.
+    All detections on negative images; all of them are false.
 
     Attributes:
         scores: float [D] in [0, 1].
         labels: int64 [D].
         images: int64 [D], the position of each detection's image in 0..num_images - 1.
-        num_images: images looked at, those without detections too.
+        num_images: number of images, including those without detections.
     """
 
     scores: FloatArray
@@ -36,13 +36,13 @@ class FalseDetections:
                 f"{len(self.scores)=}, {len(self.labels)=} and {len(self.images)=} must be equal"
             )
         if self.num_images < 1:
-            raise ValueError("false detections are counted on at least one image")
+            raise ValueError("false detections need at least one image")
         if len(self.images) and not 0 <= self.images.min() <= self.images.max() < self.num_images:
             raise ValueError(f"images must lie in 0..{self.num_images - 1}")
 
     @classmethod
     def of(cls, detections: Sequence[Detections]) -> "FalseDetections":
-        """Gather the detections of negative images, one item per image."""
+        """Collect the detections of negative images, one item per image."""
         scores = [np.zeros(0), *(found.scores.detach().cpu().numpy() for found in detections)]
         labels = [np.zeros(0), *(found.labels.detach().cpu().numpy() for found in detections)]
         return cls(
@@ -53,7 +53,7 @@ class FalseDetections:
         )
 
     def counts(self, thresholds: FloatArray) -> IntArray:
-        """Detections of each image that score at least each threshold: int64 [T, I]."""
+        """Count each image's detections that reach each threshold: int64 [T, I]."""
         counts = np.zeros((len(thresholds), self.num_images), dtype=np.int64)
         for row, threshold in zip(counts, thresholds, strict=True):
             np.add.at(row, self.images[self.scores >= threshold], 1)
@@ -66,9 +66,9 @@ class FalseDetectionStats:
     False detections at one score threshold.
 
     Attributes:
-        threshold: a detection counts if it scores at least this.
-        num_images: negative images looked at.
-        num_false_detections: all of them; the interval is FPPI's times the images.
+        threshold: detections with at least this score count.
+        num_images: number of negative images.
+        num_false_detections: their number; the interval is FPPI's times the number of images.
         fppi: false detections per image, with its bootstrap interval over images.
         share_of_images: images with at least one, with Wilson's interval.
         fppi_by_class: FPPI of each class, in label order.
@@ -89,8 +89,8 @@ class ScoreHistogram:
 
     Attributes:
         edges: float [B + 1], ascending; the last bin includes its upper edge.
-        num_images: images per bin; those without any detection are in the first bin.
-        share_of_images: the same as shares of all images, with Wilson's intervals.
+        num_images: images per bin; images without detections are in the first one.
+        share_of_images: share of all images per bin, with Wilson's intervals.
     """
 
     edges: tuple[float, ...]
@@ -102,7 +102,7 @@ def false_detection_stats(
     found: FalseDetections, threshold: float, num_classes: int, *, seed: int = 0
 ) -> FalseDetectionStats:
     """
-    Count what was found on negatives at `threshold`; the same seed gives the same intervals.
+    Count false detections at `threshold`; the same seed gives the same intervals.
 
     Raises:
         ValueError: A label is outside 1..num_classes.
@@ -127,12 +127,12 @@ def false_detection_stats(
 def fppi_curve(
     found: FalseDetections, thresholds: FloatArray, *, seed: int = 0
 ) -> tuple[Interval, ...]:
-    """FPPI with its interval at each of many thresholds."""
+    """Compute FPPI with its interval at each of many thresholds."""
     return tuple(bootstrap_mean(counts, seed=seed) for counts in found.counts(thresholds))
 
 
 def score_histogram(found: FalseDetections, *, num_bins: int = 20) -> ScoreHistogram:
-    """Spread the negative images over equal bins of [0, 1] by their highest score."""
+    """Sort negative images into equal bins of [0, 1] by their highest score."""
     highest = np.zeros(found.num_images)
     np.maximum.at(highest, found.images, found.scores)
     num_images, edges = np.histogram(highest, bins=num_bins, range=(0, 1))

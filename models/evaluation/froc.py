@@ -33,12 +33,12 @@ class Froc:
 @dataclass(frozen=True, slots=True)
 class FppiAtRecall:
     """
-    What a detector pays on negatives for a recall that it must keep.
+    The false detections on negatives at the threshold that gives a fixed recall.
 
     Attributes:
-        threshold: the highest score threshold that reaches the recall; NaN if none does.
-        recall: reached there, with Wilson's interval.
-        fppi: on the negative images at that threshold, with its bootstrap interval; NaN if no
+        threshold: highest score threshold that reaches the recall; NaN if none does.
+        recall: recall at that threshold, with Wilson's interval.
+        fppi: FPPI on negative images at that threshold, with its bootstrap interval; NaN if no
             threshold reaches the recall.
     """
 
@@ -49,7 +49,7 @@ class FppiAtRecall:
 
 def recall_at(table: MatchTable, threshold: float) -> Interval:
     """
-    Share of objects found at IoU >= 0.5 by detections that score at least `threshold`.
+    Return the share of objects found at IoU >= 0.5 by detections with at least `threshold`.
 
     Raises:
         ValueError: There are no objects.
@@ -62,7 +62,7 @@ def froc(table: MatchTable, negatives: FalseDetections) -> Froc:
     """
     Trace recall and FPPI as the score threshold falls.
 
-    False detections are the labelled images' unmatched ones and all on negatives.
+    False detections are unmatched ones on labelled images and all on negatives.
 
     Args:
         table: the labelled images' detections, matched with IoU 0.5 as the first threshold.
@@ -73,7 +73,7 @@ def froc(table: MatchTable, negatives: FalseDetections) -> Froc:
 
     Source:
         Chakraborty 1989, "Maximum likelihood analysis of free-response receiver operating
-        characteristic (FROC) data", here with empirical points and no fit.
+        characteristic (FROC) data", here with empirical points, without a fit.
     """
     num_objects = int(table.num_objects.sum())
     if num_objects == 0:
@@ -92,21 +92,21 @@ def froc(table: MatchTable, negatives: FalseDetections) -> Froc:
 
 
 def recall_at_fppi(curve: Froc, fppi: float) -> float:
-    """Highest recall at no more than `fppi` false detections per image; 0 if none is so low."""
+    """Return the highest recall at no more than `fppi` false detections per image, or 0."""
     affordable = curve.recall[curve.fppi <= fppi]
     return float(affordable.max()) if len(affordable) else 0.0
 
 
 def threshold_at_recall(table: MatchTable, recall: float) -> float:
     """
-    The highest score threshold at which at least `recall` of the objects are found.
+    Return the highest score threshold that finds at least `recall` of the objects.
 
-    NaN if no threshold finds so many. IoU 0.5; `recall` in (0, 1].
+    It is NaN if no threshold does. IoU is 0.5; `recall` is in (0, 1].
     """
     if not 0 < recall <= 1:
         raise ValueError(f"{recall=} must lie in (0, 1]")
     true_scores = table.scores[table.is_true[IOU_50]]
-    # 1e-9: a recall that came from the same division must not ask for one object more.
+    # 1e-9: rounding of a recall computed by the same division must not add an object.
     num_needed = int(np.ceil(recall * int(table.num_objects.sum()) - 1e-9))
     if num_needed == 0 or num_needed > len(true_scores):
         return float("nan")
@@ -117,10 +117,10 @@ def fppi_at_recall(
     table: MatchTable, negatives: FalseDetections, recall: float, *, seed: int = 0
 ) -> FppiAtRecall:
     """
-    False detections per negative image where the detector keeps `recall` on labelled images.
+    Measure false detections per negative image at the threshold that gives `recall`.
 
-    With the parent's recall as `recall` this compares two versions whose scores are scaled
-    differently. The interval is that of FPPI at the threshold found, which is held fixed.
+    With the parent's recall, this compares two versions whose scores are scaled differently. The
+    interval is that of FPPI with the threshold held fixed.
     """
     threshold = threshold_at_recall(table, recall)
     if np.isnan(threshold):

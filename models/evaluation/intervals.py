@@ -26,7 +26,7 @@ class Interval:
 
 def wilson(successes: int, trials: int) -> Interval:
     """
-    Share `successes / trials` with its score interval, sensible at 0 and 1 too.
+    Return `successes / trials` with its score interval, which is sensible at 0 and 1, too.
 
     Raises:
         ValueError: No trials, or successes outside 0..trials.
@@ -41,16 +41,16 @@ def wilson(successes: int, trials: int) -> Interval:
     middle = share + spread / 2
     half = Z_95 * np.sqrt(share * (1 - share) / trials + spread / (4 * trials))
     low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
-    # Rounding must not leave 0 or 1 outside when no trial, or every one, succeeded.
+    # Rounding must not exclude 0 or 1 if no trial, or every one, succeeded.
     return Interval(share, 0.0 if successes == 0 else low, 1.0 if successes == trials else high)
 
 
 def resample_counts(num_images: int, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> IntArray:
     """
-    How often each image is drawn in each bootstrap resample of all images.
+    Draw bootstrap resamples: how often each image is in each of them.
 
     Returns:
-        int64 [R, I]; every row sums to I. The same for the same arguments.
+        int64 [R, I]; every row sums to I. Equal arguments give equal draws.
 
     Raises:
         ValueError: No images.
@@ -64,9 +64,9 @@ def resample_counts(num_images: int, *, seed: int, num_resamples: int = NUM_RESA
 
 def percentile_interval(value: float, resampled: FloatArray) -> Interval:
     """
-    `value` between the 2.5 % and 97.5 % quantiles of its resampled values, NaN left out.
+    Return `value` between the 2.5 % and 97.5 % quantiles of its resampled values.
 
-    All resampled values NaN (nothing to measure) gives NaN bounds.
+    NaN values are left out; if all are NaN (nothing to measure), the bounds are NaN.
     """
     finite = resampled[np.isfinite(resampled)]
     if len(finite) == 0:
@@ -79,10 +79,10 @@ def bootstrap_mean(
     values: FloatArray | IntArray, *, seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Interval:
     """
-    Mean of one value per image [I], with its percentile interval over images.
+    Return the mean of one value per image [I], with its percentile interval over images.
 
-    Images of one value are drawn together: how often a resample has each value is multinomial
-    too, with the values' shares, and a handful of values is drawn much faster than all images.
+    Images with equal values are drawn together: the counts of values in a resample are
+    multinomial, too, and a handful of values is drawn much faster than all images.
     """
     distinct, num_images = np.unique(values, return_counts=True)
     generator = np.random.default_rng(seed)

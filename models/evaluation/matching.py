@@ -1,4 +1,4 @@
-"""Which detections are right: greedy matching of detections to the objects that are there."""
+"""Greedy matching of detections to objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ MAX_DETECTIONS = 100
 @dataclass(frozen=True, slots=True)
 class MatchTable:
     """
-    The detections of many images in one table, with what each of them matches.
+    The detections of many images in one table, with their matches.
 
-    At most 100 detections of each image and class are in it, as COCO prescribes. Rows are in
-    descending order of score; equal scores keep the order of images.
+    It holds at most 100 detections per image and class, as COCO prescribes. Rows are in descending
+    order of score; equal scores keep the order of images.
 
     Attributes:
         scores: float [D] in [0, 1].
         labels: int64 [D].
         images: int64 [D], the position of each detection's image.
-        is_true: bool [T, D], whether it matches an object, per IoU threshold.
-        num_objects: int64 [I, K], objects of each class (label - 1) in each image.
+        is_true: bool [T, D], True if the detection matches an object, per IoU threshold.
+        num_objects: int64 [I, K], number of objects per image and class (label - 1).
     """
 
     scores: FloatArray
@@ -41,7 +41,7 @@ class MatchTable:
 
 
 def pairwise_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
-    """IoU [N, M] of xyxy boxes, in COCO's order of operations; 0 where both have no area."""
+    """Compute IoU [N, M] of xyxy boxes in COCO's order of operations; 0 if both have no area."""
     size = boxes[:, 2:] - boxes[:, :2]
     other_size = others[:, 2:] - others[:, :2]
     end = np.minimum((boxes[:, :2] + size)[:, None], (others[:, :2] + other_size)[None])
@@ -54,21 +54,21 @@ def pairwise_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
 
 def match_class(iou: FloatArray, iou_thresholds: FloatArray = IOU_THRESHOLDS) -> BoolArray:
     """
-    Give every detection of one class, best first, the free object that it overlaps most.
+    Match detections of one class, best first, each to the free object that it overlaps most.
 
-    Because better detections choose first, dropping the lowest ones changes no other's match: one
-    matching serves every score threshold.
+    Better detections choose first, so dropping the lowest ones changes no other match: one matching
+    is valid for every score threshold.
 
     Args:
         iou: float [N, M]; detections in descending order of score against objects.
         iou_thresholds: float [T]; a match needs at least that much.
 
     Returns:
-        bool [T, N], whether a detection got an object.
+        bool [T, N], True for detections that got an object.
 
     Source:
-        The rule of the COCO evaluation (COCOeval.evaluateImg), without crowd regions: of objects
-        with equal overlap the last is taken.
+        COCOeval.evaluateImg of the COCO evaluation, without crowd regions. Among objects with
+        equal overlap, the last one is matched.
     """
     num_detections, num_objects = iou.shape
     is_true = np.zeros((len(iou_thresholds), num_detections), dtype=bool)
@@ -96,8 +96,8 @@ def match(
     Match the detections of every image to its objects, class by class.
 
     Args:
-        detections: what the detector found, one per image.
-        truths: what is there, in the same order.
+        detections: the detections of each image.
+        truths: the objects of each image, in the same order.
         num_classes: K; labels run from 1 to K.
         iou_thresholds: float [T].
 

@@ -1,0 +1,1 @@
+"""Scores of images: prediction, and the ways to make it faster."""

@@ -1,4 +1,4 @@
-"""How many images a forward pass takes best on a device."""
+"""The fastest batch size of a forward pass on a device."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from models.inference.predict import predict
 
 CPU_BATCH = 8
 LARGEST_GPU_BATCH = 256
-MIN_GAIN = 1.05  # a doubled batch must be so many times as fast
+MIN_GAIN = 1.05  # a doubled batch must be at least this many times as fast
 
 
 def choose_batch_size(detector: Detector) -> int:
     """
-    8 on the CPU, where its cores are busy with few images; measured on any other device.
+    Return 8 on the CPU, whose cores are busy with few images, and measure any other device.
 
-    Takes some seconds on a GPU.
+    This takes some seconds on a GPU.
     """
     if detector.device.type == "cpu":
         return CPU_BATCH
@@ -28,17 +28,19 @@ def fastest_batch_size(
     detector: Detector, largest: int, clock: Callable[[], float] = time.perf_counter
 ) -> int:
     """
-    Doubles the batch from 1 up to `largest` while that scores more images a second.
+    Double the batch from 1 up to `largest` while more images are scored per second.
 
-    A size that does not fit into the device's memory ends the search, and so does a gain below
-    5 %. Images are black, at the detector's own input size.
+    The search ends at a size that does not fit into the device's memory, or with a gain below 5 %.
+    Images are black, at the detector's input size.
     """
     height, width = detector.spec.input_size
     image = detector.preprocess(torch.zeros((3, height, width), dtype=torch.uint8))
     best, best_rate, size = 1, 0.0, 1
     while size <= largest:
         try:
-            predict(detector, [image] * size)  # the first is slow: memory, choice of kernels
+            predict(
+                detector, [image] * size
+            )  # the first run is slow: it allocates memory and chooses kernels
             start = clock()
             predict(detector, [image] * size)
             rate = size / (clock() - start)

@@ -1,4 +1,4 @@
-"""A detector's network compiled by OpenVINO: for quick scores on the CPU."""
+"""A detector's network compiled by OpenVINO, for quick scores on the CPU."""
 
 import sys
 import warnings
@@ -20,22 +20,26 @@ def compile_dense(
     num_threads: int = 1,
 ) -> Dense:
     """
-    `detector.dense`, with float32 at both ends. Takes some seconds, and keeps nothing of the
-    detector. What a call returns holds until the same thread calls again.
+    Compile `detector.dense`, with float32 inputs and outputs.
+
+    This takes some seconds; the result holds no reference to the detector. The outputs of a call
+    are overwritten by the same thread's next call.
 
     Args:
-        detector: in evaluation mode, on the CPU, its convolutions not packed by `fuse`.
-        in_bfloat16: whether it computes with half the bits, where the processor can.
-        num_streams: calls from so many threads run side by side.
-        num_threads: threads that they share.
+        detector: in eval mode, on the CPU, with convolutions that `fuse` has not packed.
+        in_bfloat16: compute in bfloat16 if the processor can.
+        num_streams: number of threads whose calls run side by side.
+        num_threads: number of threads that all calls share.
 
-    Raises ImportError where OpenVINO is not installed, ValueError for a detector that trains.
+    Raises:
+        ImportError: OpenVINO is not installed.
+        ValueError: The detector is in training mode.
     """
     if detector.training:
         raise ValueError("compile_dense needs a detector in eval mode: call detector.eval()")
     openvino = _import_openvino()
     height, width = detector.spec.input_size
-    if detector.keeps_aspect:  # any size will do
+    if detector.keeps_aspect:  # any size is possible
         height = width = 2 * detector.size_divisor
     example = torch.zeros((2, 3, height, width))
     _ignore_known_warnings()
@@ -45,7 +49,9 @@ def compile_dense(
     sides = (-1, -1) if detector.keeps_aspect else (height, width)
     model.reshape({0: [-1, 3, *sides]})
     layouts = openvino.preprocess.PrePostProcessor(model)
-    layouts.input().tensor().set_layout(openvino.Layout("NHWC"))  # as `Detector.collate` has them
+    layouts.input().tensor().set_layout(
+        openvino.Layout("NHWC")
+    )  # as `Detector.collate` lays them out
     layouts.input().model().set_layout(openvino.Layout("NCHW"))
     model = layouts.build()
     compiled = openvino.Core().compile_model(
@@ -55,14 +61,14 @@ def compile_dense(
             "INFERENCE_PRECISION_HINT": "bf16" if in_bfloat16 else "f32",
             "NUM_STREAMS": num_streams,
             "INFERENCE_NUM_THREADS": num_threads,
-            "ENABLE_CPU_PINNING": False,  # torch's threads, and other processes, want the cores too
+            "ENABLE_CPU_PINNING": False,  # torch's threads and other processes need the cores, too
         },
     )
     return _Compiled(compiled, names)
 
 
 def _import_openvino() -> Any:
-    # Where its telemetry cannot be imported, OpenVINO sends none. It would from its import on.
+    # OpenVINO sends telemetry from its import on, unless its telemetry module cannot be imported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -70,13 +76,13 @@ def _import_openvino() -> Any:
 
 
 def _ignore_known_warnings() -> None:
-    """Of its tracing: torch has deprecated it, and asks about sides that are fixed here."""
+    """Silence two warnings of tracing: it is deprecated in torch, and sides are fixed here."""
     warnings.filterwarnings("ignore", r"`torch\.jit\.trace", FutureWarning)
     warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean", Warning)
 
 
 class _Outputs(nn.Module):
-    """What is converted: a tuple, since names are lost on the way."""
+    """The module to convert: it returns a tuple, since the conversion loses names."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()

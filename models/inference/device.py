@@ -5,9 +5,10 @@ import torch
 
 def select_device(name: str | None = None) -> torch.device:
     """
-    The device of that name, or the best there is: CUDA, else MPS, else CPU.
+    Return the device of that name, or the best available: CUDA, else MPS, else CPU.
 
-    Raises ValueError for a name that torch does not know or a device that is not there.
+    Raises:
+        ValueError: torch does not know the name, or the machine has no such device.
     """
     if name is None:
         if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""A detector's copy that only scores: BatchNorm folded into the convolutions before it."""
+"""A copy of a detector for scoring: BatchNorm folded into the convolutions before it."""
 
 import copy
 from itertools import pairwise
@@ -13,11 +13,11 @@ from models.inference.packed import can_pack, pack_convolutions
 
 def fuse(detector: Detector) -> Detector:
     """
-    A copy in evaluation mode that gives the same outputs, within float rounding, in less time.
+    Return a copy in eval mode that gives the same outputs, within float rounding, in less time.
 
-    In every family here a BatchNorm layer that stands right behind a convolution among a module's
-    children also runs right behind it. On the CPU convolutions are packed, see `PackedConv2d`. The
-    copy cannot be trained, moved to another device or saved as a checkpoint.
+    In every family here, a BatchNorm layer that follows a convolution among a module's children
+    also runs right after it. On the CPU, convolutions are packed, see `PackedConv2d`. The copy
+    cannot be trained, moved to another device or saved as a checkpoint.
     """
     fused = copy.deepcopy(detector).eval()
     for module in list(fused.network.modules()):

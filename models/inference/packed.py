@@ -1,4 +1,4 @@
-"""Convolutions that only score: weights in the processor's own layout, the activation within."""
+"""Convolutions for scoring: weights in the processor's layout, with the activation built in."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.detectors.backbones import SamePadConv2d
 
-# by module: oneDNN's name for it, and its numbers
+# oneDNN's name and parameters of each activation
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU: ("relu", []),
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
@@ -17,17 +17,17 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 class PackedConv2d(nn.Module):
     """
-    A float32 convolution on the CPU, and the activation behind it, as one call of oneDNN.
+    A float32 convolution on the CPU and the activation after it, as one call of oneDNN.
 
-    `conv2d` lays the weights out anew at each call, and its activation goes through the whole
-    output once more. It also leaves oneDNN for a slow way where one thread convolves a few images
-    by 1 × 1. Under autocast the weights are those of autocast's type, kept from the first call on.
+    `conv2d` lays the weights out anew at each call, and a separate activation passes over the whole
+    output again. It also falls back from oneDNN to slow code if one thread convolves a few images
+    by 1 × 1. Under autocast, weights are converted to its type at the first call and kept.
 
     Its ReLU and ReLU6 turn NaN into 0, where torch's keep it; keeping it would take another pass
-    over every output. So NaN within a network can end as a finite score: `prove` looks for it.
+    over every output. NaN within a network can then end as a finite score: `prove` finds it.
 
-    The operators are torch's own for compiled models (`torch.ops.mkldnn`), which it does not
-    document: `can_pack` says whether they are there, and tests hold outputs to `conv2d`'s.
+    The operators are undocumented ones that torch has for compiled models (`torch.ops.mkldnn`):
+    `can_pack` checks that they exist, and tests compare outputs with `conv2d`'s.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None = None) -> None:
@@ -52,7 +52,7 @@ class PackedConv2d(nn.Module):
         return out
 
     def __getstate__(self) -> dict[str, object]:
-        """For copies, which pack their own: packed tensors cannot be copied."""
+        """Leave out packed tensors, which cannot be copied; a copy packs its own."""
         return {**self.__dict__, "_packed": {}}
 
     def _pack(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
@@ -66,10 +66,10 @@ class PackedConv2d(nn.Module):
 
 def pack_convolutions(network: nn.Module) -> None:
     """
-    Put a `PackedConv2d` in the place of each convolution, in place.
+    Replace each convolution by a `PackedConv2d`, in place.
 
-    An activation goes along where it stands right behind its convolution in an `nn.Sequential`,
-    the one module whose children run in their order.
+    It includes an activation that follows the convolution in an `nn.Sequential`, the only module
+    whose children are known to run in their order.
     """
     for module in list(network.modules()):
         children = {
@@ -88,7 +88,7 @@ def pack_convolutions(network: nn.Module) -> None:
 
 
 def can_pack(device: torch.device) -> bool:
-    """Whether this build of torch has the operators, for this device."""
+    """Return True if this build of torch has the operators for this device."""
     return (
         device.type == "cpu"
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")

@@ -1,4 +1,4 @@
-"""Images in batches -> the highest foreground probability and the detections of each."""
+"""Score images in batches: the highest foreground probability and the detections of each."""
 
 import math
 from collections import defaultdict
@@ -16,13 +16,13 @@ from models.detectors.detector import Dense, box_scale, enough_for
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """
-    What a detector says of one image.
+    A detector's scores for one image.
 
     Attributes:
         max_score: the highest foreground probability before any threshold, in [0, 1].
-        log_odds: its log-odds, from the logits in float64: the key to rank by, because
+        log_odds: its log-odds, computed from logits in float64; images are ranked by it, because
             probabilities of a trained detector crowd at 1.
-        detections: above the spec's thresholds, in pixels of the original image, on the CPU.
+        detections: those above the spec's thresholds, in pixels of the original, on the CPU.
 
     Both numbers are None if the network proposed no box at all, NaN if its output was NaN.
     """
@@ -34,10 +34,10 @@ class Prediction:
 
 def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) -> PreparedImage:
     """
-    From a file's bytes to what the network takes, for scores and for evaluation alike.
+    Decode and resize a file for the network, in the same way for scoring and evaluation.
 
-    A JPEG much larger than the network's input is decoded at a fraction of its size. Raises as
-    `decode` does.
+    A JPEG much larger than the network's input is decoded at a fraction of its size. Raises what
+    `decode` raises.
     """
     header = read_header(data)
     enough = enough_for(detector.network_size(header.height, header.width))
@@ -55,15 +55,21 @@ def predict(
     min_score: float = 0.0,
 ) -> list[Prediction]:
     """
-    Score images of any sizes; what an image gets does not depend on the others.
+    Score images of any sizes; an image's result does not depend on the others.
 
-    Images that the network takes at one padded size share a forward pass, so that none is padded
-    further than it would be alone. `in_bfloat16` computes convolutions and products with 8 bits
-    of precision: faster on processors made for it, and good to about 0.02 in log-odds. `dense` is
-    compiled code in the place of `detector.dense`. Detections at or below `min_score` are left
-    out, and their boxes not worked out.
+    Images of the same padded size share a forward pass: none is padded further than it would be
+    alone.
 
-    Raises ValueError if the detector is in training mode.
+    Args:
+        detector: in eval mode.
+        images: as `prepare` returns them.
+        in_bfloat16: compute convolutions and products with 8 bits of precision; faster on
+            processors made for it, and accurate to about 0.02 in log-odds.
+        dense: compiled code to call in the place of `detector.dense`.
+        min_score: detections at or below it are left out, and their boxes are not computed.
+
+    Raises:
+        ValueError: The detector is in training mode.
     """
     if detector.training:
         raise ValueError("predict needs a detector in eval mode: call detector.eval()")

@@ -1,4 +1,4 @@
-"""Threads that share a GPU, each with a queue of its own there."""
+"""CUDA streams: threads that share a GPU each have their own queue."""
 
 from contextlib import AbstractContextManager, nullcontext
 from threading import local
@@ -15,7 +15,10 @@ _own = _Own()
 
 
 def own_stream(device: torch.device) -> AbstractContextManager[object]:
-    """In it, what this thread does on a GPU runs beside what others do; nothing elsewhere."""
+    """Return a context in which this thread's GPU work runs beside that of other threads.
+
+    On other devices it does nothing.
+    """
     if device.type != "cuda":
         return nullcontext()
     if device not in _own.streams:
@@ -24,6 +27,6 @@ def own_stream(device: torch.device) -> AbstractContextManager[object]:
 
 
 def settle(device: torch.device) -> None:
-    """Return when a GPU has done all it was asked for, so that any stream may read the results."""
+    """Wait until a GPU has finished all its work: then every stream can read the results."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""How fast and how exact quick scores are, measured when a version is loaded."""
+"""A measurement of how fast and how exact quick scores are, made when a version is loaded."""
 
 import math
 import time
@@ -18,13 +18,12 @@ TRIAL_S = 1 / 3
 
 class Trial(NamedTuple):
     """
-    What quick scores come to.
+    The error and the gain of quick scores.
 
     Attributes:
-        error: its largest, in log-odds; infinity where it cannot be told, or where one way finds a
-            score and the other does not.
-        speedup: how many times as fast as in float32 a batch is scored, without its boxes.
-        gain: how many times as fast as without `dense`; 1 if there is none.
+        error: the largest, in log-odds; infinite if a score is NaN, or only one way gives a score.
+        speedup: time of a batch in float32 over its time now, both without boxes.
+        gain: time of a batch without `dense` over its time with it; 1 without `dense`.
     """
 
     error: float
@@ -34,11 +33,11 @@ class Trial(NamedTuple):
 
 def try_bfloat16(detector: Detector, dense: Dense | None = None) -> Trial:
     """
-    Score a batch of four pictures of noise in float32 and in bfloat16, and by `dense` if given.
+    Score four images of noise in float32 and in bfloat16, and by `dense` if given.
 
-    In turns for a third of a second, or one, and the fastest of each way is compared: whatever
-    else the machine does makes a turn slower. By `dense` one picture is also scored alone:
-    compiled code may know one size.
+    The ways take turns for a third of a second, at least one turn each. The fastest turns are
+    compared, because other work on the machine only makes a turn slower. `dense` also scores one
+    image alone: compiled code may be right for one batch size only.
     """
     noise = _noise(detector)
     score = partial(predict, detector, min_score=1.0)  # most images of a pool have no boxes

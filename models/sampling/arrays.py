@@ -1,4 +1,4 @@
-"""Between tensors on any device and the numpy arrays in which samplers compute."""
+"""Conversions between tensors on any device and the numpy arrays that samplers compute in."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def host_array(values: Tensor) -> NDArray[np.float32]:
-    """float32 of the same shape, without gradient."""
+    """Return float32 values of the same shape, without gradient."""
     array: NDArray[np.float32] = values.detach().float().cpu().numpy()
     return array
 
@@ -17,7 +17,7 @@ def host_array(values: Tensor) -> NDArray[np.float32]:
 def mask_of(
     indices: Sequence[NDArray[np.int64]], shape: tuple[int, ...], device: torch.device
 ) -> Tensor:
-    """Bool tensor of this shape, true at the given indices into its flat form."""
+    """Return a bool tensor of this shape that is true at these indices into its flat form."""
     mask = np.zeros(shape, dtype=np.bool_)
     if indices:
         mask.reshape(-1)[np.concatenate(indices)] = True

@@ -1,4 +1,4 @@
-"""Samplers that do not look at hardness: the baselines to compare with."""
+"""Samplers that ignore hardness: baselines for comparisons."""
 
 from collections.abc import Sequence
 
@@ -17,17 +17,17 @@ from models.sampling.draw import draw
 
 class BalancedSampler:
     """
-    Positives and negatives of each image at random: `num_pos = min(P, int(B * pf))`, then
-    negatives until the batch of `B` is full.
+    Random positives and negatives of each image: `num_pos = min(P, int(B * pf))`, then negatives
+    until the batch of `B` is full.
 
     Args:
         batch_size_per_image: B, positives and negatives wanted per image, at least 1.
         positive_fraction: pf, share of B open to positives, in (0, 1].
-        generator: makes every draw repeatable; without it torch's global generator is used.
+        generator: source of all draws; None: torch's global generator.
 
     Source:
-        torchvision `models/detection/_utils.py`, `BalancedPositiveNegativeSampler`. With the same
-        seed on the CPU the same masks, bool here, uint8 there.
+        torchvision `models/detection/_utils.py`, `BalancedPositiveNegativeSampler`. The same
+        seed on the CPU gives the same masks, bool here and uint8 there.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class BalancedSampler:
     def __call__(
         self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """As `AnchorSampler`; the probabilities are not looked at and may be left out."""
+        """Choose as an `AnchorSampler` does; probabilities are not used and may be left out."""
         require_flat(target_labels)
         masks = [self._select(labels) for labels in target_labels]
         return [positive for positive, _ in masks], [negative for _, negative in masks]
@@ -65,10 +65,10 @@ class BalancedSampler:
 
 
 class AllAnchors:
-    """Every positive and every negative; only the ignored are left out. What focal loss wants."""
+    """Every positive and every negative, all but the ignored anchors; made for focal loss."""
 
     def __call__(
         self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """As `AnchorSampler`; the probabilities are not looked at and may be left out."""
+        """Choose as an `AnchorSampler` does; probabilities are not used and may be left out."""
         return [labels >= 1 for labels in target_labels], [labels == 0 for labels in target_labels]

@@ -1,4 +1,4 @@
-"""Hard negatives of a whole batch, wherever they are."""
+"""Hard negatives of a whole batch, from any of its images."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,19 @@ from models.sampling.hard_negative import HardNegativeSampler
 
 class BatchedHardNegativeSampler:
     """
-    As `HardNegativeSampler` with all anchors of the batch in one: images that are hard get more.
+    A `HardNegativeSampler` over all anchors of the batch together: hard images get more of them.
 
     Args:
         batch_size_per_image: anchors wanted per image on average, at least 1.
         positive_fraction: share of the batch open to positives, in (0, 1].
-        min_neg: lowest number of negatives in the batch. None: a batch of which no positive is
-            drawn is filled with negatives, any other has at least 1.
+        min_neg: lowest number of negatives in the batch. None: a batch without drawn positives is
+            filled with negatives, any other has at least 1.
         pool_size: size of the pool over the number drawn, at least 1.
-        generator: makes every draw repeatable; without it torch's global generator is used.
+        generator: source of all draws; None: torch's global generator.
 
     Source:
-        nnDetection `nndet/core/boxes/sampler.py`, `HardNegativeSamplerBatched`. Not taken over:
-        `min_neg` is 0 there, and a batch without objects teaches with one to three anchors.
+        nnDetection `nndet/core/boxes/sampler.py`, `HardNegativeSamplerBatched`. Different on
+        purpose: `min_neg` is 0 there, and a batch without objects teaches with 1 to 3 anchors.
     """
 
     def __init__(
@@ -34,17 +34,22 @@ class BatchedHardNegativeSampler:
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        self._of_one_image = HardNegativeSampler(
+        self._per_image = HardNegativeSampler(
             batch_size_per_image, positive_fraction, min_neg, pool_size, generator=generator
         )
 
     def __call__(
         self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """As `AnchorSampler`; raises ValueError for NaN and for lengths that do not add up."""
+        """
+        Choose as an `AnchorSampler` does.
+
+        Raises:
+            ValueError: A probability is NaN, or lengths do not add up.
+        """
         if not target_labels:
-            return self._of_one_image(target_labels, concat_fg_probs)
-        one = self._of_one_image
+            return self._per_image(target_labels, concat_fg_probs)
+        one = self._per_image
         of_batch = HardNegativeSampler(
             one.batch_size_per_image * len(target_labels),
             one.positive_fraction,

@@ -1,4 +1,4 @@
-"""Uniform draws without replacement, repeatable by a generator."""
+"""Uniform draws without replacement."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ def draw(
     indices: NDArray[np.int64], num: int, generator: torch.Generator | None
 ) -> NDArray[np.int64]:
     """
-    `num` of the indices, or all if there are fewer.
+    Draw `num` of the indices, or return all if there are fewer.
 
-    Always one whole `torch.randperm`, of which the first `num` are used: so do MONAI, nnDetection
-    and torchvision, and equal seeds must give equal draws.
+    Every draw takes the first `num` of one whole `torch.randperm`, as MONAI, nnDetection and
+    torchvision do: equal seeds must give equal draws.
     """
     if generator is None:
         order = torch.randperm(len(indices))

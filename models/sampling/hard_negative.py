@@ -1,4 +1,4 @@
-"""Hard negatives drawn from a pool of the hardest, per image or over a whole batch."""
+"""Hard negatives drawn from a pool of each image's hardest."""
 
 from collections.abc import Sequence
 
@@ -21,32 +21,32 @@ from models.sampling.runs import Run, split_into_runs
 
 class HardNegativeSampler:
     """
-    Draws negatives at random from the hardest ones of each image, a pool larger than the draw.
+    Random negatives out of a pool of the hardest ones of each image.
 
-    The pool keeps one unlabelled object from being drawn in every step. With P positives and N
-    negatives in an image, `num_pos = min(P, int(B * pf))` and
+    The pool is larger than the draw, so an unlabelled object is not drawn in every step. With P
+    positives and N negatives in an image, `num_pos = min(P, int(B * pf))` and
     `num_neg = min(N, max(int(max(1, num_pos) * abs(1 - 1 / pf)), min_neg))`; the negatives come
     uniformly, without replacement, from the `int(num_neg * pool_size)` hardest. Hardness is
-    compared in float32. The work is done on the CPU, with one copy each way where the labels are
-    on an accelerator; the masks are on the device of the labels.
+    compared in float32. Sampling runs on the CPU, with one copy each way if the labels are on an
+    accelerator; the masks are on the device of the labels.
 
     Args:
         batch_size_per_image: B, positives and negatives wanted per image, at least 1.
         positive_fraction: pf, share of B open to positives, in (0, 1].
-        min_neg: lowest number of negatives per image. None: an image of which no positive is
-            drawn gets B negatives, any other at least 1.
+        min_neg: lowest number of negatives per image. None: an image without drawn positives gets
+            B negatives, any other at least 1.
         pool_size: size of the pool over the number drawn, at least 1; 1 is plain top-k mining.
-        generator: makes every draw repeatable; without it torch's global generator is used.
+        generator: source of all draws; None: torch's global generator.
 
     Source:
         MONAI 1.6 `monai/apps/detection/utils/hard_negative_sampler.py`, after nnDetection
-        `nndet/core/boxes/sampler.py`. Same calls and, with the same seed on the CPU, the same
-        masks (bool here, uint8 there) as long as no two hardness values are equal; here equal
-        ones rank by index, there in no defined order. Not taken over: an image without positives
-        taught with one to three anchors whatever B was (there `min_neg` defaults to 1, which can
-        be passed); `positive_fraction=0` ended in ZeroDivisionError at the first call;
-        `pool_size` below 1 gave fewer negatives than asked for; NaN ranked hardest. The last
-        three are refused.
+        `nndet/core/boxes/sampler.py`. The calls are the same, and with the same seed on the CPU
+        the masks are, too (bool here, uint8 there), as long as no two hardness values are equal:
+        equal ones rank by index here, in no defined order there. Different on purpose: there, an
+        image without positives teaches with 1 to 3 anchors for any B (`min_neg` defaults to 1,
+        which can be passed here), `positive_fraction=0` ends in ZeroDivisionError at the first
+        call, `pool_size` below 1 gives fewer negatives than wanted, and NaN ranks hardest. Here
+        the last three are refused.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class HardNegativeSampler:
         self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """
+        Choose anchors as an `AnchorSampler` does.
+
         Args:
             target_labels: one int64 [A_i] per image; 1 and up positive, 0 background, below 0
                 ignored.
@@ -91,7 +93,7 @@ class HardNegativeSampler:
     def select_samples_img_list(
         self, target_labels: Sequence[Tensor], fg_probs: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """As a call, with one float [A_i] of foreground probabilities per image."""
+        """Choose as a call does, from one float [A_i] of foreground probabilities per image."""
         shapes = [tuple(labels.shape) for labels in target_labels]
         if shapes != [tuple(probs.shape) for probs in fg_probs]:
             raise ValueError(
@@ -103,20 +105,20 @@ class HardNegativeSampler:
     def select_samples_per_img(
         self, labels_per_img: Tensor, fg_probs_per_img: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Bool [A] masks of the chosen positives and negatives of one image."""
+        """Return bool [A] masks of the chosen positives and negatives of one image."""
         positive, negative = self.select_samples_img_list([labels_per_img], [fg_probs_per_img])
         return positive[0], negative[0]
 
     def get_num_pos(self, positive: Tensor) -> int:
-        """How many of the positives, given by their indices [P], to draw."""
+        """Return how many of the positives, given by their indices [P], to draw."""
         return self._num_pos(len(positive))
 
     def get_num_neg(self, negative: Tensor, num_pos: int) -> int:
-        """How many of the negatives, given by their indices [N], go with `num_pos` positives."""
+        """Return how many of the negatives, given by their indices [N], to draw."""
         return self._num_neg(len(negative), num_pos)
 
     def select_positives(self, positive: Tensor, num_pos: int, labels: Tensor) -> Tensor:
-        """Bool [A] mask of `num_pos` positives, drawn uniformly from their indices [P]."""
+        """Return the bool [A] mask of `num_pos` positives, drawn from their indices [P]."""
         if len(positive) > len(labels):
             raise ValueError(f"{len(positive)} positives among {len(labels)} anchors")
         require_count("num_pos", num_pos, 0)
@@ -124,7 +126,7 @@ class HardNegativeSampler:
         return mask_of([drawn], labels.shape, labels.device)
 
     def select_negatives(self, negative: Tensor, num_neg: int, fg_probs: Tensor) -> Tensor:
-        """Bool [A] mask of `num_neg` negatives, drawn from the hardest of their indices [N]."""
+        """Return the bool [A] mask of `num_neg` negatives, drawn from the hardest of [N]."""
         if len(negative) > len(fg_probs):
             raise ValueError(f"{len(negative)} negatives among {len(fg_probs)} anchors")
         require_count("num_neg", num_neg, 0)
@@ -152,7 +154,7 @@ class HardNegativeSampler:
         return min(num_negative, int(num_neg * self.pool_size))
 
     def _draw(self, run: Run) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-        """Flat indices of the drawn positives and negatives of each image."""
+        """Draw each image's positives and negatives; return their flat indices."""
         nums_pos = [self._num_pos(len(indices)) for indices in run.positives]
         nums_neg = list(map(self._num_neg, run.num_negatives, nums_pos))
         nums_pool = list(map(self._num_pool, run.num_negatives, nums_neg))

@@ -1,9 +1,9 @@
-"""The k hardest of many anchors, in an order that does not depend on the machine."""
+"""The k hardest of many anchors, in the same order on every machine."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_SIZE = 512  # values of an image looked at to guess its k-th; so few cost next to nothing
+SAMPLE_SIZE = 512  # values of an image that its k-th is estimated from, at next to no cost
 INDEX_BITS = 32
 
 
@@ -11,18 +11,18 @@ def hardest(
     values: NDArray[np.float32], allowed: NDArray[np.bool_], nums: list[int]
 ) -> list[NDArray[np.int64]]:
     """
-    The `nums[i]` highest allowed values of each image, highest first, equal ones in index order.
+    Find each image's `nums[i]` highest allowed values, highest first, equal ones by index.
 
-    All in numpy, whose partition and sort are vectorised where torch's `topk` on the CPU is not,
-    and over the whole batch as far as images of different `nums` allow.
+    numpy's partition and sort are vectorised, torch's `topk` on the CPU is not. As much as
+    possible is done for the whole batch at once.
 
     Args:
         values: float32 [B, A] without NaN.
         allowed: bool [B, A].
-        nums: B numbers, none above what its image allows.
+        nums: B numbers, none above the number of allowed values of its image.
 
     Returns:
-        B times int64 [nums[i]], indices into the flattened values.
+        int64 [nums[i]] for each image: indices into the flattened values.
     """
     bars = _bars(values, allowed, nums)
     reached, bounds = _reached(values, allowed, bars)
@@ -41,10 +41,10 @@ def _bars(
     values: NDArray[np.float32], allowed: NDArray[np.bool_], nums: list[int]
 ) -> NDArray[np.float32]:
     """
-    One value per image that somewhat more than `nums[i]` of its anchors should reach.
+    Estimate one value per image that somewhat more than `nums[i]` of its anchors reach.
 
-    Guessed from an even sample, three standard deviations below the expected rank, so it is
-    seldom too high; minus infinity where so many are wanted that there is nothing to guess.
+    The estimate comes from an even sample, three standard deviations below the expected rank, and
+    is seldom too high. It is minus infinity if nearly all values are wanted.
     """
     stride = _stride(values.shape[1])
     sample = np.where(allowed[:, ::stride], -values[:, ::stride], np.inf)
@@ -59,7 +59,7 @@ def _bars(
 
 
 def _stride(num_values: int) -> int:
-    """Odd and no multiple of 3, so that all of 2, 3, 4, 6 or 9 anchors of a cell are sampled."""
+    """Return an odd stride, no multiple of 3: it hits all of a cell's 2, 3, 4, 6 or 9 anchors."""
     stride = num_values // SAMPLE_SIZE | 1
     return stride + 2 if stride % 3 == 0 else stride
 
@@ -67,7 +67,7 @@ def _stride(num_values: int) -> int:
 def _reached(
     values: NDArray[np.float32], allowed: NDArray[np.bool_], bars: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ascending flat indices of the allowed values at or above their bar; where images begin."""
+    """Return ascending flat indices of allowed values that reach their bar, and images' bounds."""
     (reached,) = (values >= bars[:, None]).reshape(-1).nonzero()
     reached = reached[allowed.reshape(-1)[reached]]
     return reached, np.searchsorted(reached, np.arange(len(values) + 1) * values.shape[1])
@@ -75,10 +75,10 @@ def _reached(
 
 def _ranking_keys(values: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray[np.int64]:
     """
-    One integer per value that sorts by falling value, then by rising index.
+    Return one integer per value that sorts by falling value, then by rising index.
 
-    The bits of a float32, read as an integer, rise with the value; those of negative values fall
-    and are turned over. Adding 0 makes -0 equal to 0.
+    The bits of a float32, read as an integer, rise with the value; for negative values they fall
+    and are inverted. Adding 0 turns -0 into 0.
     """
     bits = (values + np.float32(0)).view(np.int32)
     rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)

@@ -13,18 +13,17 @@ from models.sampling.hardest import hardest
 
 def hard_negative_mask(loss: Tensor, num_negatives: int | Sequence[int] | Tensor) -> Tensor:
     """
-    True for the `num_negatives` highest losses of each image; of equal ones the first are taken.
+    Mark the `num_negatives` highest losses of each image, the first of equal ones.
 
-    The same mask as SSD's "rank below n", where the rank is the argsort of a descending argsort,
-    at a small part of its cost: only the highest are ever put in order. Losses are compared in
-    float32.
+    The mask equals SSD's "rank below n", where the rank is the argsort of a descending argsort. It
+    costs a small fraction: only the highest are put in order. Losses are compared in float32.
 
     Args:
         loss: float [A] or [B, A] without NaN.
-        num_negatives: at least 0; one number, or int [B]. All of an image if it has fewer.
+        num_negatives: at least 0; one number, or int [B]. All anchors of an image that has fewer.
 
     Returns:
-        Bool mask of the shape of `loss`.
+        Bool mask in the shape of `loss`.
     """
     if loss.ndim not in (1, 2):
         raise ValueError(f"loss must be [A] or [B, A], got {list(loss.shape)}")

@@ -16,41 +16,41 @@ from models.sampling.arrays import host_array, mask_of
 from models.sampling.hardest import hardest
 from models.sampling.runs import split_into_runs
 
-NEGATIVES_OF_AN_EMPTY_IMAGE = 64  # what SSD's ratio of 3 gives an image with some 20 positives
+NEGATIVES_OF_AN_EMPTY_IMAGE = 64  # as many as SSD's ratio of 3 gives to about 20 positives
 
 
 class NaiveSampler:
     """
-    Every anchor, none left out.
+    Every anchor of every image.
 
     Source: GluonCV `gluoncv/nn/sampler.py`.
     """
 
     def __call__(self, matches: Tensor) -> Tensor:
-        """int64, 1 where `matches` [B, A] names an object (0 and up), -1 elsewhere, never 0."""
+        """Return int64 [B, A]: 1 where `matches` is an object's index (0 and up), else -1."""
         return torch.where(matches >= 0, 1, -1)
 
 
 class OHEMSampler:
     """
-    Online hard example mining: all positives, and the background anchors most taken for objects.
+    Online hard example mining: all positives, and the background anchors most like objects.
 
     Hardness is -log softmax(logits)[background]. An image gets
-    `max(min_samples, floor(ratio * positives))` negatives, or all it has to offer: anchors that
-    match nothing and whose IoU with every object is below `thresh`.
+    `max(min_samples, floor(ratio * positives))` negatives, or all if it has fewer: anchors that
+    match no object and have an IoU below `thresh` with every object.
 
     Args:
         ratio: negatives per positive, above 0.
         min_samples: lowest number of negatives per image. None: 64 for an image without
-            positives, no floor for others.
-        thresh: IoU from which an anchor is no negative, at least 0.
+            positives, no minimum for others.
+        thresh: anchors at or above this IoU are no negatives; at least 0.
 
     Source:
-        Shrivastava et al. 2016, arXiv:1604.03540; GluonCV `gluoncv/nn/sampler.py`. Not taken over
-        from the latter: `min_samples` is 0 by default, so that an image without objects teaches
-        nothing (0 can be passed); the number of negatives overlooks the IoU rule, so that anchors
-        which it excludes are chosen and positives become -1; a single object class crashes; a
-        large logit overflows `exp`.
+        Shrivastava et al. 2016, arXiv:1604.03540; GluonCV `gluoncv/nn/sampler.py`. Different from
+        the latter on purpose: there, `min_samples` is 0 by default, and an image without objects
+        teaches nothing (0 can be passed here); the number of negatives ignores the IoU rule, and
+        then excluded anchors are chosen and positives become -1; a single object class crashes;
+        a large logit overflows `exp`.
     """
 
     def __init__(self, ratio: float, min_samples: int | None = None, thresh: float = 0.5) -> None:
@@ -63,6 +63,8 @@ class OHEMSampler:
 
     def __call__(self, matches: Tensor, logits: Tensor, ious: Tensor) -> Tensor:
         """
+        Choose positives and negatives.
+
         Args:
             matches: [B, A]; 0 and up the matched object, below 0 none.
             logits: float [B, A, 1 + C], background first; no NaN.
@@ -86,21 +88,23 @@ class OHEMSampler:
         return is_positive.long() - chosen.long()
 
     def _num_negatives(self, num_positive: int) -> int:
-        return max(floor_for(num_positive, self.min_samples), math.floor(self.ratio * num_positive))
+        return max(
+            min_negatives_for(num_positive, self.min_samples), math.floor(self.ratio * num_positive)
+        )
 
 
 class RatioSampler:
     """
-    The rule of SSD and of `OHEMSampler` in the shape of an anchor sampler.
+    SSD's rule: all positives, and the hardest negatives in a fixed ratio to them.
 
-    All positives, and as negatives the `ceil(neg_pos_ratio * positives)` background anchors with
-    the highest foreground probability, at least `min_negatives`. Nothing is drawn: the same
-    hardest anchors return until they are learnt.
+    Negatives are the `ceil(neg_pos_ratio * positives)` background anchors with the highest
+    foreground probability, at least `min_negatives`. There are no random draws: the same hardest
+    anchors come back until they are learnt.
 
     Args:
         neg_pos_ratio: negatives per positive, above 0.
         min_negatives: lowest number of negatives per image. None: 64 for an image without
-            positives, no floor for others.
+            positives, no minimum for others.
 
     Source:
         Liu et al. 2016 (SSD), arXiv:1512.02325, section 2.2. Unlike there (and in torchvision's
@@ -116,7 +120,12 @@ class RatioSampler:
     def __call__(
         self, target_labels: Sequence[Tensor], concat_fg_probs: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """As `AnchorSampler`; raises ValueError for NaN and for lengths that do not add up."""
+        """
+        Choose as an `AnchorSampler` does.
+
+        Raises:
+            ValueError: A probability is NaN, or lengths do not add up.
+        """
         positive: list[Tensor] = []
         negative: list[Tensor] = []
         for run in split_into_runs(target_labels, concat_fg_probs):
@@ -132,13 +141,13 @@ class RatioSampler:
 def negatives_by_ratio(
     num_positive: int, num_negative: int, neg_pos_ratio: float, min_negatives: int | None
 ) -> int:
-    """How many of an image's negatives SSD's rule chooses; a part of one counts as one."""
+    """Return the number of negatives by SSD's rule; a fraction of one counts as one."""
     wanted = math.ceil(neg_pos_ratio * num_positive)
-    return min(num_negative, max(floor_for(num_positive, min_negatives), wanted))
+    return min(num_negative, max(min_negatives_for(num_positive, min_negatives), wanted))
 
 
-def floor_for(num_positive: int, min_negatives: int | None) -> int:
-    """The lowest number of negatives for an image; None asks for them only without positives."""
+def min_negatives_for(num_positive: int, min_negatives: int | None) -> int:
+    """Return the lowest number of negatives; None means 64 without positives, else 0."""
     if min_negatives is not None:
         return min_negatives
     return NEGATIVES_OF_AN_EMPTY_IMAGE if num_positive == 0 else 0

@@ -1,4 +1,4 @@
-"""A batch of images as arrays, as many at once as have the same number of anchors."""
+"""Runs of neighbouring images with equally many anchors, as arrays."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from models.sampling.arguments import require_flat_and_equal, require_no_nan
 from models.sampling.arrays import host_array, mask_of
 
-RUN_LENGTH = 1 << 18  # anchors handled together; more no longer fit a processor's cache
+RUN_LENGTH = 1 << 18  # anchors handled together; more do not fit into a processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Run:
     Neighbouring images with A anchors each.
 
     Attributes:
-        positives: for each image int64 indices into the flat [B, A] of its positives, ascending.
+        positives: for each image, the ascending indices of its positives into the flat [B, A].
         is_negative: bool [B, A].
-        num_negatives: of each image.
+        num_negatives: number of negatives of each image.
         hardness: float32 [B, A].
-        device: of the labels, where masks are wanted.
+        device: the labels' device, which masks go to.
     """
 
     positives: list[NDArray[np.int64]]
@@ -35,15 +35,16 @@ class Run:
     device: torch.device
 
     def masks(self, chosen: Sequence[NDArray[np.int64]]) -> list[Tensor]:
-        """One bool [A] per image, true at the indices into the flat [B, A]."""
+        """Return one bool [A] per image that is true at these indices into the flat [B, A]."""
         return list(mask_of(chosen, self.hardness.shape, self.device).unbind())
 
 
 def split_into_runs(target_labels: Sequence[Tensor], concat_fg_probs: Tensor) -> Iterator[Run]:
     """
-    The images in their order; lengths as in `AnchorSampler`.
+    Group the images in their order. Arguments are those of an `AnchorSampler`.
 
-    Raises ValueError for NaN and for lengths that do not add up.
+    Raises:
+        ValueError: A probability is NaN, or lengths do not add up.
     """
     lengths = require_flat_and_equal(target_labels, concat_fg_probs)
     hardness = host_array(concat_fg_probs)
@@ -71,7 +72,7 @@ def _run(target_labels: Sequence[Tensor], hardness: NDArray[np.float32]) -> Run:
     arrays = [labels.numpy(force=True) for labels in target_labels]
     labels = np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
     is_negative = labels == 0
-    (others,) = (~is_negative).reshape(-1).nonzero()  # few: spares a second pass over the labels
+    (others,) = (~is_negative).reshape(-1).nonzero()  # few; saves a second pass over the labels
     positive = others[labels.reshape(-1)[others] >= 1]
     bounds = np.searchsorted(positive, np.arange(len(labels) + 1) * labels.shape[1])
     return Run(

@@ -1,4 +1,4 @@
-"""A sampler from plain values, as a training request carries them."""
+"""Samplers built from plain values, such as those of a training request."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ from models.sampling.ratio import RatioSampler
 
 
 class SamplerName(StrEnum):
-    """What `build_sampler` can build; `docs/explanation/samplers.md` says when to use which."""
+    """The samplers that `build_sampler` builds; docs/explanation/samplers.md compares them."""
 
     HARD_NEGATIVE = "hard-negative"
     BATCHED_HARD_NEGATIVE = "batched-hard-negative"
@@ -25,14 +25,15 @@ class SamplerName(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SamplerSpec:
     """
-    A sampler by name and the values of its arguments; those that it does not have are not used.
+    A sampler's name and the values of its arguments; each sampler uses those that it has.
 
     Attributes:
         name: a `SamplerName` or its value.
-        batch_size_per_image, positive_fraction: of hard-negative, batched-hard-negative, balanced.
-        min_neg: of hard-negative, batched-hard-negative, and of ratio as its `min_negatives`.
-        pool_size: of hard-negative, batched-hard-negative.
-        neg_pos_ratio: of ratio.
+        batch_size_per_image: for hard-negative, batched-hard-negative and balanced.
+        positive_fraction: for hard-negative, batched-hard-negative and balanced.
+        min_neg: for hard-negative and batched-hard-negative, and for ratio as `min_negatives`.
+        pool_size: for hard-negative and batched-hard-negative.
+        neg_pos_ratio: for ratio.
     """
 
     name: str
@@ -45,11 +46,14 @@ class SamplerSpec:
 
 def build_sampler(spec: SamplerSpec, *, generator: torch.Generator | None = None) -> AnchorSampler:
     """
-    Args:
-        spec: which sampler, with which values.
-        generator: makes every draw of the samplers that draw repeatable.
+    Build a sampler by name.
 
-    Raises ValueError for an unknown name and for values that the sampler refuses.
+    Args:
+        spec: name and arguments.
+        generator: source of all random draws; None: torch's global generator.
+
+    Raises:
+        ValueError: The name is unknown, or the sampler refuses a value.
     """
     if spec.name not in list(SamplerName):
         raise ValueError(f"sampler {spec.name!r} is none of {', '.join(SamplerName)}")

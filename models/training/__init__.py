@@ -1,0 +1,1 @@
+"""Training runs: batches, steps, epochs and their state."""

@@ -1,4 +1,4 @@
-"""What each training step sees: a fixed mix of labelled images and negatives, by seed and step."""
+"""Batches of training: a fixed mix of labelled images and negatives, by seed and step."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -23,18 +23,18 @@ Batch = tuple[list[PreparedImage], list[Target]]
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
     """
-    Which images make up each step of a training run: a pure function of seed and step.
+    The images of each training step, a pure function of seed and step.
 
-    Labelled images and negatives go round in two separate streams, each reshuffled after every
-    pass, so that every batch holds exactly `num_negatives_per_batch` negatives, every image of a
-    stream comes up equally often, and a run can be resumed at any step.
+    Labelled images and negatives are two separate streams, each shuffled anew for every pass.
+    Every batch holds exactly `num_negatives_per_batch` negatives, every image of a stream is used
+    equally often, and a run can resume at any step.
 
     Attributes:
-        num_labelled: images in the labelled stream.
-        num_negatives: images in the other one.
-        batch_size: images per step over all processes.
-        num_negatives_per_batch: how many of them are negatives.
-        seed: of all draws.
+        num_labelled: number of labelled images.
+        num_negatives: number of negatives.
+        batch_size: images per step, over all processes.
+        num_negatives_per_batch: negatives among them.
+        seed: seed of all draws.
     """
 
     num_labelled: int
@@ -49,15 +49,15 @@ class BatchPlan:
 
     @property
     def steps_per_pass(self) -> int:
-        """Steps in which every labelled image has come up at least once."""
+        """The number of steps that use every labelled image at least once."""
         return -(-self.num_labelled // self.num_labelled_per_batch)
 
     def batch(self, step: int) -> list[int]:
         """
-        The images of one step, counted from 0; negatives are numbered on after the labelled.
+        Return the images of one step (from 0); numbers of negatives follow those of labelled.
 
-        The two kinds are spread evenly over the batch, so that processes which take every n-th
-        position get both.
+        Both kinds are spread evenly over the batch, so processes that take every n-th position
+        get both.
         """
         labelled = self._draw(LABELLED_STREAM, step, self.num_labelled, self.num_labelled_per_batch)
         negatives = self._draw(
@@ -72,7 +72,7 @@ class BatchPlan:
         return [chosen[index] for index in np.argsort(places, kind="stable")]
 
     def view_seed(self, step: int, position: int) -> int:
-        """Seed for augmenting the image at one position of one step."""
+        """Return the seed for augmenting the image at one position of one step."""
         return draw_seed(self.seed, VIEW_STREAM, step, position)
 
     def _draw(self, stream: int, step: int, num_images: int, count: int) -> list[int]:
@@ -83,7 +83,7 @@ class BatchPlan:
         return drawn
 
 
-@functools.lru_cache(maxsize=4)  # a batch touches the current pass of two streams, or the next
+@functools.lru_cache(maxsize=4)  # a batch needs the current pass of two streams, or the next
 def _pass_order(seed: int, stream: int, number: int, num_images: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, stream, number]).permutation(num_images)
 
@@ -92,12 +92,13 @@ def plan_batches(
     num_labelled: int, num_negatives: int, *, batch_size: int, negative_share: float, seed: int
 ) -> BatchPlan:
     """
-    Mix so that `negative_share` of each batch are negatives, rounded, but at least one of each.
+    Plan batches with a share of negatives, rounded, but with at least one image of each kind.
 
-    Without negatives, or with a share of 0, every batch is labelled images only.
+    Without negatives, or with a share of 0, batches hold labelled images only.
 
     Raises:
-        ValueError: No labelled images, a share outside [0, 1), or too small a batch for both.
+        ValueError: There are no labelled images, the share is outside [0, 1), or the batch is too
+            small for both kinds.
     """
     if num_labelled < 1:
         raise ValueError("training needs at least one labelled image")
@@ -112,12 +113,12 @@ def plan_batches(
 
 
 def draw_seed(*key: int) -> int:
-    """A seed in [0, 2**63) that is as good as independent for every other key."""
+    """Return a seed in [0, 2**63), practically independent of every other key's."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class TrainingViews(Dataset[tuple[PreparedImage, Target]]):
-    """Augmented, resized training images; an item is asked for by (index, seed of its view)."""
+    """Augmented, resized training images; the key of an item is (index, seed of its view)."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class TrainingViews(Dataset[tuple[PreparedImage, Target]]):
 
 
 class PlannedSampler(Sampler[list[tuple[int, int]]]):
-    """Keys for `TrainingViews` by a plan, from one step up to another, for one of n processes."""
+    """Keys for `TrainingViews` by a plan, for a range of steps and one of n processes."""
 
     def __init__(
         self, plan: BatchPlan, steps: range, *, process: int = 0, num_processes: int = 1
@@ -166,7 +167,7 @@ class PlannedSampler(Sampler[list[tuple[int, int]]]):
 def batch_loader(
     views: TrainingViews, sampler: PlannedSampler, *, num_workers: int
 ) -> DataLoader[tuple[PreparedImage, Target]]:
-    """Batches in the sampler's order; the same ones whatever the number of worker processes."""
+    """Load batches in the sampler's order; they do not depend on the number of workers."""
     return DataLoader(
         views,
         batch_sampler=sampler,

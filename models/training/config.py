@@ -9,28 +9,28 @@ from models.training.schedule import OptimizerName
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """
-    How to train; the defaults fine-tune a small detector.
+    The settings of a training run; the defaults fine-tune a small detector.
 
     Attributes:
-        epochs: evaluations of the validation images, one after each.
-        steps_per_epoch: None takes as many as show every labelled image once.
+        epochs: number of epochs; the validation images are evaluated after each.
+        steps_per_epoch: None takes as many as use every labelled image once.
         batch_size: images per step, over all processes.
         negative_share: share of negatives in every batch, in [0, 1), if there are any.
         optimizer: "adamw" or "sgd" (momentum 0.9).
-        learning_rate: highest one, after the warm-up.
+        learning_rate: the highest, after the warm-up.
         backbone_rate_factor: share of the rate that the backbone learns at, in (0, 1]. None: 0.1
             if it started from pretrained weights (the spec's `freeze_batch_norm`), which it
             forgets at the whole rate; else 1.
-        final_rate_factor: share of it left at the last step.
-        warmup_steps: of a linear rise; at most half the run is used.
-        weight_decay: not for biases and normalisation.
+        final_rate_factor: share of the rate that is left at the last step.
+        warmup_steps: steps of a linear rise, at most half the run.
+        weight_decay: applies to all but biases and normalisation.
         clip_norm: gradients are scaled down to this norm.
-        patience: stop after so many epochs without a better AP; None never stops early.
-        augmentation: of labelled images and negatives alike.
-        seed: of everything drawn; on one kind of CPU, with as many threads, equal seeds give equal
-            weights.
-        num_workers: loader processes; 0 loads in the training process.
-        mixed_precision: on CUDA only.
+        patience: epochs without a better AP after which training stops; None never stops early.
+        augmentation: applies to labelled images and negatives alike.
+        seed: seed of all draws; equal seeds give equal weights on one kind of CPU with equally
+            many threads.
+        num_workers: number of loader processes; 0 loads in the training process.
+        mixed_precision: has an effect on CUDA only.
     """
 
     epochs: int = 10

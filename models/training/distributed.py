@@ -1,4 +1,4 @@
-"""The processes of one training run: one by default, several under torchrun."""
+"""The processes of a training run: one by default, several under torchrun."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the other processes if torchrun started this one; nothing to do if it did not."""
+    """Join the other processes if torchrun started this one; else do nothing."""
     if not distributed.is_torchelastic_launched():
         yield
         return
@@ -34,12 +34,12 @@ def is_first_process() -> bool:
 
 
 def share_gradients(module: nn.Module) -> nn.Module:
-    """The module, with gradients averaged over all processes if there are several."""
+    """Wrap the module to average gradients over all processes, if there are several."""
     return DistributedDataParallel(module) if num_processes() > 1 else module
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in any process; all of them must ask together."""
+    """Return True if the flag is set in any process; all processes must call together."""
     if num_processes() == 1:
         return flag
     votes = torch.tensor([float(flag)], device=device)
@@ -48,7 +48,7 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 
 def from_first_process(value: float, device: torch.device) -> float:
-    """The first process's value, in all of them."""
+    """Return the first process's value in every process."""
     if num_processes() == 1:
         return value
     shared = torch.tensor([value], dtype=torch.float64, device=device)
@@ -58,9 +58,9 @@ def from_first_process(value: float, device: torch.device) -> float:
 
 def share_buffers(module: nn.Module) -> None:
     """
-    Give all processes the first one's buffers, such as the statistics of BatchNorm.
+    Copy the first process's buffers, such as BatchNorm's statistics, to all processes.
 
-    Each process gathers them over its own part of the batches; parameters are equal anyway.
+    Each process computes its own over its part of the batches; parameters are equal already.
     """
     if num_processes() == 1:
         return

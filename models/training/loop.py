@@ -128,7 +128,7 @@ def train_one_epoch(
     on_step: Callable[[StepReport], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> bool:
-    """Take the steps that are left in the epoch. Return False if it was told to stop before."""
+    """Take the remaining steps of the epoch. Return False if `should_stop` ended it early."""
     for batch in islice(batches, run.steps_left_in_epoch):
         wants_stop = should_stop is not None and should_stop()
         if any_process(wants_stop, run.detector.device):
@@ -200,7 +200,7 @@ def _save(run: TrainingRun, path: Path | None) -> None:
 
 
 def _finish(run: TrainingRun, is_cancelled: bool) -> TrainingResult:
-    """Bring the best epoch's weights back."""
+    """Restore the best epoch's weights, and sum the run up."""
     run.detector.network.to(memory_format=torch.contiguous_format)
     if run.best_weights:
         run.detector.network.load_state_dict(run.best_weights)

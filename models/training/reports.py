@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on, and when it ends."""
+"""Reports of a training run, during it and at its end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ Outcome = Literal["completed", "stopped early", "cancelled"]
 
 class NonFiniteLossError(ArithmeticError):
     """
-    A loss, or the gradient it gave, is infinite or NaN; the run cannot go on.
+    A loss or gradient that is infinite or NaN; the run cannot continue.
 
     Attributes:
-        step: counted from 0 over the whole run.
-        parts: every part of the loss by name.
+        step: step of the whole run, from 0.
+        parts: parts of the loss by name.
     """
 
     def __init__(self, step: int, parts: Mapping[str, float], what: str = "loss") -> None:
@@ -25,17 +25,17 @@ class NonFiniteLossError(ArithmeticError):
 @dataclass(frozen=True, slots=True)
 class EpochReport:
     """
-    One finished epoch.
+    The results of a finished epoch.
 
     Attributes:
-        epoch: counted from 1.
-        num_epochs: planned.
+        epoch: number of the epoch, from 1.
+        num_epochs: number of epochs planned.
         step: steps done since the start of the run.
         losses: mean of each part over the epoch's steps, in the first process.
-        learning_rate: of its last step.
-        ap50_95, ap50: on the validation images; NaN without any.
-        is_best: whether these are the best weights so far.
-        duration_s: wall time, with the evaluation; since the resume, if that fell into it.
+        learning_rate: rate at the last step.
+        ap50_95, ap50: figures on the validation images; NaN without any.
+        is_best: True if these are the best weights so far.
+        duration_s: wall time including the evaluation; in a resumed epoch, since the resume.
     """
 
     epoch: int
@@ -51,7 +51,7 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """Progress: `step` of `num_steps` are done, the last one with this loss."""
+    """Progress: `step` of `num_steps` are done; `loss` is that of the last one."""
 
     step: int
     num_steps: int
@@ -64,11 +64,11 @@ class TrainingResult:
     A finished or cancelled run; the detector then holds the best epoch's weights.
 
     Attributes:
-        outcome: why it ended.
-        best_epoch: counted from 1; None if it was cancelled in the first epoch, and the detector
-            holds what that left.
-        best_ap50_95: on the validation images; NaN without any.
-        history: all epochs, those before a resume too.
+        outcome: how the run ended.
+        best_epoch: number of the epoch, from 1; None if the run was cancelled in the first epoch:
+            the detector then holds the weights of its last step.
+        best_ap50_95: AP of that epoch on the validation images; NaN without any.
+        history: reports of all epochs, including those before a resume.
     """
 
     outcome: Outcome

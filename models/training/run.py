@@ -29,7 +29,7 @@ PRETRAINED_BACKBONE_RATE = 0.1  # share of the rate of all other layers
 
 class TrainingRun:
     """
-    A detector on its way from the first step to the last.
+    The state of a training run: the detector, its optimizer, and the progress made.
 
     Attributes:
         detector: trained in place.

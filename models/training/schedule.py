@@ -1,4 +1,4 @@
-"""Learning rates over a training run, and the optimizers that take them."""
+"""Optimizers, and their learning rates over a training run."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ SGD_MOMENTUM = 0.9
 
 def rate_factor(step: int, num_steps: int, warmup_steps: int, final_factor: float) -> float:
     """
-    Share of the learning rate at one step: a linear rise, then half a cosine down.
+    Return the share of the learning rate at one step: a linear rise, then half a cosine down.
 
     Args:
-        step: counted from 0.
-        num_steps: of the whole run.
-        warmup_steps: of the rise; the first step has 1 / warmup_steps.
-        final_factor: share that is left at the last step, in [0, 1].
+        step: step of the run, from 0.
+        num_steps: steps of the whole run.
+        warmup_steps: steps of the rise; the first has the share 1 / warmup_steps.
+        final_factor: share at the last step, in [0, 1].
 
     Source:
         Goyal et al. 2017, arXiv:1706.02677 section 2.2 (warm-up); Loshchilov and Hutter 2017,
@@ -33,7 +33,7 @@ def rate_factor(step: int, num_steps: int, warmup_steps: int, final_factor: floa
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """The backbone's groups take their share of it."""
+    """Set the rate of every group; the backbone's groups get their share of it."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group["rate_factor"]
 
@@ -48,9 +48,9 @@ def build_optimizer(
     backbone_rate_factor: float = 1.0,
 ) -> Optimizer:
     """
-    AdamW or SGD; biases and normalisation parameters (one dimension) are not decayed.
+    Build AdamW or SGD. Biases and normalisation (parameters of one dimension) do not decay.
 
-    The parameters of the backbone learn at `backbone_rate_factor` times the rate.
+    The backbone learns at `backbone_rate_factor` times the rate.
     """
     in_backbone = {id(parameter) for parameter in backbone}
     others = [p for p in network.parameters() if id(p) not in in_backbone]

@@ -1,4 +1,4 @@
-"""All that a training run needs to go on where it stopped, in one safetensors file."""
+"""The state of a training run, from which it can resume, as one safetensors file."""
 
 import json
 import os
@@ -21,13 +21,13 @@ METADATA_KEY = "training_state"
 @dataclass(frozen=True, slots=True)
 class TrainingState:
     """
-    A run after `progress["step"]` steps.
+    The state of a run after `progress["step"]` steps.
 
     Attributes:
         network: weights and buffers of the network.
-        best: the same after the best epoch so far; empty before the first epoch's end.
-        optimizer: tensors by parameter number and name.
-        progress: plain JSON values: counts, history, and the settings that it belongs to.
+        best: the same after the best epoch so far; empty before the end of the first epoch.
+        optimizer: tensors by number of the parameter and name.
+        progress: plain JSON values: counts, history, and the settings of the run.
     """
 
     network: Mapping[str, Tensor]
@@ -37,7 +37,7 @@ class TrainingState:
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Replace the file in one step: whoever reads sees the old state or the new one, whole."""
+    """Replace the file atomically: a reader sees the whole old state or the whole new one."""
     tensors = {
         **{f"network/{name}": tensor for name, tensor in state.network.items()},
         **{f"best/{name}": tensor for name, tensor in state.best.items()},
@@ -60,7 +60,7 @@ def save_state(state: TrainingState, path: Path) -> None:
 
 
 def load_state(path: Path) -> TrainingState:
-    """Raises `CheckpointError` for a file that is damaged or not a training state."""
+    """Read a state. Raises `CheckpointError` for a damaged file or one of another kind."""
     network: dict[str, Tensor] = {}
     best: dict[str, Tensor] = {}
     optimizer: dict[int, dict[str, Tensor]] = {}
@@ -82,7 +82,7 @@ def load_state(path: Path) -> TrainingState:
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[int, dict[str, Tensor]]:
     """
-    A copy of the optimizer's memory, for `TrainingState.optimizer`.
+    Copy the optimizer's tensors, for `TrainingState.optimizer`.
 
     Its settings are left out: they follow from the training settings and the step.
     """
@@ -93,7 +93,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[int, dict[str, Tensor]]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Raises `CheckpointError` if the memory is that of another network."""
+    """Load the optimizer's tensors. Raises `CheckpointError` for those of another network."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in tensors.items():
         for name, value in values.items():

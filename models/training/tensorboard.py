@@ -1,4 +1,4 @@
-"""Epochs of a training run for TensorBoard; needs the extra `hardneg[tensorboard]`."""
+"""A TensorBoard log of epochs; it needs the extra `hardneg[tensorboard]`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from models.training.reports import EpochReport
 @contextmanager
 def tensorboard_log(folder: Path) -> Iterator[Callable[[EpochReport], None]]:
     """
-    A listener for `train(on_epoch=...)` that writes losses, learning rate and AP by step.
+    Open a log, and yield a function for `train(on_epoch=...)` that writes each epoch to it.
 
     Raises:
         ImportError: The extra is not installed.

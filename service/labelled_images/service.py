@@ -83,7 +83,7 @@ def store_labelled_images(
             reason=encodable(problem.reason),
             is_refused=problem.is_refused,
         )
-        for problem in reading.problems
+        for problem in reading.issues
     ]
     return LabelledUploadResult(
         class_names=list(reading.class_names), items=items, problems=problems

@@ -17,7 +17,7 @@ MAX_UNSAVED = 32  # images per transaction: few, because uploads wait for it
 
 class ScoreWriter:
     """
-    Saves the results of one version, one transaction after another, in its own thread.
+    A thread that saves the results of one version, one transaction after another.
 
     Results that come during a transaction are gathered for the next one. The next call raises the
     error of a transaction that failed.

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 class Screen:
     """
-    Decides which images of one version need an exact score after a quick one.
+    The rule that decides which images of one version need an exact score after a quick one.
 
     An image is among the `exact_top` worst of its source only if its exact log-odds reach those of
     the last of them, the cutoff. Its quick log-odds may be off by `margin`. Every image that is

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 class VersionSwitch:
     """
-    Keeps the scorer on the version that was activated last, here or by another process.
+    The switch that keeps the scorer on the version activated last, here or by another process.
 
     Where compiled code screens a large pool faster, a version serves at once as it is, and is
     compiled in another thread meanwhile.

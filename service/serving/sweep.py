@@ -20,7 +20,7 @@ RANGE = 100_000  # ids that one transaction looks through, in about 0.1 s
 
 class Sweep:
     """
-    Finds images that one version has not scored, in order of id.
+    A search for images that one version has not scored, in order of id.
 
     A full sweep looks through all images, every few minutes. Between full sweeps it only looks at
     images stored since, for instance by an import, but not at the newest: an upload may be scoring

@@ -54,7 +54,7 @@ def test_labelled_scenes_show_their_objects(tmp_path: Path) -> None:
 
     for folder, count in ((folders.train, 6), (folders.val, 3)):
         reading = read_coco_file(folder / LABELS)
-        assert reading.problems == ()
+        assert reading.issues == ()
         assert reading.class_names == ("3", "8")
         assert len(reading.images) == count
         for image in reading.images:

@@ -1,4 +1,4 @@
-"""Small detectors of every family whose scores spread as those of trained ones do."""
+"""Small detectors of every family, with scores as spread out as those of trained ones."""
 
 import re
 
@@ -10,11 +10,11 @@ from models.detectors import ARCHITECTURES, Detector, build
 from models.inference.predict import predict
 
 HEAVY = {"ssd300_vgg16", "retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn"}
-HEAVY |= {"fasterrcnn_resnet50_fpn_v2"}  # seconds for a step on a small machine
+HEAVY |= {"fasterrcnn_resnet50_fpn_v2"}  # a step takes seconds on a small machine
 
 
 def build_small(architecture: str, class_names: tuple[str, ...] = ("cat", "dog")) -> Detector:
-    """At a small input size where the architecture allows another than its own."""
+    """Build a detector, at a small input size if the architecture has no fixed one."""
     torch.manual_seed(0)
     if architecture.startswith("ssd"):
         return build(architecture, class_names)
@@ -24,13 +24,13 @@ def build_small(architecture: str, class_names: tuple[str, ...] = ("cat", "dog")
 
 
 def propose_few(network: nn.Module) -> None:
-    """To the second stage, if there is one, which takes seconds for the usual thousand."""
+    """Pass few proposals to a second stage, which takes seconds for the usual thousand."""
     if hasattr(network, "rpn"):
         vars(network.rpn)["_post_nms_top_n"] = {"training": 20, "testing": 60}
 
 
 def spread_scores(detector: Detector) -> None:
-    """Settle BatchNorm on noise and bring class layers to logits of spread 1: no two are alike."""
+    """Settle BatchNorm on noise and scale class layers to logits of spread 1: none are equal."""
     norms = [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -44,7 +44,7 @@ def spread_scores(detector: Detector) -> None:
             layer
             for name, layer in detector.network.named_modules()
             if isinstance(layer, (nn.Conv2d, nn.Linear))
-            and not name.endswith("bbox_pred")  # boxes of Faster R-CNN are per class, but no logits
+            and not name.endswith("bbox_pred")  # outputs per class, but boxes
             and re.fullmatch(detector.class_layers, f"{name}.weight")
         ]
         hooks = [layer.register_forward_hook(_scale_to_unit_spread) for layer in layers]
@@ -64,7 +64,7 @@ def _scale_to_unit_spread(
 
 
 def draw_images(sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """uint8 [3, H, W] of each size: coarse noise, so that resizing keeps some of it."""
+    """Draw uint8 [3, H, W] of each size; the noise is coarse and survives resizing."""
     generator = torch.Generator().manual_seed(3)
     images = []
     for size in sizes:
@@ -81,14 +81,14 @@ def draw_images(sizes: list[tuple[int, int]]) -> list[Tensor]:
     ],
 )
 def family(request: pytest.FixtureRequest) -> str:
-    """The name of each architecture in turn."""
+    """Give the name of each architecture in turn."""
     name: str = request.param
     return name
 
 
 @pytest.fixture(scope="module")
 def detector(family: str) -> Detector:
-    """In eval mode, its scores spread."""
+    """Build a detector of the family in eval mode, with spread scores."""
     detector = build_small(family)
     spread_scores(detector)
     return detector

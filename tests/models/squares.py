@@ -20,7 +20,7 @@ def tiny_detector(seed: int = 0) -> Detector:
 
 
 def squares(count: int, seed: int = 0) -> list[LabelledImage]:
-    """One bright square in each image."""
+    """Draw images with one bright square each."""
     generator = torch.Generator().manual_seed(seed)
     images = []
     for index in range(count):
@@ -35,7 +35,7 @@ def squares(count: int, seed: int = 0) -> list[LabelledImage]:
 
 
 def negatives(count: int, seed: int = 100) -> list[LabelledImage]:
-    """Images of noise, each with a bright disc that may be taken for a square."""
+    """Draw images of noise, each with a bright disc that resembles a square."""
     generator = torch.Generator().manual_seed(seed)
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     images = []

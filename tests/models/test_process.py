@@ -1,4 +1,4 @@
-"""Settings that hold for a process as a whole, tried in processes of their own."""
+"""Settings of a whole process, tested in new processes."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ import torch
 
 def use_memory():
     global faults
-    for _ in range(10):  # until there is room enough; 100 MB, as the activations of a batch
+    for _ in range(10):  # until enough memory is kept; 100 MB, like the activations of a batch
         torch.ones(25_000_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(3):
@@ -33,7 +33,7 @@ print(faults, os.environ.get("GOMP_SPINCOUNT"))
 
 @cache
 def _run(how: str, **environment: str) -> tuple[int, str]:
-    """Pages that the system had to fill again, and how long OpenMP's threads spin."""
+    """Return the number of pages that the system filled anew, and the spins of OpenMP's threads."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -51,12 +51,12 @@ def _run(how: str, **environment: str) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
-def test_memory_of_a_batch_is_kept_for_the_next() -> None:
-    assert _run("plain")[0] > 10_000  # of 4 KB, or there would be nothing to tune
+def test_a_batch_reuses_the_memory_of_the_last() -> None:
+    assert _run("plain")[0] > 10_000  # pages of 4 KB; otherwise there would be nothing to tune
     assert _run("tuned")[0] < 1_000
 
 
-def test_the_environment_comes_first() -> None:
+def test_variables_of_the_environment_take_precedence() -> None:
     faults, spins = _run("tuned", GOMP_SPINCOUNT="5", MALLOC_MMAP_THRESHOLD_="1000000")
     assert (faults > 10_000, spins) == (True, "5")
     assert _run("tuned", OMP_WAIT_POLICY="ACTIVE")[1] == "None"

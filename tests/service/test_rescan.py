@@ -1,5 +1,6 @@
 """Rescans: every stored image gets its score, and failures stay with their image."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,10 +10,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
+from torch import Tensor
 
 from models.detectors import PreparedImage
 from models.detectors.checkpoint import load_checkpoint
@@ -72,6 +75,18 @@ class Pool:
             windows_of(self.images) if windows is None else windows,
         )
 
+    def exact_log_odds(self) -> list[float]:
+        """Score each image alone in float32, in order."""
+        detector = self.version.detector
+        contents = [self.blobs.get(image.blob_key) for image in self.images]
+        predictions = [predict(detector, [prepare(detector, content)])[0] for content in contents]
+        return [prediction.log_odds or math.nan for prediction in predictions]
+
+    def saved_log_odds(self) -> list[float]:
+        """Return the saved score of each image, in order."""
+        scores = self.scores()
+        return [scores[image.id].log_odds or math.nan for image in self.images]
+
     def scores(self) -> dict[int, ImageScore]:
         with self.resources.read_sessions.begin() as session:
             return store.find_scores(session, self.version.id, [image.id for image in self.images])
@@ -85,15 +100,9 @@ def pool(client: TestClient, checkpoint: Path, add_version: AddVersion) -> Pool:
 def test_every_image_gets_its_own_score(pool: Pool, scorer: Scorer) -> None:
     summary = pool.score(scorer)
 
-    detector = pool.version.detector
-    expected = [
-        predict(detector, [prepare(detector, pool.blobs.get(image.blob_key))])[0].log_odds
-        for image in pool.images
-    ]
-    scores = pool.scores()
-    found = [scores[image.id].log_odds for image in pool.images]
+    found = pool.saved_log_odds()
     assert summary == RescanSummary(len(pool.images), frozenset())
-    assert found == pytest.approx(expected, abs=1e-3)
+    assert found == pytest.approx(pool.exact_log_odds(), abs=1e-3)
     assert len(set(found)) == len(found)  # otherwise a mix-up would not show
 
 
@@ -180,7 +189,7 @@ def test_windows_are_read_only_as_fast_as_scores_come(
 
 
 class _RecordingScorer(Scorer):
-    """Records in order whether images were submitted for a quick score."""
+    """A scorer that records, in order, which images were submitted for a quick score."""
 
     submitted_quick: list[bool]
 
@@ -219,13 +228,31 @@ def test_second_looks_fill_batches(
     assert sum(second_looks) == num_quick
     assert all(size == 2 * WINDOW for size in second_looks[:-1])
     assert summary.num_images == len(pool.images)
+    assert pool.saved_log_odds() == pytest.approx(pool.exact_log_odds(), abs=1e-3)
+
+
+def test_quick_scores_stay_only_below_the_top(pool: Pool, scorer: Scorer) -> None:
     detector = pool.version.detector
-    expected = [
-        predict(detector, [prepare(detector, pool.blobs.get(image.blob_key))])[0].log_odds
-        for image in pool.images
-    ]
-    scores = pool.scores()
-    assert [scores[image.id].log_odds for image in pool.images] == pytest.approx(expected, abs=1e-3)
+
+    def shifted(pixels: Tensor) -> dict[str, Tensor]:
+        """Compute log-odds that are up to 0.01 too high, on any processor."""
+        with torch.autocast("cpu", enabled=False):
+            outputs = detector.dense(pixels)
+        outputs["cls_logits"][..., 1:] += 0.01
+        return outputs
+
+    screen = Screen(exact_top=1, dense=shifted)
+    screen.add_measurements(64, 0.01)  # otherwise all of so small a pool would be the sample
+    pool.version = replace(pool.version, screen=screen, batch_size=WINDOW)
+
+    pool.score(scorer)
+
+    exact = pool.exact_log_odds()
+    errors = [saved - right for saved, right in zip(pool.saved_log_odds(), exact, strict=True)]
+    is_quick = [error > 0.005 for error in errors]
+    assert all(quick or abs(error) < 1e-3 for quick, error in zip(is_quick, errors, strict=True))
+    assert any(is_quick)
+    assert not is_quick[exact.index(max(exact))]
 
 
 def _rescan_images(count: int) -> list[RescanImage]:

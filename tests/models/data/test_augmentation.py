@@ -45,7 +45,7 @@ def test_views_differ_in_size_side_and_light() -> None:
     assert bool((sample.image == sample_with_bright_object().image).all())
 
 
-def test_no_object_is_cut_to_a_small_rest() -> None:
+def test_a_crop_keeps_a_fair_share_of_every_object_or_none() -> None:
     always_crop = Augmentation(crop_probability=1, zoom_out_probability=0, flip_probability=0)
     sample = sample_with_bright_object()
 
@@ -54,7 +54,7 @@ def test_no_object_is_cut_to_a_small_rest() -> None:
         assert float(size.prod(dim=1)) >= 0.4 * 24 * 24 - 1
 
 
-def test_negatives_are_changed_like_the_rest() -> None:
+def test_negatives_are_augmented_like_labelled_images() -> None:
     image = torch.full((3, 60, 80), GREY, dtype=torch.uint8)
 
     drawn = views(Sample(image, GroundTruth.empty()), Augmentation())
@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_view() -> None:
         assert torch.equal(one.truth.boxes, other.truth.boxes)
 
 
-def test_switched_off_it_changes_nothing() -> None:
+def test_no_augmentation_changes_nothing() -> None:
     sample = sample_with_bright_object()
 
     for view in views(sample, NO_AUGMENTATION, 5):

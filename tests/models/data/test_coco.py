@@ -6,7 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from models.data.coco import CocoFormatError, Problem, folder_images, read_coco, read_coco_file
+from models.data.coco import (
+    AnnotationIssue,
+    CocoFormatError,
+    folder_images,
+    read_coco,
+    read_coco_file,
+)
 from models.data.datasets import Reader
 
 WIDTH, HEIGHT = 40, 30
@@ -55,7 +61,7 @@ def test_boxes_become_corners_and_labels_follow_the_order_of_category_ids() -> N
     reading = read_coco(coco([image()], [annotation()]), find)
 
     assert reading.class_names == ("cat", "raccoon")
-    assert reading.problems == ()
+    assert reading.issues == ()
     (labelled,) = reading.images
     assert labelled.name == "a.png"
     assert labelled.read() == png()
@@ -63,25 +69,25 @@ def test_boxes_become_corners_and_labels_follow_the_order_of_category_ids() -> N
     assert labelled.truth.labels.tolist() == [2]
 
 
-def test_an_image_without_boxes_is_welcome() -> None:
+def test_an_image_without_boxes_is_a_negative() -> None:
     reading = read_coco(coco([image()], []), find)
 
     assert reading.images[0].truth.boxes.shape == (0, 4)
-    assert reading.problems == ()
+    assert reading.issues == ()
 
 
-def test_a_box_past_the_edge_is_clipped_and_named() -> None:
+def test_a_box_past_the_edge_is_clipped_with_an_issue() -> None:
     reading = read_coco(coco([image()], [annotation(bbox=[30, -4, 20, 10])]), find)
 
     assert reading.images[0].truth.boxes.tolist() == [[30, 0, 40, 6]]
-    assert [(p.item, p.is_refused) for p in reading.problems] == [("annotation 1", False)]
+    assert [(p.item, p.is_refused) for p in reading.issues] == [("annotation 1", False)]
 
 
-def test_one_pixel_past_the_edge_is_not_worth_a_word() -> None:
+def test_a_box_one_pixel_past_the_edge_is_clipped_without_an_issue() -> None:
     reading = read_coco(coco([image()], [annotation(bbox=[0, 0, 41, 31])]), find)
 
     assert reading.images[0].truth.boxes.tolist() == [[0, 0, WIDTH, HEIGHT]]
-    assert reading.problems == ()
+    assert reading.issues == ()
 
 
 @pytest.mark.parametrize(
@@ -104,22 +110,22 @@ def test_one_pixel_past_the_edge_is_not_worth_a_word() -> None:
         ({"iscrowd": 1}, "crowd"),
     ],
 )
-def test_a_bad_annotation_is_named_and_the_rest_goes_in(
+def test_a_bad_annotation_is_an_issue_and_the_others_are_kept(
     fields: dict[str, object], reason: str
 ) -> None:
     reading = read_coco(coco([image()], [annotation(7, **fields), annotation(8)]), find)
 
-    (problem,) = reading.problems
-    assert problem.item == "annotation 7"
-    assert reason in problem.reason
-    assert problem.is_refused
+    (issue,) = reading.issues
+    assert issue.item == "annotation 7"
+    assert reason in issue.reason
+    assert issue.is_refused
     assert len(reading.images[0].truth) == 1
 
 
-def test_doubled_annotation_ids_are_refused() -> None:
+def test_duplicate_annotation_ids_are_refused() -> None:
     reading = read_coco(coco([image()], [annotation(1), annotation(1)]), find)
 
-    assert reading.problems == (Problem("annotation 1", "Another annotation has this id."),)
+    assert reading.issues == (AnnotationIssue("annotation 1", "Another annotation has this id."),)
     assert len(reading.images[0].truth) == 1
 
 
@@ -133,24 +139,26 @@ def test_doubled_annotation_ids_are_refused() -> None:
         (image(2, "b.png", width=HEIGHT, height=WIDTH), "40x30 pixels when upright, not 30x40"),
     ],
 )
-def test_a_bad_image_is_named_and_the_rest_goes_in(bad: dict[str, object], reason: str) -> None:
+def test_a_bad_image_is_an_issue_and_the_others_are_kept(
+    bad: dict[str, object], reason: str
+) -> None:
     reading = read_coco(coco([image(), bad], [annotation()]), find)
 
-    (problem,) = reading.problems
-    assert problem.item == f"image {bad['id']}"
-    assert reason in problem.reason
+    (issue,) = reading.issues
+    assert issue.item == f"image {bad['id']}"
+    assert reason in issue.reason
     assert [labelled.name for labelled in reading.images] == ["a.png"]
 
 
-def test_annotations_of_a_refused_image_are_not_named_once_more() -> None:
+def test_annotations_of_a_refused_image_are_no_further_issues() -> None:
     reading = read_coco(
         coco([image(), image(2, "missing.png")], [annotation(1), annotation(2, image_id=2)]), find
     )
 
-    assert [problem.item for problem in reading.problems] == ["image 2"]
+    assert [issue.item for issue in reading.issues] == ["image 2"]
 
 
-def test_items_of_the_wrong_kind_are_named_by_their_position() -> None:
+def test_issues_give_the_position_of_items_without_an_id() -> None:
     content = coco([image()], [annotation()])
     content["images"] = [image(), {"id": "one"}]
     content["annotations"] = [annotation(), "box"]
@@ -158,7 +166,7 @@ def test_items_of_the_wrong_kind_are_named_by_their_position() -> None:
 
     reading = read_coco(content, find)
 
-    assert [problem.item for problem in reading.problems] == [
+    assert [issue.item for issue in reading.issues] == [
         "category #1",
         "category 8",
         "image #1",
@@ -167,23 +175,23 @@ def test_items_of_the_wrong_kind_are_named_by_their_position() -> None:
     assert len(reading.images[0].truth) == 1
 
 
-def test_classes_that_the_detector_does_not_know_are_refused() -> None:
+def test_classes_unknown_to_the_detector_are_refused() -> None:
     reading = read_coco(
         coco([image()], [annotation(1), annotation(2, category_id=2)]), find, ["dog", "raccoon"]
     )
 
     assert reading.class_names == ("dog", "raccoon")
     assert reading.images[0].truth.labels.tolist() == [2]
-    assert [p.reason for p in reading.problems] == ["The detector does not know the class 'cat'."]
+    assert [p.reason for p in reading.issues] == ["The detector does not know the class 'cat'."]
 
 
 @pytest.mark.parametrize("content", [[], {"images": []}, {"images": {}, "annotations": []}, 3])
-def test_what_is_not_coco_at_all_is_refused_as_a_whole(content: object) -> None:
+def test_content_other_than_coco_is_refused(content: object) -> None:
     with pytest.raises(CocoFormatError):
         read_coco(content, find)
 
 
-def test_a_file_reads_the_images_beside_it(tmp_path: Path) -> None:
+def test_a_file_uses_the_images_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(coco([image()], [annotation()])))

@@ -40,7 +40,7 @@ def test_boxes_shrink_with_their_image() -> None:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
-def test_boxes_shrink_with_a_file_however_much_of_it_is_decoded(file_format: str) -> None:
+def test_boxes_shrink_with_a_file_decoded_at_any_scale(file_format: str) -> None:
     truth = GroundTruth(torch.tensor([[100.0, 200.0, 1000.0, 600.0]]), torch.tensor([1]))
     image = LabelledImage("a", lambda: encoded(2000, 1000, file_format), truth)
 
@@ -50,7 +50,7 @@ def test_boxes_shrink_with_a_file_however_much_of_it_is_decoded(file_format: str
     torch.testing.assert_close(sample.truth.boxes, torch.tensor([[2.5, 5.0, 25.0, 15.0]]))
 
 
-def test_small_images_are_left_alone() -> None:
+def test_small_images_are_not_enlarged() -> None:
     sample = Sample(torch.zeros(3, 10, 20, dtype=torch.uint8), GroundTruth.empty())
 
     assert shrink(sample, 50) is sample
@@ -68,7 +68,7 @@ def test_an_image_is_read_once_while_it_fits() -> None:
     assert first.truth.boxes.shape == (0, 4)
 
 
-def test_what_does_not_fit_is_read_again() -> None:
+def test_images_beyond_the_capacity_are_read_again() -> None:
     readers = [CountingReader(png(20, 10)), CountingReader(png(20, 10))]
     images = [LabelledImage.negative(str(index), reader) for index, reader in enumerate(readers)]
     cache = ImageCache(images, max_side=50, capacity_bytes=700)  # one image has 600 bytes
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_read_again() -> None:
     assert [reader.num_reads for reader in readers] == [1, 2]
 
 
-def test_a_damaged_image_is_named_unreadable() -> None:
+def test_a_damaged_image_raises_unreadable_image_error() -> None:
     cache = ImageCache([LabelledImage.negative("a", lambda: png(20, 10)[:40])], max_side=50)
 
     with pytest.raises(UnreadableImageError):
@@ -96,6 +96,6 @@ def test_a_folder_gives_its_images_in_order_as_negatives(tmp_path: Path) -> None
     assert len(images[0].truth) == 0
 
 
-def test_truth_of_odd_shape_is_refused() -> None:
+def test_ground_truth_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         GroundTruth(torch.zeros(4), torch.tensor([1]))

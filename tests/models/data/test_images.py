@@ -28,7 +28,7 @@ LOSSY = ("JPEG", "WEBP", "GIF")
 
 
 def _picture(width: int = 40, height: int = 30) -> Image.Image:
-    """Red grows to the right, green downwards, blue is constant."""
+    """Return pixels whose red grows to the right and green downwards; blue is constant."""
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([x, y, np.full_like(x, 90)], axis=-1).astype(np.uint8))
 
@@ -84,7 +84,7 @@ def test_images_are_turned_upright(file_format: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
-def test_an_orientation_that_is_none_is_passed_over(orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
 
@@ -92,13 +92,13 @@ def test_an_orientation_that_is_none_is_passed_over(orientation: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_damaged_exif_is_passed_over() -> None:
+def test_damaged_exif_is_ignored() -> None:
     data = _bytes(_picture(), "PNG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff")
 
     assert decode(data).shape == (3, 30, 40)
 
 
-def test_transparency_is_laid_over_white() -> None:
+def test_transparent_pixels_are_blended_with_white() -> None:
     pixels = [(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 127)]
     image = Image.new("RGBA", (3, 1))
     image.putdata(pixels)
@@ -109,7 +109,7 @@ def test_transparency_is_laid_over_white() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
-def test_a_transparent_colour_is_laid_over_white(mode: str) -> None:
+def test_a_transparent_colour_becomes_white(mode: str) -> None:
     image = Image.new(mode, (2, 1), 0)
     image.putpixel((1, 0), 5 if mode != "RGB" else (5, 5, 5))
     if mode == "P":
@@ -122,7 +122,7 @@ def test_a_transparent_colour_is_laid_over_white(mode: str) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-def test_sixteen_bits_become_their_upper_eight(file_format: str) -> None:
+def test_sixteen_bit_values_keep_their_upper_eight_bits(file_format: str) -> None:
     values = np.array([[0, 255, 256, 0x7FFF, 0xFFFF]], dtype=np.uint16)
 
     decoded = decode(_bytes(Image.fromarray(values), file_format))
@@ -152,7 +152,7 @@ def test_pixels_without_a_known_range_are_refused(values: np.ndarray, reason: st
         decode(_bytes(Image.fromarray(values), "TIFF"))
 
 
-def test_the_first_frame_counts() -> None:
+def test_the_first_frame_is_read() -> None:
     second = Image.new("RGB", (40, 30))
 
     data = _bytes(_picture(), "GIF", save_all=True, append_images=[second])
@@ -206,7 +206,7 @@ def test_formats_outside_the_list_are_refused() -> None:
         ((99, 99), (30, 40)),
     ],
 )
-def test_a_jpeg_is_decoded_no_larger_than_asked_and_no_smaller(
+def test_a_jpeg_is_decoded_at_the_smallest_sufficient_scale(
     enough: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     assert decode(_bytes(_picture(), "JPEG"), enough=enough).shape[1:] == expected
@@ -234,12 +234,12 @@ def test_a_truncated_file_is_refused_at_any_size() -> None:
         decode(data[: len(data) * 2 // 3], enough=(1, 1))
 
 
-def test_the_whole_size_is_held_to_the_limit() -> None:
+def test_the_pixel_limit_applies_to_the_whole_image() -> None:
     with pytest.raises(ImageTooLargeError, match="40 x 30"):
         decode(_bytes(_picture(), "JPEG"), max_pixels=1199, enough=(1, 1))
 
 
-def test_the_size_is_known_and_refused_before_pixels_are_decoded() -> None:
+def test_too_large_an_image_is_refused_before_decoding() -> None:
     fields = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + fields
     header += struct.pack(">I", zlib.crc32(fields)) + struct.pack(">I", 0) + b"IDAT"
@@ -258,14 +258,14 @@ def test_a_thumbnail_is_small_and_upright() -> None:
     assert read_header(small) == ImageHeader("image/jpeg", 32, 64)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of what it then reads
+@pytest.mark.filterwarnings("ignore")  # Pillow warns about files that it then reads
 @settings(max_examples=150, deadline=None)
 @given(
     file_format=st.sampled_from(FORMATS),
     edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),
     keep=st.floats(0.1, 1),
 )
-def test_damage_of_any_kind_is_read_or_refused(
+def test_damaged_files_are_read_or_refused(
     file_format: str, edits: list[tuple[int, int]], keep: float
 ) -> None:
     data = bytearray(_bytes(_picture(), file_format))

@@ -67,7 +67,7 @@ def test_equal_detectors_give_equal_bytes(small: Detector, checkpoint: Path) -> 
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
 
 
-def test_loading_leaves_the_random_state_alone(checkpoint: Path) -> None:
+def test_loading_keeps_the_random_state(checkpoint: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -77,7 +77,7 @@ def test_loading_leaves_the_random_state_alone(checkpoint: Path) -> None:
     assert torch.rand(1) == expected
 
 
-def test_only_the_header_is_read_for_a_spec(small: Detector, checkpoint: Path) -> None:
+def test_a_spec_is_read_from_the_header_alone(small: Detector, checkpoint: Path) -> None:
     data = bytearray(checkpoint.read_bytes())
     data[-1000:] = b"\xff" * 1000  # not finite
     checkpoint.write_bytes(data)
@@ -199,7 +199,7 @@ def test_a_failed_save_leaves_the_old_file(small: Detector, checkpoint: Path) ->
     assert checkpoint.read_bytes() == before
 
 
-def test_a_path_may_be_text(tmp_path: Path) -> None:
+def test_a_path_can_be_a_string(tmp_path: Path) -> None:
     save_checkpoint(build("ssd_small", ["cat"]), str(tmp_path / "text.safetensors"))
 
     assert read_spec(str(tmp_path / "text.safetensors")).class_names == ("cat",)

@@ -1,4 +1,4 @@
-"""Detector families: built by name, trained on any batch, scored with thresholds of their own."""
+"""Detector families are built by name, learn from any batch, and score by exact log-odds."""
 
 import math
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def test_every_batch_teaches(
     assert norm > 0
 
 
-def test_a_sampler_may_choose_nothing(untrained: Detector) -> None:
+def test_a_sampler_that_chooses_nothing_gives_finite_losses(untrained: Detector) -> None:
     untrained.train()
     untrained.sampler = _nothing
 
@@ -64,7 +64,7 @@ def test_a_sampler_may_choose_nothing(untrained: Detector) -> None:
     assert all(math.isfinite(loss.item()) for loss in losses.values())
 
 
-def test_softmax_log_odds_are_exact_where_probabilities_are_all_one() -> None:
+def test_softmax_log_odds_are_exact_for_probabilities_of_one() -> None:
     logits = torch.tensor([[0.0, 40.0, 1.0], [0.0, 41.0, 1.0], [2.0, 1.0, 1.0]])
 
     log_odds = softmax_log_odds(logits)

@@ -1,4 +1,4 @@
-"""Where every image has objects losses are torchvision's own; empty ones do not drown them."""
+"""Losses equal torchvision's for images with objects; images without do not drown them."""
 
 import math
 
@@ -34,7 +34,9 @@ def _floats(losses: dict[str, Tensor]) -> dict[str, float]:
     ],
 )
 def test_images_with_objects_have_the_losses_of_torchvision(architecture: str) -> None:
-    detector = build_small(architecture, ("cat",)).train()  # of one class: equal hardness
+    detector = build_small(
+        architecture, ("cat",)
+    ).train()  # one class: torchvision's hardness is ours
     if architecture.startswith("ssd"):
         detector.sampler = RatioSampler(3, min_negatives=0)
     height, width = detector.spec.input_size  # no resizing, and so no rounding
@@ -62,7 +64,7 @@ def test_ssd_averages_positives_and_negatives_apart() -> None:
     assert in_company == pytest.approx(alone, rel=1e-4)
 
 
-def test_loss_is_not_finite_where_the_network_is_not() -> None:
+def test_the_loss_of_a_nan_network_is_not_finite() -> None:
     detector = build_small("ssd_small").train()
     for parameter in detector.network.parameters():
         parameter.data.fill_(math.nan)
@@ -85,7 +87,7 @@ def test_focal_loss_by_hand() -> None:
     assert loss.item() == pytest.approx(expected)
 
 
-def test_an_image_without_objects_counts_once_in_focal_loss() -> None:
+def test_focal_loss_counts_an_image_without_objects_once() -> None:
     logits = torch.zeros((2, 3, 2))
     labels = torch.tensor([[1, 1, 1], [0, 0, 0]])
 
@@ -114,7 +116,7 @@ def test_points_match_the_smallest_box_of_their_level() -> None:
     matched = match_points(anchors, boxes, level_sizes=[2, 1], center_radius=1.5)
 
     # the first lies in both small boxes; the second in none of them, and is far from the centre
-    # of the third; the third point's level takes far sides
+    # of the third; the third point's level has no upper bound
     assert matched.tolist() == [1, -1, 2]
     assert match_points(anchors, boxes[:0], [2, 1], 1.5).tolist() == [-1, -1, -1]
 

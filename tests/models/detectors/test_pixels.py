@@ -1,4 +1,4 @@
-"""What goes into a network: pixels resized in one way, boxes along with them, and no nonsense."""
+"""Inputs of a network: pixels and boxes are resized in one way, impossible ones are refused."""
 
 import io
 
@@ -39,7 +39,7 @@ def test_training_and_scoring_see_the_same_pixels(small: Detector) -> None:
     assert torch.equal(from_bytes.pixels, from_floats.pixels)
 
 
-def test_shrinking_leaves_no_aliases_in_our_own(small: Detector) -> None:
+def test_our_own_architectures_shrink_without_aliasing(small: Detector) -> None:
     stripes = torch.zeros((3, 1600, 1600), dtype=torch.uint8)
     stripes[..., ::2] = 255
 
@@ -51,7 +51,7 @@ def test_shrinking_leaves_no_aliases_in_our_own(small: Detector) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
-def test_a_photograph_is_decoded_smaller_and_looks_the_same(
+def test_a_photograph_decoded_smaller_looks_the_same(
     small: Detector, pyramid: Detector, file_format: str, orientation: int
 ) -> None:
     [coarse] = draw_images([(1800, 2400)])
@@ -106,7 +106,7 @@ def test_padding_is_zero_after_normalising(pyramid: Detector) -> None:
     assert batch.tensors[1, :, :, 128:].abs().max() > 0
 
 
-def test_boxes_follow_their_image(small: Detector) -> None:
+def test_boxes_are_scaled_with_their_image(small: Detector) -> None:
     prepared = small.preprocess(torch.zeros((3, 80, 320), dtype=torch.uint8))
 
     losses = small([prepared], [_target([0, 0, 320, 80])])
@@ -124,7 +124,7 @@ def test_boxes_follow_their_image(small: Detector) -> None:
         torch.zeros((3, 80, 80), dtype=torch.int64),
     ],
 )
-def test_what_is_no_image_is_refused(small: Detector, image: Tensor) -> None:
+def test_tensors_that_are_no_images_are_refused(small: Detector, image: Tensor) -> None:
     with pytest.raises(ValueError, match=r"shape \[3, H, W\]|must be uint8"):
         small.preprocess(image)
 
@@ -139,7 +139,7 @@ def test_what_is_no_image_is_refused(small: Detector, image: Tensor) -> None:
         ({"boxes": torch.zeros((2, 4)), "labels": torch.ones(1).long()}, "must be"),
     ],
 )
-def test_targets_that_cannot_be_are_refused(
+def test_impossible_targets_are_refused(
     small: Detector, target: dict[str, Tensor], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):

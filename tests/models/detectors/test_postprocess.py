@@ -1,4 +1,4 @@
-"""The short way to scores and detections ends where the long way of torchvision does."""
+"""Our short post-processing gives the results of torchvision's long one."""
 
 import copy
 import math
@@ -24,7 +24,7 @@ from tests.models.conftest import draw_images, spread_scores
 
 
 def _plain_score(detector: Detector, images: list[Tensor]) -> list[ScoredImage]:
-    """Log-odds of every anchor, boxes of every anchor, then torchvision's own post-processing."""
+    """Score every anchor, decode every box, and post-process as torchvision does."""
     batch = detector.collate([detector.preprocess(image) for image in images])
     network = detector.network
     features = list(network.backbone(batch.tensors).values())  # type: ignore[operator]  # untyped
@@ -62,7 +62,7 @@ def _require_same(detector: Detector, images: list[Tensor]) -> None:
 
 
 @pytest.mark.parametrize("topk", [None, 7], ids=["all", "few"])
-def test_only_what_can_pass_is_decoded_and_nothing_changes(
+def test_decoding_only_passing_anchors_changes_nothing(
     detector: Detector, topk: int | None
 ) -> None:
     if detector.spec.architecture.startswith("fasterrcnn"):
@@ -74,7 +74,7 @@ def test_only_what_can_pass_is_decoded_and_nothing_changes(
     _require_same(detector, draw_images([(128, 128)] * 3))
 
 
-def test_many_classes_change_nothing_either() -> None:
+def test_decoding_only_passing_anchors_changes_nothing_with_many_classes() -> None:
     torch.manual_seed(0)
     names = [f"class {i}" for i in range(90)]
     detector = build("ssd_small", names, score_threshold=0.001).eval()
@@ -84,7 +84,7 @@ def test_many_classes_change_nothing_either() -> None:
     _require_same(detector, draw_images([(160, 160)] * 4))
 
 
-def test_images_below_the_threshold_keep_their_score_in_a_batch_with_others() -> None:
+def test_images_below_the_threshold_keep_their_score() -> None:
     torch.manual_seed(0)
     detector = build("ssd_small", ["cat"], score_threshold=0.5)
     spread_scores(detector)
@@ -93,7 +93,7 @@ def test_images_below_the_threshold_keep_their_score_in_a_batch_with_others() ->
     log_odds = sorted(p.log_odds or math.nan for p in predict(detector, prepared))
     with torch.no_grad():
         for head in detector.network.head.classification_head.module_list:  # type: ignore[union-attr]
-            head[1].bias[::2] += (log_odds[2] + log_odds[3]) / 2  # so that half of them pass
+            head[1].bias[::2] += (log_odds[2] + log_odds[3]) / 2  # half of them pass
 
     predictions = predict(detector, prepared)
 
@@ -103,11 +103,11 @@ def test_images_below_the_threshold_keep_their_score_in_a_batch_with_others() ->
         assert ((prediction.max_score or 0) > 0.5) is has_boxes
 
 
-def test_a_higher_least_score_leaves_out_boxes_and_nothing_else(detector: Detector) -> None:
+def test_a_higher_min_score_only_leaves_out_detections(detector: Detector) -> None:
     images = [detector.preprocess(image) for image in draw_images([(128, 160)] * 2)]
     every = predict(detector, images)
     scores = sorted({score for p in every for score in p.detections.scores.tolist()})
-    least = sum(scores[len(scores) // 2 :][:2]) / 2  # between two
+    least = sum(scores[len(scores) // 2 :][:2]) / 2  # between two scores
 
     few = predict(detector, images, min_score=least)
 
@@ -115,13 +115,13 @@ def test_a_higher_least_score_leaves_out_boxes_and_nothing_else(detector: Detect
     for full, short in zip(every, few, strict=True):
         assert short.log_odds == full.log_odds
         kept = full.detections.scores > least
-        for name in ("scores", "labels", "boxes"):  # sorted, for equal scores have no order
+        for name in ("scores", "labels", "boxes"):  # sorted, since equal scores have no order
             found, expected = getattr(short.detections, name), getattr(full.detections, name)[kept]
             torch.testing.assert_close(found.sort(0).values, expected.sort(0).values)
 
 
-def test_folding_batch_norm_changes_nothing(detector: Detector) -> None:
-    plain = copy.deepcopy(detector).double()  # untrained layers blow float32's rounding up to 1e-3
+def test_folding_batch_norm_keeps_the_outputs(detector: Detector) -> None:
+    plain = copy.deepcopy(detector).double()  # untrained layers amplify float32's rounding to 1e-3
     fused = fuse(plain)
     images = [plain.preprocess(image) for image in draw_images([(128, 160)] * 2)]
     pixels = plain.collate(images).tensors.double()
@@ -139,7 +139,7 @@ def test_packed_convolutions_give_the_same_scores(detector: Detector) -> None:
     convolutions = [m for m in fused.network.modules() if isinstance(m, nn.Conv2d)]
 
     for plain, packed in zip(predict(detector, images), predict(fused, images), strict=True):
-        # scores spread by 1 and more; untrained layers blow float32's rounding up to some 1e-3
+        # scores spread by 1 and more; untrained layers amplify float32's rounding to about 1e-3
         assert packed.log_odds == pytest.approx(plain.log_odds, abs=1e-2)
     assert convolutions == []
 
@@ -172,7 +172,7 @@ def test_padding_dilation_groups_and_activations_survive_packing() -> None:
 
 
 def _outputs(network: Any, pixels: Tensor) -> list[Tensor]:
-    """Of every layer that has weights, in one family or the other."""
+    """Return outputs that, over all families, depend on every layer with weights."""
     features = list(network.backbone(pixels).values())
     if not hasattr(network, "roi_heads"):
         return [*network.head(features).values()]
@@ -180,7 +180,7 @@ def _outputs(network: Any, pixels: Tensor) -> list[Tensor]:
     return [*network.rpn.head(features)[0], network.roi_heads.box_head(pooled)]
 
 
-def test_highest_log_odds_are_exact_where_the_bound_misleads() -> None:
+def test_highest_log_odds_are_exact_if_the_bound_misleads() -> None:
     # the first anchor has the highest bound, the second the highest log-odds: 9 and 8.1 against 8
     logits = torch.tensor([[[0.0, 9.0, 8.9], [0.0, 8.1, -20.0], [0.0, 1.0, 1.0]]])
 
@@ -203,7 +203,7 @@ def test_highest_log_odds_of_random_logits_are_those_of_all_anchors() -> None:
         assert (bound >= every - 1e-4).all()
 
 
-def test_one_nan_is_a_nan_of_its_image_alone() -> None:
+def test_a_nan_logit_affects_its_image_only() -> None:
     logits = torch.zeros((2, 4, 3))
     logits[0, 3, 2] = torch.nan
 

@@ -33,7 +33,7 @@ QUICK = {"ssd_small", "fasterrcnn_mobilenet_v3_large_320_fpn"}  # one of each ki
 
 
 def ohem(labels: Sequence[Tensor], probs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """GluonCV's calls over an anchor sampler's: one logit for the object, overlap for ignored."""
+    """Call `OHEMSampler` like an anchor sampler: ignored anchors overlap, others have one logit."""
     positive, negative = [], []
     image_probs = torch.split(probs, [len(image) for image in labels])
     for image_labels, prob in zip(labels, image_probs, strict=True):
@@ -88,7 +88,9 @@ def untrained(request: pytest.FixtureRequest) -> Detector:
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_one_step(untrained: Detector, sampler: str, batch: str) -> None:
+def test_every_family_takes_a_step_with_every_sampler(
+    untrained: Detector, sampler: str, batch: str
+) -> None:
     detector = untrained.train()
     detector.sampler = SAMPLERS[sampler]
     backbone = detector.network.get_submodule("backbone")

@@ -1,4 +1,4 @@
-"""Weights by name: the ImageNet backbone of a package, and torchvision's from torch's cache."""
+"""Weights by name: an ImageNet backbone from a package, and torchvision's from torch's cache."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CATS = {281, 282, 285}  # tabby, tiger, Egyptian
 
 @pytest.fixture
 def torch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty download cache, and no way to the network."""
+    """Set up an empty download cache without access to the network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -40,7 +40,7 @@ def _imagenet_input(image: np.ndarray) -> Tensor:
     return batch
 
 
-def test_efficientnet_lite0_knows_what_it_sees() -> None:
+def test_efficientnet_lite0_classifies_photographs() -> None:
     data = pytest.importorskip("skimage.data")
     network = EfficientNetLite0().eval()
     network.load_state_dict(lite0_imagenet_weights())  # strict
@@ -53,7 +53,7 @@ def test_efficientnet_lite0_knows_what_it_sees() -> None:
     assert cat in CATS
 
 
-def test_the_imagenet_backbone_is_loaded_and_its_statistics_stay() -> None:
+def test_the_imagenet_backbone_is_loaded_and_keeps_its_statistics() -> None:
     detector = build("ssd_efficientnet_lite0", ["cat"], weights="imagenet").train()
     before = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
 
@@ -69,7 +69,7 @@ def test_the_imagenet_backbone_is_loaded_and_its_statistics_stay() -> None:
     assert not any(".trunk." in name for name in changed)
 
 
-def test_from_scratch_the_statistics_are_learnt() -> None:
+def test_statistics_are_learnt_from_scratch() -> None:
     detector = build("ssd_small", ["cat"]).train()
     empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
 
@@ -123,7 +123,7 @@ def test_coco_weights_keep_the_head_for_their_own_classes_only(
 
 
 def _box_layers(names: set[str]) -> set[str]:
-    """Faster R-CNN's boxes are per class too: 4 x 91 outputs."""
+    """Return the layers of boxes per class; Faster R-CNN has one, with 4 x 91 outputs."""
     return {name for name in names if name == "roi_heads.box_predictor.bbox_pred.weight"}
 
 
@@ -161,10 +161,10 @@ def test_resnet50_fills_the_backbone_of_a_pyramid(architecture: str, torch_cache
         ("fasterrcnn_mobilenet_v3_large_320_fpn", "imagenet"),
     ],
 )
-def test_weights_out_of_reach_are_an_error_that_says_what_to_do(
+def test_weights_that_cannot_be_downloaded_raise_an_error_with_a_way_out(
     architecture: str, weights: str, torch_cache: Path
 ) -> None:
-    with pytest.raises(WeightsUnavailableError, match="upload that safetensors file"):
+    with pytest.raises(WeightsUnavailableError, match="upload the safetensors file"):
         build(architecture, ["cat"], weights=weights)
 
 
@@ -189,6 +189,6 @@ def test_an_unknown_architecture_is_refused() -> None:
         build("yolo", ["cat"])
 
 
-def test_class_names_are_needed_without_weights_that_have_them() -> None:
-    with pytest.raises(ValueError, match="class_names can be left out only"):
+def test_class_names_are_required_for_weights_without_any() -> None:
+    with pytest.raises(ValueError, match="class_names can only be left out"):
         build("ssd_small")

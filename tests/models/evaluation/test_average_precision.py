@@ -22,7 +22,7 @@ def boxes_around(centres: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
 
 
 def random_images(seed: int, num_images: int = 6) -> tuple[list[Detections], list[GroundTruth]]:
-    """Objects, and detections that are jittered copies of some of them and some strays."""
+    """Draw objects, and detections: jittered copies of some objects, and strays."""
     generator = torch.Generator().manual_seed(seed)
     detections, truths = [], []
     for _ in range(num_images):
@@ -39,7 +39,7 @@ def random_images(seed: int, num_images: int = 6) -> tuple[list[Detections], lis
         )
         stray_labels = torch.randint(1, NUM_CLASSES + 1, (3,), generator=generator)
         found = torch.cat([boxes.repeat(2, 1) + jitter, strays])
-        # Whole per cents make ties between images, and none within one.
+        # Scores in whole per cent tie between images, but not within one.
         scores = torch.randperm(100, generator=generator)[: len(found)] / 100
         order = scores.argsort(descending=True, stable=True)
         found_labels = torch.cat([labels.repeat(2), stray_labels])
@@ -81,7 +81,7 @@ def test_a_class_without_objects_is_left_out_of_the_mean() -> None:
     assert np.isnan(result.ap50_95_by_class[1])
 
 
-def test_no_objects_at_all_has_no_ap() -> None:
+def test_ap_without_objects_is_nan() -> None:
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
 
     result = average_precision([nothing], [GroundTruth.empty()], 1)
@@ -89,7 +89,7 @@ def test_no_objects_at_all_has_no_ap() -> None:
     assert np.isnan(result.ap50_95)
 
 
-def test_no_detections_have_ap_zero() -> None:
+def test_ap_without_detections_is_zero() -> None:
     found, truth = one_object()
 
     assert average_precision([found], [truth], 1).ap50_95 == 0
@@ -122,7 +122,7 @@ def test_weighted_ap_is_the_coco_ap_of_the_repeated_images(seed: int) -> None:
     np.testing.assert_allclose(weighted[0], expected, atol=1e-12)
 
 
-def test_the_same_detections_differ_by_nothing_in_every_resample() -> None:
+def test_equal_detections_have_no_difference_in_any_resample() -> None:
     detections, truths = random_images(7, num_images=20)
     table = match(detections, truths, NUM_CLASSES)
 
@@ -144,7 +144,7 @@ def test_the_difference_interval_is_narrower_than_the_unpaired_ones() -> None:
     assert difference.high - difference.low < alone.high - alone.low
 
 
-def test_difference_of_unlike_images_is_refused() -> None:
+def test_difference_over_different_images_is_refused() -> None:
     detections, truths = random_images(1)
     table = match(detections, truths, NUM_CLASSES)
     other = match(detections[:3], truths[:3], NUM_CLASSES)

@@ -19,14 +19,14 @@ from tests.models.squares import negatives, squares, tiny_detector
 
 @pytest.fixture(scope="module")
 def trained() -> Evaluation:
-    """Of a detector that knows squares and takes some discs for them."""
+    """Evaluate a detector that finds squares and takes some discs for squares."""
     detector = tiny_detector()
     config = TrainingConfig(epochs=1, steps_per_epoch=60, batch_size=8, learning_rate=3e-3)
     train(detector, squares(40), [], [], config)
     return evaluate(detector.eval(), squares(12, seed=1), negatives(10))
 
 
-def test_training_mode_is_left_as_it_was() -> None:
+def test_predicting_keeps_the_training_mode() -> None:
     detector = tiny_detector().train()
 
     predict_all(detector, EvaluationImages(detector, squares(2)))
@@ -120,7 +120,7 @@ def with_lower_scores_on_negatives(evaluation: Evaluation, factor: float) -> Eva
     )
 
 
-def test_a_candidate_is_weighed_where_it_finds_as_much_as_its_parent(trained: Evaluation) -> None:
+def test_versions_are_compared_at_equal_recall(trained: Evaluation) -> None:
     candidate = with_lower_scores_on_negatives(trained, 0.1)
 
     comparison = compare(candidate, trained, threshold=0.3)
@@ -133,19 +133,19 @@ def test_a_candidate_is_weighed_where_it_finds_as_much_as_its_parent(trained: Ev
     assert comparison.ap50_95_difference.value == 0
 
 
-def test_a_parent_that_finds_nothing_cannot_be_compared_with(trained: Evaluation) -> None:
+def test_comparison_with_a_parent_that_finds_nothing_is_refused(trained: Evaluation) -> None:
     with pytest.raises(ValueError, match="finds no object"):
         compare(trained, trained, threshold=1.1)
 
 
-def test_versions_measured_on_other_images_cannot_be_compared(trained: Evaluation) -> None:
+def test_comparison_over_different_images_is_refused(trained: Evaluation) -> None:
     fewer = replace(trained, truths=trained.truths[:5], labelled=trained.labelled[:5])
 
     with pytest.raises(ValueError, match="same images"):
         compare(fewer, trained, threshold=0.3)
 
 
-def test_no_negatives_leave_false_detections_unknown() -> None:
+def test_false_detections_without_negatives_are_refused() -> None:
     detector = tiny_detector().eval()
 
     evaluation = evaluate(detector, squares(2), [])

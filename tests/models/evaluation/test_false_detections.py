@@ -72,7 +72,7 @@ def test_counts_equal_those_of_plain_loops(threshold: float) -> None:
     assert [i.value * len(images) for i in stats.fppi_by_class] == pytest.approx(by_class)
 
 
-def test_intervals_hold_their_value_and_repeat() -> None:
+def test_intervals_contain_their_value_and_repeat() -> None:
     found = FalseDetections.of(random_negatives())
 
     stats = false_detection_stats(found, 0.5, NUM_CLASSES, seed=4)
@@ -96,7 +96,7 @@ def test_a_bootstrap_by_plain_loops_gives_nearly_the_same_interval() -> None:
     assert interval.high == pytest.approx(np.quantile(resampled, 0.975), abs=0.1)
 
 
-def test_the_curve_is_the_single_thresholds_one_by_one() -> None:
+def test_fppi_curve_equals_fppi_at_each_threshold() -> None:
     found = FalseDetections.of(random_negatives())
 
     curve = fppi_curve(found, np.array([0.2, 0.8]), seed=1)

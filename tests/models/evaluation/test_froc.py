@@ -33,7 +33,7 @@ def one_object() -> GroundTruth:
 
 
 LABELLED = [
-    found((0.9, OBJECT), (0.7, OBJECT)),  # the second is a double, hence false
+    found((0.9, OBJECT), (0.7, OBJECT)),  # the second is a duplicate, hence false
     found((0.6, ELSEWHERE), (0.3, OBJECT)),
 ]
 NEGATIVES = [found((0.8, OBJECT)), found((0.3, OBJECT), (0.2, ELSEWHERE))]
@@ -51,7 +51,7 @@ def test_froc_by_hand() -> None:
     assert recall_at_fppi(curve, 2) == 1.0
 
 
-def test_the_price_of_a_recall_by_hand() -> None:
+def test_fppi_at_a_recall_by_hand() -> None:
     table = match(LABELLED, [one_object(), one_object()], 1)
     negatives = FalseDetections.of(NEGATIVES)
 
@@ -63,7 +63,7 @@ def test_the_price_of_a_recall_by_hand() -> None:
     assert (whole.recall.value, whole.fppi.value) == (1, 1)
 
 
-def test_a_recall_out_of_reach_has_no_price() -> None:
+def test_fppi_at_an_unreachable_recall_is_nan() -> None:
     table = match([found(), LABELLED[0]], [one_object(), one_object()], 1)
 
     price = fppi_at_recall(table, FalseDetections.of(NEGATIVES), 1.0)
@@ -73,7 +73,7 @@ def test_a_recall_out_of_reach_has_no_price() -> None:
     assert price.recall.value == 0.5
 
 
-def test_curve_equals_plain_loops_over_thresholds() -> None:
+def test_froc_equals_plain_loops_over_thresholds() -> None:
     generator = torch.Generator().manual_seed(0)
     labelled, truths = [], []
     for _ in range(12):
@@ -106,7 +106,7 @@ def test_curve_equals_plain_loops_over_thresholds() -> None:
         assert fppi == pytest.approx(false / 14)
 
 
-def test_recall_at_its_own_threshold_is_found_again() -> None:
+def test_threshold_at_a_recall_is_the_threshold_of_that_recall() -> None:
     truths = [one_object()] * 7
     images = [found((0.1 * number, OBJECT)) for number in range(1, 8)]
     table = match(images, truths, 1)
@@ -125,7 +125,7 @@ def test_recall_outside_its_range_is_refused() -> None:
         threshold_at_recall(table, 1.5)
 
 
-def test_no_objects_have_no_froc() -> None:
+def test_froc_without_objects_is_refused() -> None:
     table = match([found()], [GroundTruth.empty()], 1)
 
     with pytest.raises(ValueError, match="labelled object"):

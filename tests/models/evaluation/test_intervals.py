@@ -13,7 +13,7 @@ def test_wilson_of_ten_in_fifty() -> None:
     assert interval.high == pytest.approx(0.3304, abs=1e-4)
 
 
-def test_wilson_of_none_and_of_all_stays_in_the_unit_range() -> None:
+def test_wilson_of_none_and_of_all_stays_between_0_and_1() -> None:
     none, every = wilson(0, 20), wilson(20, 20)
 
     assert none.low == 0
@@ -28,7 +28,7 @@ def test_wilson_of_impossible_counts_is_refused(successes: int, trials: int) -> 
         wilson(successes, trials)
 
 
-def test_every_resample_draws_as_many_images_as_there_are() -> None:
+def test_every_resample_draws_the_number_of_images() -> None:
     counts = resample_counts(7, seed=3, num_resamples=100)
 
     assert counts.shape == (100, 7)
@@ -45,14 +45,14 @@ def test_bootstrap_spread_is_the_standard_error_of_the_mean() -> None:
     assert interval.high - interval.low == pytest.approx(expected, rel=0.1)
 
 
-def test_nothing_measurable_has_unknown_bounds() -> None:
+def test_bounds_of_nan_values_are_nan() -> None:
     interval = percentile_interval(float("nan"), np.full(5, np.nan))
 
     assert np.isnan(interval.low)
     assert np.isnan(interval.high)
 
 
-def test_drawing_equal_values_together_gives_the_interval_of_drawing_every_image() -> None:
+def test_drawing_equal_values_together_keeps_the_interval() -> None:
     values = np.random.default_rng(2).poisson(0.4, size=300)
 
     together = bootstrap_mean(values, seed=1, num_resamples=40_000)

@@ -1,4 +1,4 @@
-"""The batch is as large as it still helps, and fits."""
+"""The batch grows while that makes it faster and it fits."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from tests.models.conftest import build_small
 
 
 class _Measured(Detector):
-    """On a device with memory for so many images; it finds nothing on them."""
+    """A detector with memory for a number of images, without detections."""
 
     class_layers = ""
 
@@ -50,7 +50,7 @@ class _Measured(Detector):
         ({1: 1.0, 2: 2.0}, 99, 99, 1),
     ],
 )
-def test_the_batch_grows_while_it_helps_and_fits(
+def test_the_batch_doubles_while_it_is_faster_and_fits(
     seconds: dict[int, float], memory: int, largest: int, expected: int
 ) -> None:
     detector = _Measured(build_small("ssd_small").spec, memory).eval()
@@ -60,7 +60,7 @@ def test_the_batch_grows_while_it_helps_and_fits(
     assert max(detector.sizes) <= 2 * expected
 
 
-def test_a_real_detector_is_measured() -> None:
+def test_a_batch_size_is_found_for_a_real_detector() -> None:
     detector = build_small("ssd_small").eval()
 
     assert fastest_batch_size(detector, largest=4) in (1, 2, 4)

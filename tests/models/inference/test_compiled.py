@@ -1,4 +1,4 @@
-"""What OpenVINO makes of a network gives what the network gives."""
+"""A network compiled by OpenVINO gives the network's outputs."""
 
 import os
 import subprocess
@@ -25,11 +25,11 @@ def dense(detector: Detector) -> Dense:
     return compile_dense(detector, in_bfloat16=False, num_streams=2, num_threads=2)
 
 
-SIZES = [(192, 128), (128, 192), (128, 160)]  # not those that it was compiled with
+SIZES = [(192, 128), (128, 192), (128, 160)]  # other sizes than those at compilation
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_in_float32_outputs_are_the_networks_for_any_batch(
+def test_float32_outputs_equal_the_networks_for_any_batch(
     detector: Detector, dense: Dense, count: int
 ) -> None:
     pixels = detector.collate([detector.preprocess(x) for x in draw_images(SIZES[:count])]).tensors
@@ -44,7 +44,7 @@ def test_in_float32_outputs_are_the_networks_for_any_batch(
         torch.testing.assert_close(found[name], output, rtol=1e-3, atol=1e-3 * output.std().item())
 
 
-def test_scores_and_boxes_come_as_from_the_network(detector: Detector, dense: Dense) -> None:
+def test_scores_and_boxes_equal_the_networks(detector: Detector, dense: Dense) -> None:
     scoring = fuse(detector)
     images = [scoring.preprocess(image) for image in draw_images(SIZES)]
 
@@ -65,7 +65,7 @@ def test_scores_and_boxes_come_as_from_the_network(detector: Detector, dense: De
         assert highest[0] == pytest.approx(highest[1], abs=1e-3)
 
 
-def test_with_half_the_bits_it_errs_no_more_than_the_network() -> None:
+def test_bfloat16_errors_are_like_the_networks_own() -> None:
     detector = build_small("ssdlite320_mobilenet_v3_large")
     spread_scores(detector)
     pixels = detector.collate([detector.preprocess(x) for x in draw_images(SIZES)]).tensors
@@ -80,7 +80,7 @@ def test_with_half_the_bits_it_errs_no_more_than_the_network() -> None:
     assert error < 2 * (half - exact).abs().mean()
 
 
-def test_threads_side_by_side_do_not_mix_their_images(detector: Detector, dense: Dense) -> None:
+def test_concurrent_threads_get_their_own_results(detector: Detector, dense: Dense) -> None:
     scoring = fuse(detector)
     images = [scoring.preprocess(image) for image in draw_images([(128, 192)] * 8)]
 
@@ -96,12 +96,12 @@ def test_threads_side_by_side_do_not_mix_their_images(detector: Detector, dense:
     assert together == pytest.approx([*alone, *alone], abs=1e-3)
 
 
-def test_a_detector_that_trains_is_refused() -> None:
+def test_a_detector_in_training_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="eval"):
         compile_dense(build_small("ssd_small").train())
 
 
-def test_openvino_tells_no_one_that_it_was_used(tmp_path: Path) -> None:
+def test_openvino_sends_no_telemetry(tmp_path: Path) -> None:
     script = (
         "from models.inference.compiled import compile_dense\n"
         "from models.detectors import build\n"
@@ -121,4 +121,4 @@ def test_openvino_tells_no_one_that_it_was_used(tmp_path: Path) -> None:
     )
 
     assert run.stdout.splitlines()[-1] == "[]"
-    assert not (tmp_path / "intel").exists()  # where it keeps who it is
+    assert not (tmp_path / "intel").exists()  # OpenVINO would keep its identity there

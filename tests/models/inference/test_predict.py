@@ -1,4 +1,4 @@
-"""Scores are torchvision's own, whatever shares the batch; the highest is known to the last bit."""
+"""Scores equal torchvision's for any batch, and the highest is exact to the last bit."""
 
 import math
 import re
@@ -23,7 +23,7 @@ def _predict(detector: Detector, images: list[Tensor]) -> list[Prediction]:
 
 
 def _silence_column_zero(detector: Detector) -> None:
-    """Torchvision would detect label 0 where a sigmoid head is asked, which is no class."""
+    """Drop label 0, which is no class, but which torchvision detects with a sigmoid head."""
     if detector.spec.architecture.startswith(("retinanet", "fcos")):
         num_columns = len(detector.spec.class_names) + 1
         for name, parameter in detector.network.named_parameters():
@@ -34,7 +34,7 @@ def _silence_column_zero(detector: Detector) -> None:
 def _plain_torchvision(detector: Detector) -> torch.nn.Module:
     spec = detector.spec
     if spec.architecture in ("ssd_efficientnet_lite0", "ssd_small"):
-        return detector.network  # torchvision's SSD over a backbone of ours
+        return detector.network  # torchvision's SSD over our own backbone
     sizes = {} if spec.architecture.startswith("ssd") else {"min_size": 128, "max_size": 192}
     network: torch.nn.Module = torchvision.models.get_model(
         spec.architecture, weights=None, weights_backbone=None, num_classes=3, **sizes
@@ -44,14 +44,14 @@ def _plain_torchvision(detector: Detector) -> torch.nn.Module:
     return network.eval().to(memory_format=torch.channels_last)  # other kernels round otherwise
 
 
-def test_detections_are_those_of_torchvision(detector: Detector) -> None:
+def test_detections_equal_those_of_torchvision(detector: Detector) -> None:
     _silence_column_zero(detector)
     network = _plain_torchvision(detector)
     sizes = SIZES
     if detector.spec.antialias:
         sizes = [detector.spec.input_size]
     elif detector.spec.architecture.startswith("fasterrcnn"):
-        sizes = UNSCALED_SIZES  # two stages blow up the rounding of a resize; it is compared below
+        sizes = UNSCALED_SIZES  # two stages amplify a resize's rounding
 
     for image in draw_images(sizes):
         [prediction] = _predict(detector, [image])
@@ -65,7 +65,7 @@ def test_detections_are_those_of_torchvision(detector: Detector) -> None:
         assert prediction.max_score == pytest.approx(found.scores[0].item(), abs=1e-5)
 
 
-def test_the_network_sees_what_torchvision_shows_it(detector: Detector) -> None:
+def test_network_inputs_equal_those_of_torchvision(detector: Detector) -> None:
     if detector.spec.antialias:
         pytest.skip("resized in a way of its own")
     network = _plain_torchvision(detector)
@@ -79,7 +79,7 @@ def test_the_network_sees_what_torchvision_shows_it(detector: Detector) -> None:
         assert batch.image_sizes == expected.image_sizes
 
 
-def test_an_image_is_scored_alike_in_any_company(detector: Detector) -> None:
+def test_a_score_does_not_depend_on_the_other_images(detector: Detector) -> None:
     images = draw_images(SIZES)
 
     together = _predict(detector, images)
@@ -92,10 +92,10 @@ def test_an_image_is_scored_alike_in_any_company(detector: Detector) -> None:
 
 def _assert_same(found: Detections, expected: Detections) -> None:
     """
-    Each has its like in the other list, the best first of all.
+    Check that each detection has a counterpart in the other list, above all the best one.
 
-    One in thirty may not: rounding tips an overlap over the NMS threshold now and then, or a near
-    tie over the end of the list.
+    One in thirty may have none: rounding can move an overlap over the NMS threshold, or a near tie
+    past the end of the list.
     """
     distance = (found.boxes[:, None] - expected.boxes).abs().amax(-1)
     distance += 1e6 * (found.labels[:, None] != expected.labels)
@@ -105,7 +105,7 @@ def _assert_same(found: Detections, expected: Detections) -> None:
         assert (nearest >= 0.05).sum() <= len(nearest) / 30
 
 
-def test_half_the_bits_give_scores_and_boxes_of_all_bits_types(detector: Detector) -> None:
+def test_bfloat16_gives_float32_scores_and_boxes(detector: Detector) -> None:
     images = [detector.preprocess(image) for image in draw_images([(128, 128)] * 2)]
 
     exact = predict(detector, images)
@@ -113,13 +113,15 @@ def test_half_the_bits_give_scores_and_boxes_of_all_bits_types(detector: Detecto
 
     for one, other in zip(quick, exact, strict=True):
         assert one.log_odds is not None
-        assert math.isfinite(one.log_odds)  # how near it is says `try_bfloat16` of trained ones
+        assert math.isfinite(
+            one.log_odds
+        )  # its error is measured by `try_bfloat16` with trained detectors
         assert one.log_odds != other.log_odds
         assert len(one.detections) > 0
         assert one.detections.boxes.dtype == one.detections.scores.dtype == torch.float32
 
 
-def test_every_image_has_a_score_where_no_detection_passes(family: str) -> None:
+def test_images_without_detections_have_a_score(family: str) -> None:
     torch.manual_seed(0)
     size = None if family.startswith("ssd") else (128, 192)
     detector = build(family, ["cat"], input_size=size, score_threshold=0.999).eval()
@@ -137,7 +139,7 @@ def test_every_image_has_a_score_where_no_detection_passes(family: str) -> None:
     assert 0 < prediction.max_score < 0.9
 
 
-def test_nan_pixels_of_one_image_are_a_nan_score_of_that_image_alone(family: str) -> None:
+def test_nan_pixels_affect_the_score_of_their_image_only(family: str) -> None:
     detector = build_small(family).eval()
     good = detector.preprocess(draw_images([(128, 128)])[0])
     bad = PreparedImage(torch.full_like(good.pixels.float(), math.nan), good.original_size)

@@ -1,4 +1,4 @@
-"""A detector that gives NaN for some image is found out before it serves."""
+"""A detector with NaN scores or boxes is refused before it serves."""
 
 import copy
 import math
@@ -22,7 +22,7 @@ def overflow(part: nn.Module) -> None:
         parameter.data = 3e38 * torch.sign(torch.randn(parameter.shape, generator=generator))
 
 
-def test_a_detector_with_scores_and_boxes_for_every_image_passes(family: str) -> None:
+def test_a_sound_detector_passes(family: str) -> None:
     detector = build_small(family).eval()
     weights = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
     state = torch.get_rng_state()
@@ -42,7 +42,7 @@ def test_finite_weights_that_overflow_are_refused(family: str) -> None:
 
 
 def test_fused_activations_hide_nan() -> None:
-    """ReLU of NaN is 0 in oneDNN, NaN in torch: this is why `prove` scores both ways."""
+    """Show why `prove` scores both ways: ReLU of NaN is 0 in oneDNN and NaN in torch."""
     detector = build_small("ssd_small").eval()
     overflow(detector.network)
     image = detector.preprocess(draw_images([(160, 160)])[0])

@@ -12,7 +12,7 @@ from models.losses import FocalLoss
 @pytest.mark.parametrize("alpha", [-1, 0.0, 0.25, 1.0])
 @pytest.mark.parametrize("gamma", [0.0, 1.5, 2.0])
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-def test_value_and_gradient_equal_torchvisions(
+def test_value_and_gradient_equal_those_of_torchvision(
     alpha: float, gamma: float, reduction: Literal["none", "mean", "sum"]
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -30,7 +30,7 @@ def test_value_and_gradient_equal_torchvisions(
     torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_integer_targets_are_taken() -> None:
+def test_integer_targets_are_accepted() -> None:
     logits = torch.tensor([0.0, 0.0])
 
     assert FocalLoss()(logits, torch.tensor([1, 0])).tolist() == pytest.approx(

@@ -24,7 +24,7 @@ def random_batch(
 
 
 def by_plain_loop(logits: Tensor, labels: Tensor, ratio: float, floor: int) -> Tensor:
-    """Float [B], one anchor at a time, over the whole cross entropy with its graph."""
+    """Return float [B], from the whole cross entropy with its graph, one anchor at a time."""
     losses = functional.cross_entropy(logits, labels.clamp(min=0), reduction="none")
     totals = []
     for image_losses, image_labels in zip(losses, labels.tolist(), strict=True):
@@ -61,7 +61,7 @@ def test_loss_and_gradient_match_a_plain_loop(
 
 
 def test_golden_case() -> None:
-    """Two classes, margins 0 for the positive and -1, 2, 0 for the background anchors."""
+    """Take two classes, with margins 0 for the positive and -1, 2, 0 for background anchors."""
     logits = torch.tensor([[[0.0, -1.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]]])
     labels = torch.tensor([[1, 0, 0, 0]])
 
@@ -86,7 +86,9 @@ def test_fault_upstream_an_empty_image_has_no_gradient() -> None:
 
 def test_fault_upstream_positives_are_counted_twice_when_negatives_run_out() -> None:
     logits = torch.zeros(1, 2, 5)
-    labels = torch.tensor([[1, 1, 1, 0, 0]])  # upstream: 9 "negatives" wanted, 3 are positives
+    labels = torch.tensor(
+        [[1, 1, 1, 0, 0]]
+    )  # upstream wants 9 "negatives"; 3 of them are positives
 
     (loss,) = HardMiningCrossEntropyLoss(3)(logits, labels)
 
@@ -95,7 +97,7 @@ def test_fault_upstream_positives_are_counted_twice_when_negatives_run_out() -> 
 
 @pytest.mark.parametrize("share_large", [0.0, 0.3])
 def test_background_loss_is_stable_for_any_logit(share_large: float) -> None:
-    logits, _ = random_batch(3, 5, 70_000, 0.0)  # more than a piece
+    logits, _ = random_batch(3, 5, 70_000, 0.0)  # more than one piece
     large = torch.rand(logits.shape, generator=torch.Generator().manual_seed(1)) < share_large
     logits = torch.where(large, 3e4 * logits, logits)
 

@@ -1,4 +1,4 @@
-"""The SSD loss and its matching, on cases small enough to work out by hand."""
+"""The SSD loss and its matching, on cases small enough to compute by hand."""
 
 import math
 
@@ -22,12 +22,12 @@ LN2 = math.log(2)
 
 
 def zero_predictions(num_images: int) -> tuple[Tensor, Tensor]:
-    """Offsets 0 and two classes at probability 1/2, so that each cross entropy is log 2."""
+    """Return offsets 0 and two classes of probability 1/2: each cross entropy is log 2."""
     return torch.zeros(num_images, 4, 4), torch.zeros(num_images, 2, 4)
 
 
 def shifted_target(image: int) -> list[float]:
-    """Of default box 0: offsets (1, 0, 2, 0), smooth L1 0.5 + 1.5."""
+    """Return a target of default box 0 with offsets (1, 0, 2, 0), smooth L1 0.5 + 1.5."""
     return [image, 0, 0.3, 0.25, 0.5 * math.exp(0.4), 0.5]
 
 
@@ -88,7 +88,7 @@ def test_fault_upstream_images_without_objects_dilute_the_mean() -> None:
     assert float(beside_empty) == pytest.approx(float(alone))  # upstream: a third of it
 
 
-def test_upstreams_silence_on_empty_images_can_be_asked_for() -> None:
+def test_empty_images_teach_nothing_with_a_minimum_of_0_as_upstream() -> None:
     offsets, logits = (p.requires_grad_() for p in zero_predictions(2))
 
     loss, parts = SSDLoss(GRID, min_negatives=0)((offsets, logits), NO_TARGETS)
@@ -145,7 +145,7 @@ def test_more_objects_than_default_boxes_fill_them_all() -> None:
     assert matched.labels.tolist() == [1, 2]
 
 
-def test_no_object_leaves_background() -> None:
+def test_without_objects_every_default_box_is_background() -> None:
     matched = match_default_boxes(GRID, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
 
     assert matched.labels.tolist() == [0, 0, 0, 0]
@@ -153,7 +153,7 @@ def test_no_object_leaves_background() -> None:
 
 
 def matched_by_plain_loop(defaults: Tensor, boxes: Tensor, threshold: float) -> list[int]:
-    """Index of the object of each default box, or -1: over and over, the best pair that is left."""
+    """Return each default box's object, or -1, by taking the best remaining pair repeatedly."""
     iou = box_iou(box_convert(boxes, "cxcywh", "xyxy"), box_convert(defaults, "cxcywh", "xyxy"))
     objects = [
         int(column.argmax()) if column.max() > threshold else -1 for column in iou.unbind(dim=1)
@@ -168,7 +168,7 @@ def matched_by_plain_loop(defaults: Tensor, boxes: Tensor, threshold: float) -> 
 
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 8))
-def test_matching_follows_the_best_pair_that_is_left(
+def test_matching_takes_the_best_remaining_pair(
     seed: int, num_objects: int, num_defaults: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -18,7 +18,7 @@ def test_hard_images_get_more_negatives() -> None:
 
 
 @pytest.mark.parametrize("num_positive", [0, 1, 5, 40])
-def test_is_the_image_sampler_on_one_image_as_large_as_the_batch(num_positive: int) -> None:
+def test_equals_the_image_sampler_on_one_image_as_large_as_the_batch(num_positive: int) -> None:
     labels = [(torch.arange(n) < num_positive).long() for n in (50, 60, 0)]
     probs = torch.randperm(110, generator=torch.Generator().manual_seed(0)) / 110
 

@@ -1,4 +1,4 @@
-"""The page on samplers is complete, and its picture is what the code draws."""
+"""The page on samplers is complete, and its picture matches the code."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from models.sampling import SamplerName
 DOCS = Path(__file__).parents[3] / "docs" / "explanation"
 
 
-def test_the_picture_is_what_the_samplers_select() -> None:
+def test_the_picture_shows_the_samplers_choices() -> None:
     assert (DOCS / "samplers.svg").read_text(encoding="utf-8") == draw()
 
 
@@ -26,5 +26,5 @@ def test_the_picture_is_what_the_samplers_select() -> None:
         *SamplerName,
     ],
 )
-def test_the_page_names(name: str) -> None:
+def test_the_page_describes(name: str) -> None:
     assert name in (DOCS / "samplers.md").read_text(encoding="utf-8")

@@ -13,13 +13,13 @@ from models.sampling import HardNegativeSampler
 
 
 def image(num_positive: int, num_negative: int, num_ignored: int = 0) -> tuple[Tensor, Tensor]:
-    """Labels, and probabilities that rise from anchor to anchor."""
+    """Return labels, and probabilities that rise from anchor to anchor."""
     labels = torch.tensor([1] * num_positive + [0] * num_negative + [-1] * num_ignored)
     return labels, torch.arange(len(labels)) / 2048  # exact in every float type
 
 
 def num_chosen(sampler: HardNegativeSampler, *images: tuple[Tensor, Tensor]) -> list[list[int]]:
-    """[positives, negatives] chosen in each image."""
+    """Count the chosen [positives, negatives] of each image."""
     labels, probs = [i[0] for i in images], torch.cat([i[1] for i in images])
     positive, negative = sampler(labels, probs)
     return [[int(p.sum()), int(n.sum())] for p, n in zip(positive, negative, strict=True)]
@@ -39,7 +39,7 @@ def test_numbers_drawn_follow_the_formula(num_positive: int, expected: list[int]
     assert num_chosen(sampler, image(num_positive, 500, 20)) == [expected]
 
 
-def test_an_image_with_too_few_anchors_gives_all_it_has() -> None:
+def test_an_image_with_too_few_anchors_gives_all() -> None:
     sampler = HardNegativeSampler(64, 0.25)
 
     assert num_chosen(sampler, image(0, 5), image(30, 4), image(0, 0), image(0, 0, 9)) == [
@@ -59,7 +59,7 @@ fractions = st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.7, 1.0])
 
 
 def distinct_probs(labels: list[Tensor], seed: int) -> Tensor:
-    """Float [R], all different, exact in half precision."""
+    """Return float [R], all different, exact in half precision."""
     order = torch.randperm(sum(map(len, labels)), generator=torch.Generator().manual_seed(seed))
     return order / 256
 
@@ -156,7 +156,7 @@ def test_equals_monai_given_the_same_permutation(
     assert_equal_masks(ours, theirs)
 
 
-def test_every_call_of_monai_is_answered_alike() -> None:
+def test_every_method_of_monai_gives_the_same_result() -> None:
     ours, theirs = HardNegativeSampler(6, 0.5, 1, 2), monai.HardNegativeSampler(6, 0.5, 1, 2)
     labels, probs = image(4, 20, 3)
     positive, negative = (labels >= 1).nonzero().flatten(), (labels == 0).nonzero().flatten()
@@ -298,7 +298,7 @@ def test_fault_upstream_no_positive_fraction_divides_by_zero() -> None:
         HardNegativeSampler(8, 0.0)
 
 
-def test_fault_upstream_a_small_pool_gives_fewer_than_asked_for() -> None:
+def test_fault_upstream_a_small_pool_gives_too_few() -> None:
     labels, probs = image(4, 100)
 
     _, theirs = monai.HardNegativeSampler(8, 0.5, pool_size=0.5)([labels], probs)

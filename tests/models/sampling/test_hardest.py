@@ -1,4 +1,4 @@
-"""The selection under all samplers, against a plain sort."""
+"""The selection that all samplers use, against a plain sort."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from models.sampling.hardest import hardest
 def by_plain_sort(
     values: NDArray[np.float32], allowed: NDArray[np.bool_], nums: list[int]
 ) -> list[list[int]]:
-    """One Python sort per image, in flat indices."""
+    """Sort each image in Python, and return flat indices."""
     num_anchors = values.shape[1]
     chosen = []
     for image, num in enumerate(nums):
@@ -43,7 +43,7 @@ def test_small_images_with_many_ties(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("num_levels", [2, 50, 1_000_000])
 @pytest.mark.parametrize("share_allowed", [0.02, 1.0])
-def test_large_images_where_the_bar_is_guessed(num_levels: int, share_allowed: float) -> None:
+def test_large_images_with_an_estimated_bar(num_levels: int, share_allowed: float) -> None:
     rng = np.random.default_rng(0)
     values = (rng.integers(0, num_levels, (3, 9000)) / num_levels).astype(np.float32)
     allowed = rng.random(values.shape) < share_allowed
@@ -54,9 +54,9 @@ def test_large_images_where_the_bar_is_guessed(num_levels: int, share_allowed: f
     assert [c.tolist() for c in chosen] == by_plain_sort(values, allowed, nums)
 
 
-def test_a_bar_guessed_too_high_is_given_up() -> None:
+def test_too_high_an_estimate_is_dropped() -> None:
     values = (np.arange(9000) / 9000).astype(np.float32)[None]
-    values[:, ::17] += 1  # 17 is the stride of the sample: nothing else reaches its hardest
+    values[:, ::17] += 1  # 17 is the sample's stride: no other value reaches its hardest
     allowed = np.ones_like(values, dtype=np.bool_)
 
     for num in (800, 2000, 5000, 9000):

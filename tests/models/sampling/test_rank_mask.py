@@ -54,7 +54,7 @@ def test_equals_the_double_sort_at_the_size_of_ssd300(dtype: torch.dtype) -> Non
     assert hard_negative_mask(loss, nums).equal(by_double_sort(loss, nums))
 
 
-def test_more_than_there_are_is_all_and_nothing_is_nothing() -> None:
+def test_more_than_all_is_all_and_none_is_none() -> None:
     assert hard_negative_mask(torch.rand(4), 9).all()
     assert not hard_negative_mask(torch.rand(4), 0).any()
     assert hard_negative_mask(torch.zeros((0, 4)), 2).shape == (0, 4)

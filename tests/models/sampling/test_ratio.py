@@ -18,12 +18,12 @@ NOTHING = -1
 
 
 def logits_of(*background_minus_object: float) -> Tensor:
-    """[1, A, 2] logits; the lower the number, the harder the anchor."""
+    """Return logits [1, A, 2]; anchors with lower numbers are harder."""
     values = torch.tensor(background_minus_object)
     return torch.stack([values, torch.zeros_like(values)], dim=-1)[None]
 
 
-def test_naive_takes_every_anchor() -> None:
+def test_naive_chooses_every_anchor() -> None:
     assert NaiveSampler()(torch.tensor([[0, -1, 3], [-2, -1, 1]])).tolist() == [
         [1, -1, 1],
         [-1, -1, 1],
@@ -59,7 +59,7 @@ def test_ohem_rounds_the_number_of_negatives_down() -> None:
 def ohem_by_plain_loop(
     matches: list[int], logits: list[list[float]], ious: list[float], ratio: float, floor: int
 ) -> list[int]:
-    """One image, as the paper's rule reads."""
+    """Choose for one image by the paper's rule."""
     marks = [1 if match >= 0 else 0 for match in matches]
     background_losses = [math.log(sum(math.exp(v - row[0]) for v in row)) for row in logits]
     free = [a for a, mark in enumerate(marks) if not mark and ious[a] < 0.5]
@@ -99,7 +99,7 @@ def test_ohem_fault_upstream_an_empty_image_teaches_nothing(ious_shape: tuple[in
 
 
 def test_ohem_fault_upstream_excluded_anchors_and_positives_are_chosen() -> None:
-    """Of 5 anchors without a match 1 may be negative: upstream would take all 5 it counts."""
+    """Allow 1 of 5 anchors without a match as negative: upstream counts and takes all 5."""
     matches = torch.tensor([[0, 0, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]])
     ious = torch.tensor([[0.9, 0.9, 0.5, 0.6, 0.7, 0.8, 0.2]])
 
@@ -159,7 +159,9 @@ def test_ratio_takes_all_positives_and_the_hardest_negatives() -> None:
     ("num_positive", "min_negatives", "expected"),
     [(0, None, 64), (1, None, 3), (40, None, 100), (0, 0, 0), (0, 20, 20), (1, 20, 20)],
 )
-def test_ratio_has_a_floor(num_positive: int, min_negatives: int | None, expected: int) -> None:
+def test_ratio_has_a_minimum_of_negatives(
+    num_positive: int, min_negatives: int | None, expected: int
+) -> None:
     labels = torch.tensor([1] * num_positive + [0] * 100)
 
     _, (negative,) = RatioSampler(3, min_negatives)([labels], torch.zeros(len(labels)))

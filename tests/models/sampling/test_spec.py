@@ -1,4 +1,4 @@
-"""Samplers from plain values."""
+"""Samplers built from plain values."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ from models.sampling import (
         ("all", AllAnchors),
     ],
 )
-def test_a_name_gives_its_sampler(name: str, sampler_type: type) -> None:
+def test_a_sampler_is_built_by_name(name: str, sampler_type: type) -> None:
     assert isinstance(build_sampler(SamplerSpec(name)), sampler_type)
 
 

@@ -21,7 +21,7 @@ def test_every_batch_holds_the_stated_share_of_negatives() -> None:
         assert sum(index >= 10 for index in batch) == 5
 
 
-def test_every_image_of_a_kind_comes_up_equally_often() -> None:
+def test_every_image_of_a_kind_is_used_equally_often() -> None:
     plan = plan_batches(9, 4, batch_size=8, negative_share=0.5, seed=3)
 
     drawn = [index for step in range(9) for index in plan.batch(step)]
@@ -30,7 +30,7 @@ def test_every_image_of_a_kind_comes_up_equally_often() -> None:
     assert [drawn.count(index) for index in range(9, 13)] == [9] * 4
 
 
-def test_one_pass_shows_every_labelled_image() -> None:
+def test_one_pass_uses_every_labelled_image() -> None:
     plan = plan_batches(23, 5, batch_size=8, negative_share=0.25, seed=1)
 
     drawn = {index for step in range(plan.steps_per_pass) for index in plan.batch(step)}
@@ -98,7 +98,7 @@ def test_seeds_depend_on_every_part_of_their_key() -> None:
 
 
 @pytest.mark.slow
-def test_loader_processes_give_the_same_views_as_none() -> None:
+def test_views_do_not_depend_on_loader_processes() -> None:
     detector = tiny_detector()
     images = [*squares(4), *negatives(2)]
     plan = plan_batches(4, 2, batch_size=4, negative_share=0.5, seed=0)

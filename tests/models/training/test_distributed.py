@@ -15,7 +15,7 @@ from models.training.loop import train
 from tests.models.squares import negatives, squares, tiny_detector
 
 
-def test_a_process_alone_asks_nobody() -> None:
+def test_a_single_process_decides_alone() -> None:
     device = torch.device("cpu")
 
     with process_group(device):
@@ -25,7 +25,7 @@ def test_a_process_alone_asks_nobody() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_end_with_one_detector(tmp_path: Path) -> None:
+def test_two_processes_end_with_equal_detectors(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     command += ["--standalone", "--module", __spec__.name, str(tmp_path)]
 
@@ -49,7 +49,7 @@ def _train_in_this_process(folder: Path) -> None:
     detector = tiny_detector()
     images = (squares(6), negatives(4), squares(3, 1))
     state = folder / "run.state"
-    # Only one process is asked to stop; both must.
+    # should_stop() is True in one process only; both must stop.
     asked = iter(range(100))
     cancelled = train(
         detector,

@@ -27,12 +27,12 @@ def digest(detector: Detector, folder: Path) -> str:
 
 
 def after(step: int) -> Callable[[], bool]:
-    """Asks for a stop once that many steps have been allowed."""
+    """Return a `should_stop` that is True after this many steps."""
     asked = iter(range(step + 1))
     return lambda: next(asked) == step
 
 
-def test_one_seed_gives_one_checkpoint(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_checkpoints(tmp_path: Path) -> None:
     digests = []
     for seed in (5, 5, 6):
         detector = tiny_detector()
@@ -44,7 +44,7 @@ def test_one_seed_gives_one_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4])
-def test_a_cancelled_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stop_at: int) -> None:
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, stop_at: int) -> None:
     images = (squares(5), negatives(3), squares(3, 1))
     whole, stopped, resumed = tiny_detector(), tiny_detector(), tiny_detector(seed=99)
     expected = train(whole, *images, SHORT)
@@ -80,7 +80,7 @@ def test_a_pretrained_backbone_learns_slower(
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_nothing_is_computed_after_a_stop_is_asked_for() -> None:
+def test_no_step_is_taken_after_a_stop() -> None:
     steps: list[StepReport] = []
 
     result = train(
@@ -120,7 +120,7 @@ def test_without_validation_images_the_last_epoch_is_best() -> None:
     assert math.isnan(result.best_ap50_95)
 
 
-def test_an_epoch_shows_every_labelled_image_unless_told_otherwise() -> None:
+def test_an_epoch_uses_every_labelled_image_by_default() -> None:
     config = replace(SHORT, steps_per_epoch=None, epochs=1, negative_share=0.25)
 
     result = train(tiny_detector(), squares(7), negatives(2), [], config)
@@ -179,7 +179,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_parts() -> None:
     assert set(caught.value.parts) == {"classification", "bbox_regression"}
 
 
-def test_torchs_generator_is_left_as_it_was() -> None:
+def test_training_keeps_the_state_of_torchs_generator() -> None:
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)

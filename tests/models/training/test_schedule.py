@@ -30,7 +30,7 @@ def test_biases_and_normalisation_are_not_decayed(name: OptimizerName) -> None:
     assert (len(plain["params"]), plain["weight_decay"]) == (3, 0.0)
 
 
-def test_a_step_takes_the_rate_that_was_set() -> None:
+def test_a_step_uses_the_rate_that_was_set() -> None:
     network = nn.Linear(2, 1, bias=False)
     optimizer = build_optimizer("sgd", network, learning_rate=1.0, weight_decay=0.0)
     before = network.weight.detach().clone()

@@ -25,7 +25,7 @@ def state(step: int = 3) -> TrainingState:
     )
 
 
-def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_loaded_state_equals_the_saved_one(tmp_path: Path) -> None:
     saved = state()
 
     save_state(saved, tmp_path / "run.state")
@@ -65,7 +65,7 @@ def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_an_optimizer_goes_on_as_if_never_stopped(name: OptimizerName) -> None:
+def test_a_restored_optimizer_takes_the_same_steps(name: OptimizerName) -> None:
     def step(network: nn.Module, optimizer: torch.optim.Optimizer, times: int) -> None:
         for _ in range(times):
             optimizer.zero_grad()
@@ -87,7 +87,7 @@ def test_an_optimizer_goes_on_as_if_never_stopped(name: OptimizerName) -> None:
     assert torch.equal(network.weight, resumed.weight)
 
 
-def test_the_memory_of_another_network_is_refused() -> None:
+def test_optimizer_tensors_of_another_network_are_refused() -> None:
     optimizer = build_optimizer("adamw", nn.Linear(3, 2), learning_rate=0.1, weight_decay=0)
 
     with pytest.raises(CheckpointError, match="fits no parameter"):

@@ -7,7 +7,7 @@ from models.training.reports import EpochReport
 from models.training.tensorboard import tensorboard_log
 
 
-def test_every_epoch_becomes_a_point_of_each_curve(tmp_path: Path) -> None:
+def test_every_epoch_is_a_point_of_each_curve(tmp_path: Path) -> None:
     with tensorboard_log(tmp_path) as write:
         for epoch in (1, 2):
             write(
