@@ -37,7 +37,7 @@ from models.training.reports import (
     StepReport,
     TrainingResult,
 )
-from models.training.run import TrainingRun
+from models.training.run import RunningTraining
 from models.training.schedule import rate_factor, set_learning_rate
 
 STEP_STREAM = 3  # beside the streams of models.training.batches
@@ -90,7 +90,7 @@ def train(
         negative_share=config.negative_share,
         seed=config.seed,
     )
-    run = TrainingRun(detector, images, plan, config)
+    run = RunningTraining(detector, images, plan, config)
     if resume_from is not None:
         run.restore(resume_from)
     val_images = EvaluationImages(detector, val_set)
@@ -122,7 +122,7 @@ def train(
 
 
 def train_one_epoch(
-    run: TrainingRun,
+    run: RunningTraining,
     network: nn.Module,
     batches: Iterator[Batch],
     on_step: Callable[[StepReport], None] | None,
@@ -140,7 +140,7 @@ def train_one_epoch(
     return True
 
 
-def take_step(run: TrainingRun, network: nn.Module, batch: Batch) -> dict[str, float]:
+def take_step(run: RunningTraining, network: nn.Module, batch: Batch) -> dict[str, float]:
     """Learn from one batch, and return the parts of its loss by name."""
     config, device = run.config, run.detector.device
     warmup_steps = min(config.warmup_steps, run.num_steps // 2)
@@ -176,7 +176,7 @@ def validate(detector: Detector, images: EvaluationImages) -> tuple[float, float
     return from_first_process(figures[0], device), from_first_process(figures[1], device)
 
 
-def _descend(run: TrainingRun, loss: Tensor, losses: Mapping[str, float]) -> None:
+def _descend(run: RunningTraining, loss: Tensor, losses: Mapping[str, float]) -> None:
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(run.scaler.scale(loss))
     run.scaler.unscale_(run.optimizer)
@@ -188,18 +188,18 @@ def _descend(run: TrainingRun, loss: Tensor, losses: Mapping[str, float]) -> Non
 
 
 def _require_finite(
-    run: TrainingRun, is_finite: bool, losses: Mapping[str, float], what: str
+    run: RunningTraining, is_finite: bool, losses: Mapping[str, float], what: str
 ) -> None:
     if any_process(not is_finite, run.detector.device):
         raise NonFiniteLossError(run.step, losses, what)
 
 
-def _save(run: TrainingRun, path: Path | None) -> None:
+def _save(run: RunningTraining, path: Path | None) -> None:
     if path is not None and is_first_process():
         run.save(path)
 
 
-def _finish(run: TrainingRun, is_cancelled: bool) -> TrainingResult:
+def _finish(run: RunningTraining, is_cancelled: bool) -> TrainingResult:
     """Restore the best epoch's weights, and sum the run up."""
     run.detector.network.to(memory_format=torch.contiguous_format)
     if run.best_weights:

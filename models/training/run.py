@@ -27,9 +27,9 @@ from models.training.state import (
 PRETRAINED_BACKBONE_RATE = 0.1  # share of the rate of all other layers
 
 
-class TrainingRun:
+class RunningTraining:
     """
-    The state of a training run: the detector, its optimizer, and the progress made.
+    A training under way: the detector, its optimizer, and the progress made.
 
     Attributes:
         detector: trained in place.

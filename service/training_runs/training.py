@@ -15,7 +15,7 @@ from service.model_versions.service import NameTaken, register_checkpoint
 from service.tables import TrainingRun
 from service.training_runs.retraining import Retraining
 from service.training_runs.training_inputs import detector_to_train, training_config, training_sets
-from service.training_runs.training_state import TrainingState
+from service.training_runs.training_state import StoredTrainingState
 
 WriteEpoch = Callable[[EpochReport], None]
 
@@ -45,7 +45,7 @@ def _train(retraining: Retraining, run: TrainingRun, path: Path) -> Sequence[Epo
     job, request = retraining.job, retraining.request
     detector = detector_to_train(retraining, run)
     sets = training_sets(retraining.resources, run, detector.spec.class_names)
-    state = TrainingState(job, run.id, path.parent)
+    state = StoredTrainingState(job, run.id, path.parent)
 
     def on_step(report: StepReport) -> None:
         job.progress(f"round {run.iteration}: training", report.step, report.num_steps)

@@ -7,7 +7,7 @@ from service.jobs.leftovers import STATE_KEY, delete_leftovers, key_in
 from service.jobs.running import RunningJob
 
 
-class TrainingState:
+class StoredTrainingState:
     """
     The state of one training: a local file, and its copy in the blob store.
 
