@@ -38,7 +38,7 @@ NETWORKS = (
 
 
 def photograph(seed: int) -> bytes:
-    """A JPEG of 4000 × 3000 pixels."""
+    """Make a JPEG of 4000 × 3000 pixels."""
     random = np.random.default_rng(seed)
     tiles = [read_photograph(*place) for place in LABELLED_PHOTOGRAPHS + POOL_PHOTOGRAPHS]
     canvas = Image.new("RGB", (WIDTH, HEIGHT))

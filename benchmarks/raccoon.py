@@ -81,7 +81,7 @@ def evaluate_command(
 
 
 def build_detector(class_names: Sequence[str]) -> Detector:
-    """The small detector on an ImageNet backbone; the rest follows torch's seed."""
+    """Build the small detector on an ImageNet backbone; torch's seed draws the other weights."""
     return build(ARCHITECTURE, class_names, weights="imagenet")
 
 

@@ -42,7 +42,7 @@ Question = Callable[[Session], object]
 
 
 def ranked(cursor: str | None = None, **filters: object) -> Question:
-    """A page of ten, with these filters."""
+    """Read a page of ten with these filters."""
     asked: dict[str, object] = dict.fromkeys(
         ("model_version", "min_score", "max_score", "label", "source", "verdict", "trained")
     )
@@ -202,7 +202,7 @@ def _scores(first: int) -> dict[int, ScoreResult]:
 
 
 def compare_sealed(backend: str, repeats: int, budget_s: float) -> Comparison:
-    """The statistics with ten times as many sealed images."""
+    """Measure the statistics with ten times as many sealed images."""
     ask = QUESTIONS["GET /stats/false-detections"]
     few, many = SEALED
     with score_database(backend, SMALL, few) as one, score_database(backend, 2 * many, many) as two:

@@ -108,7 +108,7 @@ def sampler_comparisons(shape: Shape) -> list[Comparison]:
 
 
 def mask_comparison(shape: Shape, target: float | None) -> Comparison:
-    """The rank mask at SSD's three negatives per positive."""
+    """Compute the rank mask at SSD's three negatives per positive."""
     loss = torch.rand(shape.num_images, shape.num_anchors)
     nums = torch.tensor([3 * int((image > 0).sum()) for image in shape.labels()])
     return Comparison(
@@ -171,7 +171,7 @@ def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_c
 
 
 def compare(comparison: Comparison, repeats: int, clock: Callable[[], float]) -> str:
-    """A row of the table: both sides in turns, the one that goes first alternating."""
+    """Measure a row of the table: both sides in turns, each first in every other turn."""
     require_equal_with_one_seed(comparison)
     sides = [comparison.ours, comparison.theirs]
     ours, theirs, ratios = [], [], []

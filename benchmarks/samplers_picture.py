@@ -108,7 +108,7 @@ def title(column: int, first: str, second: str) -> str:
 
 
 def draw() -> str:
-    """The whole picture; the same at every call."""
+    """Draw the whole picture; every call gives the same one."""
     labels, probs = batch()
     parts = [title(0, "hardness", "dark: taken for objects")]
     for row, prob in enumerate(probs.view(2, -1)):

@@ -141,7 +141,7 @@ def _scale_to_unit_spread(
 
 
 def _silence_column_zero(layer: nn.Conv2d | nn.Linear, num_columns: int) -> None:
-    """It stands for no class; trained weights keep it low, and torchvision would detect it."""
+    """Silence the column that stands for no class; torchvision would detect it."""
     assert layer.bias is not None
     layer.weight.data[::num_columns] = 0
     layer.bias.data[::num_columns] = -40

@@ -91,7 +91,7 @@ ORDER BY ranking_key, image_id LIMIT {trained} OFFSET {judged}
 @contextmanager
 def score_database(backend: str, num_scores: int, num_sealed: int = NUM_SEALED) -> Iterator[Engine]:
     """
-    A database of its own with so many scores of the serving version; dropped afterwards.
+    Make a database with so many scores of the serving version, and drop it afterwards.
 
     Of these, `num_sealed` are of negative-test, NUM_VAL of val, and the others of the pool.
     """
@@ -150,7 +150,7 @@ def _fill(engine: Engine, num_scores: int, num_sealed: int) -> None:
 
 
 def _add_version(connection: Connection) -> int:
-    """A version that serves, and the training run it came out of; the run's id."""
+    """Add a serving version and the training run that made it; return the run's id."""
     with Session(connection) as session:
         version = ModelVersion(
             name="v1",

@@ -85,7 +85,7 @@ class NotebookLoop:
         )
 
     def __call__(self) -> list[float]:
-        """The highest box score of each image, 0 where there is no box."""
+        """Return the highest box score of each image, 0 for an image without boxes."""
         scores: list[float] = json.loads(self._ask("scores"))
         return scores
 
@@ -136,7 +136,7 @@ class Ours:
 
 
 def require_same(ours: Sequence[Prediction], theirs: Sequence[float]) -> None:
-    """Raises RuntimeError where both sides do not give an image the same score."""
+    """Raise RuntimeError if the two sides score an image differently."""
     for prediction, expected in zip(ours, theirs, strict=True):
         found = prediction.max_score
         if found is None or not math.isclose(found, expected, abs_tol=1e-3):

@@ -44,7 +44,7 @@ def hardneg_server(
     data_dir: Path | None = None,
 ) -> Iterator[tuple[Process, httpx.Client]]:
     """
-    Yields a service over an empty SQLite database, or that of `data_dir`, and a client of it.
+    Yield a service over an empty SQLite database, or that of `data_dir`, and a client of it.
 
     With a checkpoint, it serves when this yields. `settings` are environment variables.
     """
@@ -89,7 +89,10 @@ def wait_until_scored(client: httpx.Client) -> None:
 
 
 def wait_until(answers: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
-    """Raises RuntimeError if the process ends before, or it takes too long."""
+    """Wait until the server answers.
+
+    Raises RuntimeError if the process ends first, or if it takes too long.
+    """
     deadline = time.monotonic() + START_S
     while True:
         try:

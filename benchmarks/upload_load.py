@@ -17,7 +17,7 @@ class Load:
 
 
 def multipart(path: str, field: str, files: Sequence[bytes]) -> bytes:
-    """A whole HTTP request."""
+    """Build a whole HTTP request."""
     parts = b"".join(
         b"--%b\r\nContent-Disposition: form-data; name=%b; filename=%d.jpg\r\n"
         b"Content-Type: image/jpeg\r\n\r\n%b\r\n" % (BOUNDARY, field.encode(), number, content)
@@ -34,7 +34,7 @@ def multipart(path: str, field: str, files: Sequence[bytes]) -> bytes:
 async def exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
 ) -> bytes:
-    """The answer's body; raises ValueError unless its status is 2xx."""
+    """Return the answer's body. Raises ValueError unless its status is 2xx."""
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])

@@ -45,7 +45,7 @@ def fill(client: httpx.Client, num_images: int) -> None:
 
 
 def another_version(detector: Detector, number: int, folder: Path) -> Path:
-    """The same detector, whose file differs by a class's name."""
+    """Save the same detector under another class name, so that its file differs."""
     names = (f"version {number}", *detector.spec.class_names[1:])
     detector.spec = dataclasses.replace(detector.spec, class_names=names)
     path = folder / "version.safetensors"

@@ -24,14 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[URL]:
-    """The server for this run's databases, looked for or started when the first test wants it."""
+    """Find or start the Postgres server for this run, when the first test needs it."""
     with postgres_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: URL) -> Iterator[str]:
-    """The name of a database that is migrated once, to be copied for each test."""
+    """Migrate a database once and return its name, to copy it for each test."""
     with postgres_database(postgres) as url:
         migrate(url)
         assert url.database is not None
@@ -40,7 +40,7 @@ def migrated_postgres(postgres: URL) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that is migrated once, to be copied for each test."""
+    """Migrate a file once, to copy it for each test."""
     path = tmp_path_factory.mktemp("migrated") / "migrated.sqlite"
     migrate(sqlite_url(path))
     return path
@@ -48,7 +48,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database of its own for every test, migrated and without rows."""
+    """Make a new database for every test, migrated and without rows, and return its address."""
     if request.param == "sqlite":
         copy = shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "test.sqlite")
         yield sqlite_url(copy).render_as_string()
@@ -60,7 +60,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database of its own for every test, without any table."""
+    """Make a new database for every test, without any table, and return its address."""
     if request.param == "sqlite":
         yield sqlite_url(tmp_path / "empty.sqlite").render_as_string()
         return

@@ -22,10 +22,10 @@ KEEPER = Path(__file__).with_name("postgres_keeper.py")
 @contextmanager
 def postgres_server() -> Iterator[URL]:
     """
-    Yields the address of a server on which databases can be made.
+    Yield the address of a server on which databases can be made.
 
     That is HARDNEG_TEST_POSTGRES_URL if set (and then nothing else is tried), else this machine's
-    own server if it lets `postgres` in, else one that lives as long as this context.
+    own server if it lets `postgres` in, else a new one that lives as long as this context.
     """
     given = os.environ.get("HARDNEG_TEST_POSTGRES_URL")
     if given is not None:
@@ -39,7 +39,7 @@ def postgres_server() -> Iterator[URL]:
 
 @contextmanager
 def embedded_postgres() -> Iterator[URL]:
-    """Starts a Postgres of its own; it stops with this context, or with this process."""
+    """Start a Postgres server that stops with this context, or with this process."""
     with subprocess.Popen(
         [sys.executable, str(KEEPER)],
         stdin=subprocess.PIPE,
@@ -56,7 +56,7 @@ def embedded_postgres() -> Iterator[URL]:
 
 @contextmanager
 def postgres_database(server: URL, template: str = "template0") -> Iterator[URL]:
-    """Yields a database of an unused name, made from `template`, and drops it afterwards."""
+    """Make a database with an unused name from `template`, and drop it afterwards."""
     name = f"hardneg_test_{uuid4().hex}"
     # under LC_ALL=C the default encoding is SQL_ASCII, which psycopg refuses
     _execute(server, "CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE {}", name, template)
@@ -67,7 +67,7 @@ def postgres_database(server: URL, template: str = "template0") -> Iterator[URL]
 
 
 def sqlite_url(path: Path) -> URL:
-    """The address of the SQLite file at `path`, which need not exist yet."""
+    """Return the address of the SQLite file at `path`, which need not exist yet."""
     return URL.create("sqlite", database=str(path))
 
 

@@ -39,7 +39,7 @@ def scene_bytes(seed: int, colour: tuple[int, int, int] | None = None) -> bytes:
 
 
 def train_red_square_detector(path: Path, *, seed: int = 0, steps: int = 40) -> None:
-    """A checkpoint that knows red and blue squares, so that orange ones fool it a little."""
+    """Train a detector of red and blue squares, which orange ones fool a little, and save it."""
     torch.manual_seed(seed)
     detector = build("ssd_small", ("red", "blue")).train()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=2e-3)
