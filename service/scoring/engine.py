@@ -21,8 +21,8 @@ from service.scoring.screen import Screen
 
 ONLINE, RESCAN = 0, 1  # priorities; the lower one goes first
 
-# For so many seconds after a client has asked for a score, rescans use small batches, so that the
-# next client waits for a small part of a forward pass at most.
+# For so many seconds after the last upload, rescans use small batches: the next upload then waits
+# for a small part of a forward pass at most.
 RECENT_S = 1.0
 SMALL_BATCHES = 8  # to a full one
 

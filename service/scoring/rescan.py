@@ -123,7 +123,7 @@ class _Rescan:
         return prepare_image(self._version.detector, content, max_pixels=image.width * image.height)
 
     def _start_scoring(self, window: list[RescanImage]) -> list[RescanImage]:
-        """Wait until all of a window is decoded, so that batches fill, and queue it."""
+        """Queue a window once all of it is decoded; part of it would not fill batches."""
         decoded = self._collect_decoded(window)
         self._set_cutoffs(decoded)
         for item in decoded:

@@ -84,7 +84,7 @@ class Group:
         return self.call_together([partial(run, *numbered) for numbered in enumerate(works)])
 
     def call_together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Run calls that write, so that the first write of each shares one transaction."""
+        """Run calls that write; the first write of each shares one transaction."""
         begun, go_on = Event(), Event()
 
         def hold(_: Session) -> None:
