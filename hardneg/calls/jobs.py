@@ -7,14 +7,12 @@ import httpx
 from pydantic import ValidationError
 
 from hardneg.errors import ClientError, TimedOut, Unreachable
-from hardneg.schemas.jobs import JobDetail, JobEventOut, JobOut, JobPage, JobStatus
+from hardneg.schemas.jobs import JobDetail, JobEventOut, JobOut, JobPage
 from hardneg.transport import Connection, iterate_pages, read_answer
 
 POLL_S = 0.5
 PATIENCE_S = 60.0  # a restart of the service takes less
 PAGE_SIZE = 1000
-
-FINISHED = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class JobCalls(Connection):
@@ -82,7 +80,7 @@ class JobCalls(Connection):
             job = self._job_patiently(job_id, poll_s)
             if on_poll is not None:
                 on_poll(job)
-            if job.status in FINISHED:
+            if job.status.is_final:
                 return job
             if deadline is not None and time.monotonic() > deadline:
                 raise TimedOut(f"job {job_id} is still {job.status} after {timeout_s:g} s")

@@ -2,7 +2,6 @@
 
 from rich.progress import Progress
 
-from hardneg.calls.jobs import FINISHED
 from hardneg.client import Client
 from hardneg.schemas.jobs import JobDetail, JobStatus
 
@@ -28,7 +27,7 @@ def watch_job(client: Client, job_id: int, progress: Progress) -> JobDetail:
             description=_stage(job),
             completed=job.progress.done,
             total=job.progress.total,
-            visible=job.status not in FINISHED,
+            visible=not job.status.is_final,
         )
 
     return client.wait_for_job(job_id, on_poll=show)

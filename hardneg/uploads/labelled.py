@@ -79,7 +79,7 @@ def _load(images: Sequence[AnnotatedImage], report: LabelledReport) -> Iterator[
             yield _LoadedImage(image, content)
         else:
             report.refused.append(
-                f"{image.name}: the image {same} has the same bytes, and its boxes hold"
+                f"{image.name}: the image {same} has the same bytes, and its boxes were sent"
             )
 
 

@@ -7,15 +7,13 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi.sse import ServerSentEvent
 
-from hardneg.schemas.jobs import JobEventOut, JobOut, JobStatus
+from hardneg.schemas.jobs import JobEventOut, JobOut
 from service.db import Sessions
 from service.jobs import service
 
 POLL_EVERY_S = 0.5
 PAGE = 200
 RETRY_MS = 3000
-
-FINISHED = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class EventStream:
@@ -48,7 +46,7 @@ class EventStream:
                 yield ServerSentEvent(data=job, event="progress")
             if len(events) == PAGE:
                 continue
-            if job.status in FINISHED:
+            if job.status.is_final:
                 yield ServerSentEvent(data={"status": job.status}, event="end")
                 return
             await anyio.sleep(POLL_EVERY_S)

@@ -101,7 +101,7 @@ def test_wrong_items_are_listed_and_the_rest_is_stored(url: str, tmp_path: Path)
         "image 100: There is no file missing.png.",
         "annotation 102: Its bbox has no area: width 0, height 5.",
         "annotation 900: There is no category 77.",
-        "copy.png: the image yard 0/54.png has the same bytes, and its boxes hold",
+        "copy.png: the image yard 0/54.png has the same bytes, and its boxes were sent",
         "large.png: the request body is larger than this service takes",
     ):
         assert expected in told
