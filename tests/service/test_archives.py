@@ -110,4 +110,4 @@ def test_labelled_zip_with_a_nameless_file_is_refused_item_by_item(
     response = upload_zip(client, zip_with_name(name))
 
     assert response.status_code == 422
-    assert "must hold one .json file" in response.json()["detail"]
+    assert "must hold exactly one .json file" in response.json()["detail"]

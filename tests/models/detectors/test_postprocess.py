@@ -50,11 +50,17 @@ def _plain_score(detector: Detector, images: list[Tensor]) -> list[ScoredImage]:
 
 
 @torch.no_grad()
+def _by_class(found: Detections) -> Detections:
+    """Order detections by class: those of two classes may tie but for rounding."""
+    order = found.labels.argsort(stable=True)
+    return Detections(found.boxes[order], found.scores[order], found.labels[order])
+
+
 def _require_same(detector: Detector, images: list[Tensor]) -> None:
     batch = detector.collate([detector.preprocess(image) for image in images])
     for scored, plain in zip(detector.score(batch), _plain_score(detector, images), strict=True):
         assert scored.log_odds == pytest.approx(plain.log_odds, abs=1e-6)
-        found, expected = scored.detections, plain.detections
+        found, expected = _by_class(scored.detections), _by_class(plain.detections)
         assert len(found) == len(expected) > 0
         torch.testing.assert_close(found.scores, expected.scores, atol=1e-6, rtol=0)
         torch.testing.assert_close(found.boxes, expected.boxes, atol=1e-3, rtol=0)
@@ -162,8 +168,9 @@ def test_padding_dilation_groups_and_activations_survive_packing() -> None:
         pack_convolutions(packed)
 
         torch.testing.assert_close(packed(scale * images), plain(scale * images))
-        with torch.autocast("cpu", torch.bfloat16):
-            torch.testing.assert_close(packed(scale * images), plain(scale * images))
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            with torch.autocast("cpu", torch.bfloat16):
+                torch.testing.assert_close(packed(scale * images), plain(scale * images))
         torch.testing.assert_close(copy.deepcopy(packed)(scale * images), plain(scale * images))
         assert [type(m).__name__ for m in packed] == ["PackedConv2d", "Identity"] * 3 + [
             "PackedConv2d",
