@@ -8,7 +8,12 @@ from urllib.parse import quote
 from pydantic import RootModel
 
 from hardneg.errors import ClientError
-from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut
+from hardneg.schemas.model_versions import (
+    InspectedDetector,
+    ModelVersionDetail,
+    ModelVersionOut,
+    OnnxOptions,
+)
 from hardneg.transport import Connection, opened, read_answer
 
 PARTIAL_SUFFIX = ".part"
@@ -30,14 +35,18 @@ class ModelVersionCalls(Connection):
         return read_answer(ModelVersionDetail, self._get(_path_of(version)))
 
     def add_checkpoint(
-        self, checkpoint: str | os.PathLike[str], name: str | None = None
+        self,
+        checkpoint: str | os.PathLike[str],
+        name: str | None = None,
+        onnx: OnnxOptions | None = None,
     ) -> ModelVersionOut:
         """
         Upload a checkpoint as a new model version; a known one returns the version it already is.
 
         Args:
-            checkpoint: path of a safetensors file that this project wrote.
+            checkpoint: path of a safetensors file that the service wrote, or of an ONNX file.
             name: name of the version; `v` and its id by default.
+            onnx: what an ONNX file does not say itself.
 
         Raises:
             ClientError: The file cannot be read, or the service refused it.
@@ -45,8 +54,24 @@ class ModelVersionCalls(Connection):
         path = Path(checkpoint)
         with opened(path) as file:
             parts = [("checkpoint", (path.name, file))]
-            answer = self._post("/model-versions", {"name": name} if name else {}, parts)
+            form = _form_of(onnx) | ({"name": name} if name else {})
+            answer = self._post("/model-versions", form, parts)
         return read_answer(ModelVersionOut, answer)
+
+    def inspect_detector(
+        self, path: str | os.PathLike[str], onnx: OnnxOptions | None = None
+    ) -> InspectedDetector:
+        """
+        Return what an ONNX file is and how it would be scored, without adding it.
+
+        Raises:
+            ClientError: The file cannot be read, or it is no detector; the reason says what to do.
+        """
+        path = Path(path)
+        with opened(path) as file:
+            parts = [("file", (path.name, file))]
+            answer = self._post("/model-versions/inspect", _form_of(onnx), parts)
+        return read_answer(InspectedDetector, answer)
 
     def add_architecture(
         self,
@@ -83,7 +108,7 @@ class ModelVersionCalls(Connection):
 
     def download_checkpoint(self, version: str | int, path: str | os.PathLike[str]) -> Path:
         """
-        Save the checkpoint of a version as a safetensors file, and return the file's path.
+        Save the checkpoint of a version, safetensors or ONNX, and return the file's path.
 
         The file appears under its name only when it is complete.
 
@@ -105,6 +130,15 @@ class ModelVersionCalls(Connection):
         finally:
             partial.unlink(missing_ok=True)
         return path
+
+
+def _form_of(onnx: OnnxOptions | None) -> dict[str, str | list[str]]:
+    """Return a form with a field for each value, and several for a list."""
+    values = onnx.model_dump(mode="json", exclude_none=True) if onnx is not None else {}
+    return {
+        name: [str(item) for item in value] if isinstance(value, list) else str(value)
+        for name, value in values.items()
+    }
 
 
 def _path_of(version: str | int) -> str:

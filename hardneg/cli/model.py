@@ -7,6 +7,14 @@ import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
 from hardneg.cli.failure import fail
+from hardneg.cli.onnx_options import (
+    ClassNamesOption,
+    InputSizeOption,
+    LayoutOption,
+    PresetOption,
+    SetOption,
+    read_options,
+)
 
 model = typer.Typer(
     help="Add, list and activate model versions.", no_args_is_help=True, rich_markup_mode=None
@@ -16,7 +24,7 @@ model = typer.Typer(
 @model.command()
 def add(
     file: Annotated[
-        Path | None, typer.Argument(help="Safetensors checkpoint that this project wrote.")
+        Path | None, typer.Argument(help="Safetensors checkpoint of this project, or ONNX file.")
     ] = None,
     architecture: Annotated[
         str | None,
@@ -32,6 +40,11 @@ def add(
             "--class", help="Object class of the architecture; repeat the option, in label order."
         ),
     ] = None,
+    preset: PresetOption = None,
+    layout: LayoutOption = None,
+    class_names_file: ClassNamesOption = None,
+    input_size: InputSizeOption = None,
+    settings: SetOption = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the version. Default: `v` and its id.")
     ] = None,
@@ -44,21 +57,26 @@ def add(
     """
     Add a model version.
 
-    Give a checkpoint file, or an architecture and its weights. A checkpoint that the service knows
-    already stays the version that it is.
+    Give a checkpoint file, an ONNX file that another trainer wrote, or an architecture and its
+    weights. A file that the service knows already stays the version that it is.
 
     \b
     Examples:
       hardneg model add raccoons.safetensors --name raccoons --activate
+      hardneg model add yolov8n.onnx --activate
+      hardneg model add yolox_s.onnx --preset yolox --class-names coco.txt
       hardneg model add --architecture ssd_small --class raccoon --class fox
     """
     if (file is None) == (architecture is None):
         fail("give either a checkpoint FILE or --architecture")
     if file is not None and (weights or class_names):
         fail("--weights and --class need --architecture: a checkpoint has its own")
+    overrides = read_options(preset, layout, class_names_file, input_size, settings)
+    if file is None and overrides is not None:
+        fail("--preset, --layout, --class-names, --input-size and --set go with an ONNX FILE")
     with connect(url, api_key) as client:
         if file is not None:
-            version = client.add_checkpoint(file, name)
+            version = client.add_checkpoint(file, name, overrides)
         else:
             assert architecture is not None
             version = client.add_architecture(
@@ -71,6 +89,41 @@ def add(
         if activate:
             client.activate(str(version.id))
             typer.echo(f"{version.name} serves")
+
+
+@model.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    preset: PresetOption = None,
+    layout: LayoutOption = None,
+    class_names_file: ClassNamesOption = None,
+    input_size: InputSizeOption = None,
+    settings: SetOption = None,
+    url: UrlOption = None,
+    api_key: ApiKeyOption = None,
+) -> None:
+    """
+    Show how an ONNX file would be scored, or which option it needs.
+
+    The service tries the file in a process with limits of memory and time, and keeps nothing.
+
+    \b
+    Examples:
+      hardneg model inspect yolov8n.onnx
+      hardneg model inspect detector.onnx --preset nanodet --set cell_offset=0.5
+    """
+    overrides = read_options(preset, layout, class_names_file, input_size, settings)
+    with connect(url, api_key) as client:
+        found = client.inspect_detector(file, overrides)
+    for title, ports in (("input", found.inputs), ("output", found.outputs)):
+        for name, shape in ports.items():
+            sides = " x ".join("any" if side is None else str(side) for side in shape)
+            typer.echo(f"{title:<22} {name}: {sides}")
+    for name, value in found.spec.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        typer.echo(f"{name:<22} {'none' if shown is None else shown}")
+    batches = "together" if found.runs_batches else "one by one"
+    typer.echo(f"{'computed by':<22} {found.runtime}, images {batches}")
 
 
 @model.command("list")

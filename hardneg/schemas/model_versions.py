@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ModelVersionOut(BaseModel):
@@ -54,4 +54,50 @@ class ModelVersionDetail(ModelVersionOut):
     )
     screen_margins: list[ScreenMarginOut] = Field(
         description="Newest first; empty until the pool is large enough to be screened."
+    )
+
+
+class OnnxOptions(BaseModel):
+    """
+    Values that an ONNX file does not tell itself; None leaves one to the preset or a default.
+
+    docs/reference/onnx-detectors.md explains each, and lists the layouts and presets.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    preset: str | None = Field(None, examples=["yolox"])
+    layout: str | None = Field(None, examples=["yolo"])
+    class_names: list[str] | None = Field(None, description="In label order.")
+    input_size: tuple[int, int] | None = Field(None, description="(height, width) in pixels.")
+    resize: str | None = Field(None, examples=["letterbox"])
+    pad_value: int | None = None
+    channel_order: str | None = Field(None, examples=["rgb"])
+    image_mean: tuple[float, float, float] | None = None
+    image_std: tuple[float, float, float] | None = None
+    antialias: bool | None = None
+    background_column: int | None = None
+    first_label: int | None = None
+    strides: list[int] | None = None
+    cell_offset: float | None = None
+    score_threshold: float | None = None
+    nms_threshold: float | None = None
+    detections_per_image: int | None = None
+
+
+class InspectedDetector(BaseModel):
+    """One ONNX file, and how it would be scored."""
+
+    spec: dict[str, object] = Field(description="Preprocessing, layout and thresholds.")
+    class_names: list[str] = Field(examples=[["raccoon"]])
+    runtime: str = Field(examples=["ONNX Runtime 1.32.0"])
+    inputs: dict[str, list[int | None]] = Field(
+        description="Shape of each input; null for a side that varies.",
+        examples=[{"images": [None, 3, 640, 640]}],
+    )
+    outputs: dict[str, list[int]] = Field(
+        description="Shape of each output for one image.", examples=[{"output0": [1, 84, 8400]}]
+    )
+    runs_batches: bool = Field(
+        description="Whether several images go through the network together."
     )

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,27 @@ Dense = Callable[[Tensor], dict[str, Tensor]]
 DECODE_MARGIN = 1.5
 
 
+class Placement(NamedTuple):
+    """
+    Where an image lies in the network's input: a point of the image is (input - offset) * factor.
+
+    Attributes:
+        factor: (x, y), sides of the original image over those in the input.
+        offset: (x, y) of the image's upper left corner in the input, in pixels.
+    """
+
+    factor: tuple[float, float]
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def to_original(self, boxes: Tensor) -> Tensor:
+        """Return boxes [N, 4], xyxy in pixels of the input, in pixels of the original image."""
+        moved = boxes - torch.tensor([*self.offset, *self.offset], dtype=torch.float32)
+        return moved * torch.tensor([*self.factor, *self.factor], dtype=torch.float32)
+
+
+WHOLE_INPUT = Placement((1.0, 1.0))  # of an image that is its own input
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
     """
@@ -30,10 +52,12 @@ class PreparedImage:
     Attributes:
         pixels: uint8 or float32 [3, h, w] in [0, 255], not yet normalised.
         original_size: (height, width) of the upright original.
+        placement: where the image lies among these pixels; by default they are the image.
     """
 
     pixels: Tensor
     original_size: tuple[int, int]
+    placement: Placement = WHOLE_INPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +159,8 @@ class Detector(nn.Module, ABC):
                 align_corners=False,
                 antialias=antialias,
             )
-        return PreparedImage(pixels.squeeze(0), original_size)
+        factor = original_size[1] / size[1], original_size[0] / size[0]
+        return PreparedImage(pixels.squeeze(0), original_size, Placement(factor))
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) that an image of these sides is resized to."""
@@ -144,6 +169,16 @@ class Detector(nn.Module, ABC):
         shorter, longest = self.spec.input_size
         scale = min(shorter / min(height, width), longest / max(height, width))
         return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+
+    def decode_size(self, height: int, width: int) -> tuple[int, int] | None:
+        """Return the (height, width) that a file is decoded to at least."""
+        return enough_for(self.network_size(height, width))
+
+    def score_images(
+        self, images: Sequence[PreparedImage], min_score: float = 0.0, dense: Dense | None = None
+    ) -> list[ScoredImage]:
+        """Score prepared images as one batch; see `score`."""
+        return self.score(self.collate(images), min_score, dense)
 
     def padded_size(self, image: PreparedImage) -> tuple[int, int]:
         """Return the (height, width) of a batch that holds this image alone."""

@@ -1,6 +1,7 @@
 """Detections of the few anchors that can pass the score threshold, as torchvision makes them."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -8,7 +9,6 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms
 
 from models.detectors.detections import Detections
-from models.detectors.spec import DetectorSpec
 
 
 def highest_of_each(scores: Tensor, groups: Tensor, limit: int) -> Tensor:
@@ -27,7 +27,16 @@ def highest_of_each(scores: Tensor, groups: Tensor, limit: int) -> Tensor:
     return order[rank < limit]
 
 
-def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, spec: DetectorSpec) -> Detections:
+class SuppressionSpec(Protocol):
+    """The numbers of a spec that say which overlapping boxes are dropped, and how many stay."""
+
+    @property
+    def nms_threshold(self) -> float: ...
+    @property
+    def detections_per_image(self) -> int: ...
+
+
+def suppress(boxes: Tensor, scores: Tensor, labels: Tensor, spec: SuppressionSpec) -> Detections:
     """Suppress non-maxima within each class and keep the best, highest score first."""
     keep = batched_nms(boxes, scores, labels, spec.nms_threshold)[: spec.detections_per_image]
     return Detections(boxes[keep], scores[keep], labels[keep])

@@ -47,7 +47,7 @@ class DetectorSpec:
     freeze_batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        _check_class_names(self.class_names)
+        check_class_names(self.class_names)
         sides = self.input_size
         if len(sides) != 2 or not all(MIN_INPUT_SIDE <= side <= MAX_INPUT_SIDE for side in sides):
             raise ValueError(
@@ -73,7 +73,8 @@ class DetectorSpec:
             )
 
 
-def _check_class_names(names: tuple[str, ...]) -> None:
+def check_class_names(names: tuple[str, ...]) -> None:
+    """Raise ValueError for names that a detector cannot have."""
     if not 1 <= len(names) <= MAX_CLASSES:
         raise ValueError(f"a detector needs 1 to {MAX_CLASSES} class names, not {len(names)}")
     for name in names:

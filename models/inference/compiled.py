@@ -1,6 +1,5 @@
 """A detector's network compiled by OpenVINO, for quick scores on the CPU."""
 
-import sys
 import warnings
 from threading import local
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from models.detectors import Detector
 from models.detectors.detector import Dense
+from models.detectors.foreign.runtime import import_openvino
 
 
 def compile_dense(
@@ -37,7 +37,7 @@ def compile_dense(
     """
     if detector.training:
         raise ValueError("compile_dense needs a detector in eval mode: call detector.eval()")
-    openvino = _import_openvino()
+    openvino = import_openvino()
     height, width = detector.spec.input_size
     if detector.keeps_aspect:  # any size is possible
         height = width = 2 * detector.size_divisor
@@ -65,14 +65,6 @@ def compile_dense(
         },
     )
     return _Compiled(compiled, names)
-
-
-def _import_openvino() -> Any:
-    # OpenVINO sends telemetry from its import on, unless its telemetry module cannot be imported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
 
 
 def _ignore_known_warnings() -> None:

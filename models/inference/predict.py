@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from models.data.images import MAX_PIXELS, decode, read_header
-from models.detectors import Detector, PreparedImage, ScoredImage
+from models.detectors import PreparedImage, ScoredImage
 from models.detectors.detections import Detections
-from models.detectors.detector import Dense, box_scale, enough_for
+from models.detectors.detector import Dense
+from models.detectors.scoring import ScoringDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Prediction:
     detections: Detections
 
 
-def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) -> PreparedImage:
+def prepare(
+    detector: ScoringDetector, data: bytes, *, max_pixels: int = MAX_PIXELS
+) -> PreparedImage:
     """
     Decode and resize a file for the network, in the same way for scoring and evaluation.
 
@@ -40,14 +43,14 @@ def prepare(detector: Detector, data: bytes, *, max_pixels: int = MAX_PIXELS) ->
     `decode` raises.
     """
     header = read_header(data)
-    enough = enough_for(detector.network_size(header.height, header.width))
+    enough = detector.decode_size(header.height, header.width)
     pixels = decode(data, max_pixels=max_pixels, enough=enough)
     return detector.preprocess(pixels, (header.height, header.width))
 
 
 @torch.inference_mode()
 def predict(
-    detector: Detector,
+    detector: ScoringDetector,
     images: Sequence[PreparedImage],
     *,
     in_bfloat16: bool = False,
@@ -80,17 +83,16 @@ def predict(
     for indices in groups.values():
         members = [images[index] for index in indices]
         with torch.autocast(detector.device.type, torch.bfloat16, enabled=in_bfloat16):
-            scored = detector.score(detector.collate(members), min_score, dense)
+            scored = detector.score_images(members, min_score, dense)
         for index, image, result in zip(indices, members, scored, strict=True):
             predictions[index] = _prediction(result, image)
     return [predictions[index] for index in range(len(images))]
 
 
 def _prediction(scored: ScoredImage, image: PreparedImage) -> Prediction:
-    size = (image.pixels.shape[1], image.pixels.shape[2])
     found = scored.detections
     detections = Detections(
-        boxes=found.boxes.float().cpu() * box_scale(size, image.original_size),
+        boxes=image.placement.to_original(found.boxes.float().cpu()),
         scores=found.scores.float().cpu(),
         labels=found.labels.cpu(),
     )

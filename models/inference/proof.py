@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.detectors import Detector, PreparedImage, build_from_spec
+from models.detectors.scoring import ScoringDetector
 from models.inference.fused import fuse
 from models.inference.predict import Prediction, predict
 
@@ -43,6 +44,14 @@ def prove(detector: Detector) -> None:
                 f"its log-odds for {name} are {found.log_odds} with BatchNorm folded into the "
                 f"convolutions, {expected.log_odds} without"
             )
+
+
+def prove_finite(detector: ScoringDetector) -> None:
+    """Raise ValueError if a score or a box is not finite on the images that `prove` takes."""
+    images = _images(detector.spec.input_size)
+    prepared = [detector.preprocess(image.pixels) for image in images.values()]
+    for name, prediction in zip(images, predict(detector, prepared), strict=True):
+        _require_finite(prediction, name)
 
 
 def _without_threshold(detector: Detector) -> Detector:

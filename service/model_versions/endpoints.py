@@ -6,14 +6,16 @@ from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Path, Response, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
-from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut
+from hardneg.schemas.model_versions import InspectedDetector, ModelVersionDetail, ModelVersionOut
 from hardneg.schemas.text import PlainText
+from models.detectors.foreign.inspection import SpecOverrides
 from service.errors import problem_responses
-from service.model_versions import service
+from service.model_versions import foreign, service
+from service.model_versions.onnx_form import spec_overrides
 from service.model_versions.service import InvalidModelRequest
 from service.scoring.resources import ReadSessionDep, ResourcesDep
 from service.serving.backlog import BacklogDep
@@ -42,23 +44,30 @@ def add_route(max_body_size: int) -> APIRouter:
             ),
         },
     )
+    upload.add_api_route(
+        "/inspect",
+        inspect_detector,
+        methods=["POST"],
+        response_model=InspectedDetector,
+        max_body_size=max_body_size,
+        responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    )
     return upload
 
 
 def add_version(
     response: Response,
     resources: ResourcesDep,
+    overrides: Annotated[SpecOverrides, Depends(spec_overrides)],
     checkpoint: Annotated[
-        UploadFile | None, File(description="A safetensors file that hardneg wrote.")
+        UploadFile | None,
+        File(description="A safetensors file that hardneg wrote, or an ONNX file."),
     ] = None,
     architecture: Annotated[
         PlainText | None, Form(description="Instead of a file: the name of an architecture.")
     ] = None,
     weights: Annotated[
         PlainText | None, Form(description="The name of its weights: `COCO_V1`, `imagenet`, …")
-    ] = None,
-    class_names: Annotated[
-        list[PlainText] | None, Form(description="Its classes in label order, one field for each.")
     ] = None,
     name: Annotated[
         Name | None, Form(description="The version's name; `v` and its id by default.")
@@ -70,10 +79,8 @@ def add_version(
     sessions, blobs = resources.sessions, resources.blobs
     with TemporaryDirectory(prefix="hardneg-") as folder:
         if checkpoint is not None:
-            path = FilePath(folder) / "uploaded.safetensors"
-            with path.open("wb") as file:
-                shutil.copyfileobj(checkpoint.file, file)
-            version, is_new = service.register_checkpoint(sessions, blobs, path, name=name)
+            path = _keep(checkpoint, FilePath(folder))
+            version, is_new = service.register_file(sessions, blobs, path, overrides, name=name)
         else:
             assert architecture is not None
             version, is_new = service.register_architecture(
@@ -82,12 +89,32 @@ def add_version(
                 FilePath(folder),
                 architecture=architecture,
                 weights=weights,
-                class_names=tuple(class_names or ()),
+                class_names=overrides.class_names or (),
                 name=name,
             )
     response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
     response.headers["Location"] = f"/model-versions/{version.id}"
     return version
+
+
+def inspect_detector(
+    file: Annotated[UploadFile, File(description="An ONNX file.")],
+    overrides: Annotated[SpecOverrides, Depends(spec_overrides)],
+) -> InspectedDetector:
+    """
+    Say what an ONNX file is and how it would be scored; nothing is stored.
+
+    Send what the file does not say itself in the other fields, as for adding it.
+    """
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        return foreign.inspect(_keep(file, FilePath(folder)), overrides)
+
+
+def _keep(file: UploadFile, folder: FilePath) -> FilePath:
+    path = folder / "uploaded"
+    with path.open("wb") as copy:
+        shutil.copyfileobj(file.file, copy)
+    return path
 
 
 @router.get("")
@@ -122,18 +149,22 @@ def activate_version(
     "/{version}/checkpoint",
     response_class=Response,
     responses={
-        200: {"content": {"application/octet-stream": {}}, "description": "The safetensors file"},
+        200: {
+            "content": {"application/octet-stream": {}},
+            "description": "A safetensors or ONNX file",
+        },
         **UNKNOWN_VERSION,
     },
 )
 def download_checkpoint(
     session: ReadSessionDep, resources: ResourcesDep, version: VersionKey
 ) -> Response:
-    """Download the checkpoint: one safetensors file, which alone rebuilds the detector."""
+    """Download the checkpoint: one file, which alone rebuilds the detector."""
     found, chunks = service.checkpoint_content(session, resources.blobs, version)
+    suffix = FilePath(found.checkpoint_key).suffix
     headers = {
         "Content-Length": str(found.checkpoint_size_bytes),
-        "Content-Disposition": f'attachment; filename="{found.name}.safetensors"',
+        "Content-Disposition": f'attachment; filename="{found.name}{suffix}"',
         "ETag": f'"{found.checkpoint_sha256}"',
     }
     return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)

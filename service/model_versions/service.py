@@ -11,12 +11,16 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut, ScreenMarginOut
 from models.detectors import ARCHITECTURES, Detector, build
-from models.detectors.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from models.inference.proof import prove
+from models.detectors.checkpoint import CheckpointError, save_checkpoint
+from models.detectors.foreign.file import is_onnx
+from models.detectors.foreign.inspection import SpecOverrides
+from models.detectors.formats import CheckpointFormat, format_of
+from models.detectors.scoring import ScoringDetector
+from models.inference.proof import prove, prove_finite
 from service.blobs import BlobStore, file_sha256, new_key
 from service.db import Sessions
 from service.errors import ServiceError
-from service.model_versions import store
+from service.model_versions import foreign, store
 from service.scoring import store as score_store
 from service.scoring.margins import list_screen_margins
 from service.scoring.screen import margin_of
@@ -182,6 +186,26 @@ def register_architecture(
     return register_checkpoint(sessions, blobs, path, name=name)
 
 
+def register_file(
+    sessions: Sessions, blobs: BlobStore, path: Path, overrides: SpecOverrides, *, name: str | None
+) -> tuple[ModelVersionOut, bool]:
+    """
+    Register an uploaded file of any format; `overrides` belong to an ONNX file.
+
+    Raises as `register_checkpoint` does, InvalidModelRequest, NotADetector and its children.
+    """
+    if not is_onnx(path):
+        if overrides != SpecOverrides():
+            raise InvalidModelRequest(
+                "only an ONNX file takes a preset, class names and the like: a checkpoint of this "
+                "service has its own"
+            )
+        return register_checkpoint(sessions, blobs, path, name=name)
+    target = path.with_suffix(".onnx")
+    foreign.write_with_spec(path, overrides, target)
+    return register_checkpoint(sessions, blobs, target, name=name)
+
+
 def register_checkpoint(
     sessions: Sessions,
     blobs: BlobStore,
@@ -199,7 +223,7 @@ def register_checkpoint(
         InvalidCheckpoint: the file is not a checkpoint, or its detector does not run.
         NameTaken: another version has the name.
     """
-    detector = _prove(path)
+    checkpoint_format, detector = _prove(path)
     with path.open("rb") as file:
         digest = file_sha256(file)
     with sessions.begin() as session:
@@ -207,14 +231,14 @@ def register_checkpoint(
         serving = serving_store.serving_version(session)
     if known is not None:
         return _version_out(known, serving), False
-    key = new_key("checkpoints", digest, ".safetensors")
+    key = new_key("checkpoints", digest, checkpoint_format.suffix)
     with path.open("rb") as file:
         blobs.put(key, file)
     version = ModelVersion(
         name=name or digest,
         architecture=detector.spec.architecture,
         class_names=list(detector.spec.class_names),
-        spec=asdict(detector.spec),
+        spec=asdict(detector.spec),  # type: ignore[call-overload]  # every format's is a dataclass
         checkpoint_sha256=digest,
         checkpoint_key=key,
         checkpoint_size_bytes=path.stat().st_size,
@@ -234,16 +258,20 @@ def register_checkpoint(
     return _version_out(version, serving), True
 
 
-def _prove(path: Path) -> Detector:
+def _prove(path: Path) -> tuple[CheckpointFormat, ScoringDetector]:
     try:
-        detector = load_checkpoint(path).eval()
+        checkpoint_format = format_of(path)
+        detector = checkpoint_format.load(path, device="cpu", num_threads=1)
     except CheckpointError as error:
         raise InvalidCheckpoint(str(error)) from error
     try:
-        prove(detector)
+        if isinstance(detector, Detector):
+            prove(detector)
+        else:
+            prove_finite(detector)
     except (RuntimeError, ValueError) as error:
         raise InvalidCheckpoint(f"the detector fails on a test image: {error}") from error
-    return detector
+    return checkpoint_format, detector
 
 
 def _free_name(session: Session, version: ModelVersion) -> str:

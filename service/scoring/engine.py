@@ -12,8 +12,8 @@ import structlog
 import torch
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from models.detectors import Detector
 from models.detectors.detector import PreparedImage
+from models.detectors.scoring import ScoringDetector
 from models.inference.batch_size import CPU_BATCH
 from models.inference.predict import Prediction, predict
 from models.inference.streams import own_stream
@@ -41,7 +41,7 @@ class LoadedVersion:
 
     id: int
     name: str
-    detector: Detector
+    detector: ScoringDetector
     screen: Screen | None = None
     batch_size: int = CPU_BATCH
 

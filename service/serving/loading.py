@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from models.detectors import Detector
 from models.detectors.checkpoint import load_checkpoint
-from models.inference.batch_size import choose_batch_size
+from models.detectors.formats import format_of
+from models.inference.batch_size import CPU_BATCH, choose_batch_size
 from models.inference.compiled import compile_dense
 from models.inference.device import select_device
 from models.inference.fused import fuse
@@ -33,16 +34,27 @@ log = structlog.get_logger()
 
 def load_detector(blobs: BlobStore, version: ModelVersion, device: str | None) -> Detector:
     """Load a detector as it was saved. Raises CheckpointError, FileNotFoundError."""
-    with TemporaryDirectory(prefix="hardneg-") as folder:
-        path = Path(folder) / "checkpoint.safetensors"
-        blobs.copy_to_file(version.checkpoint_key, path)
+    with _checkpoint_file(blobs, version) as path:
         return load_checkpoint(path, device=str(select_device(device)))
 
 
 def load_version(resources: Resources, version: ModelVersion) -> LoadedVersion:
     """Load a version for this scorer, with its screen. Raises as `load_detector` does."""
     settings, scorer = resources.settings, resources.scorer
-    detector = fuse(load_detector(resources.blobs, version, settings.device))
+    with _checkpoint_file(resources.blobs, version) as path:
+        detector = format_of(path).load(
+            path, device=str(select_device(settings.device)), num_threads=scorer.cores_of_each
+        )
+    if not isinstance(detector, Detector):
+        batch_size = settings.batch_size or CPU_BATCH
+        return LoadedVersion(version.id, version.name, detector, batch_size=batch_size)
+    return _load_screened(resources, version, fuse(detector))
+
+
+def _load_screened(
+    resources: Resources, version: ModelVersion, detector: Detector
+) -> LoadedVersion:
+    settings, scorer = resources.settings, resources.scorer
     screen = None
     if settings.backend != "eager":
         with _threads_of_torch(scorer.cores_of_each):
@@ -72,6 +84,8 @@ def compile_version(
     `load_detector` does.
     """
     scorer, device = resources.scorer, loaded.detector.device
+    if not isinstance(loaded.detector, Detector):
+        return loaded
     if device.type != "cpu" or not has_bfloat16(device):
         log.info("backend refused: it needs a CPU with bfloat16", backend="openvino")
         return loaded
@@ -93,6 +107,15 @@ def compile_version(
         return loaded
     _add_known_measurements(screen, version, resources.read_sessions)
     return replace(loaded, screen=screen)
+
+
+@contextmanager
+def _checkpoint_file(blobs: BlobStore, version: ModelVersion) -> Iterator[Path]:
+    """Copy a version's checkpoint to a file for a while. Raises FileNotFoundError."""
+    with TemporaryDirectory(prefix="hardneg-") as folder:
+        path = Path(folder) / "checkpoint"
+        blobs.copy_to_file(version.checkpoint_key, path)
+        yield path
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from hardneg.schemas.training_runs import (
     TrainingRunPage,
 )
 from models.detectors import ARCHITECTURES, check_weights
+from models.detectors.formats import is_trainable
 from models.sampling import SamplerSpec, build_sampler
 from service.errors import ServiceError
 from service.jobs.service import enqueue
@@ -38,6 +39,18 @@ class InvalidRetrainRequest(ServiceError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid-retrain-request"
     title = "Invalid retrain request"
+
+
+class NotTrainable(ServiceError):
+    status = HTTPStatus.CONFLICT
+    slug = "not-trainable"
+    title = "Not trainable here"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"version '{version}' was trained elsewhere and can only be trained there: take the "
+            "hardest images to its trainer, and add the result as the next version"
+        )
 
 
 class NotReadyToTrain(ServiceError):
@@ -70,6 +83,8 @@ def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
         _check_weights(request.architecture, request.weights)
         return enqueue(session, RETRAIN, request)
     version = _parent_version(session, request)
+    if not is_trainable(version.checkpoint_key):
+        raise NotTrainable(version.name)
     unknown = [name for name in class_names if name not in version.class_names]
     if unknown:
         raise NotReadyToTrain(

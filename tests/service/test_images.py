@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
 
+from models.detectors import Detector
 from service.app import create_app
 from service.settings import Settings
 from tests.scenes import ORANGE, RED, encoded, scene, scene_bytes
@@ -172,7 +173,8 @@ def test_image_is_scored_again_after_a_transient_failure(
     scorer = resources_of(serving).scorer
     working = serving_of(scorer)
     broken = replace(working, detector=deepcopy(working.detector))
-    broken.detector.network = torch.nn.Identity()  # raises as a device out of memory does
+    assert isinstance(broken.detector, Detector)
+    broken.detector.network = torch.nn.Identity()  # fails as a device out of memory does
     scorer.swap(broken)
     failed = upload(serving, scene_bytes(1)).json()
     scorer.swap(working)

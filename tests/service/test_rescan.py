@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from torch import Tensor
 
-from models.detectors import PreparedImage
+from models.detectors import Detector, PreparedImage
 from models.detectors.checkpoint import load_checkpoint
 from models.inference.predict import Prediction, predict, prepare
 from service.scoring import store
@@ -233,6 +233,7 @@ def test_second_looks_fill_batches(
 
 def test_quick_scores_stay_only_below_the_top(pool: Pool, scorer: Scorer) -> None:
     detector = pool.version.detector
+    assert isinstance(detector, Detector)
 
     def shifted(pixels: Tensor) -> dict[str, Tensor]:
         """Compute log-odds that are up to 0.01 too high, on any processor."""

@@ -12,9 +12,9 @@ import torch
 from fastapi.testclient import TestClient
 from torch import Tensor
 
-from models.detectors import Detector
 from models.detectors.checkpoint import load_checkpoint
 from models.detectors.detector import no_detections
+from models.detectors.scoring import ScoringDetector
 from models.inference.compiled import compile_dense
 from models.inference.predict import Prediction, predict, prepare
 from models.inference.trial import try_bfloat16
@@ -214,7 +214,7 @@ def _send(client: TestClient, split: str, contents: list[bytes]) -> list[int]:
     return [item["image"]["id"] for item in response.json()["items"]]
 
 
-def _exact(detector: Detector, contents: list[bytes]) -> list[float]:
+def _exact(detector: ScoringDetector, contents: list[bytes]) -> list[float]:
     found = predict(detector, [prepare(detector, data) for data in contents])
     return [prediction.log_odds or math.nan for prediction in found]
 

@@ -142,7 +142,9 @@ def test_images_without_detections_have_a_score(family: str) -> None:
 def test_nan_pixels_affect_the_score_of_their_image_only(family: str) -> None:
     detector = build_small(family).eval()
     good = detector.preprocess(draw_images([(128, 128)])[0])
-    bad = PreparedImage(torch.full_like(good.pixels.float(), math.nan), good.original_size)
+    bad = PreparedImage(
+        torch.full_like(good.pixels.float(), math.nan), good.original_size, good.placement
+    )
 
     first, second = predict(detector, [bad, good])
 

@@ -1,0 +1,1 @@
+"""Detectors that others trained: ONNX files that score here and train elsewhere."""
