@@ -35,7 +35,7 @@ class Refused(ClientError):
 
     @property
     def concerns_one_file(self) -> bool:
-        """Whether the service refused an uploaded file, not the request around it."""
+        """Return whether the service refused an uploaded file, not the request around it."""
         return self.problem.status in FILE_STATUSES and self.problem.type != INVALID_REQUEST
 
 

@@ -1,4 +1,4 @@
-"""Whether the service is alive, and whether it can score."""
+"""Health of the process, and its readiness to score."""
 
 from pydantic import BaseModel
 

@@ -1,4 +1,4 @@
-"""How a command fails: one sentence on stderr, no traceback."""
+"""The end of a command that fails: one sentence on stderr, no traceback."""
 
 from typing import TYPE_CHECKING, NoReturn
 

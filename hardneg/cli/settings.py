@@ -1,4 +1,4 @@
-"""What the environment says about the service that the commands call."""
+"""The environment's settings for the commands that call a service."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict

@@ -18,7 +18,7 @@ class VerdictFilter(StrEnum):
 
 
 class Coverage(BaseModel):
-    """How much of the pool a version has scored."""
+    """Coverage of the pool by the scores of one version."""
 
     images: int = Field(description="Images in the pool.", examples=[497])
     scored: int = Field(

@@ -25,7 +25,7 @@ Side = Annotated[int, Field(ge=MIN_INPUT_SIDE, le=MAX_INPUT_SIDE)]
 
 
 class Strategy(StrEnum):
-    """How the next negatives are chosen from the pool."""
+    """The choice of the next negatives from the pool."""
 
     HARD = "hard"
     RANDOM = "random"
@@ -33,7 +33,7 @@ class Strategy(StrEnum):
 
 
 class Promotion(StrEnum):
-    """Whether a new version may serve without a person's consent."""
+    """The rule by which a new version may serve without a person's consent."""
 
     AUTO = "auto"
     MANUAL = "manual"
@@ -41,7 +41,7 @@ class Promotion(StrEnum):
 
 
 class AugmentationChoice(StrEnum):
-    """How training images are varied: light, crop, scale and mirroring, or less of that."""
+    """The variation of training images: light, crop, scale and mirroring, or less of that."""
 
     STANDARD = "standard"
     UNMIRRORED = "unmirrored"
@@ -62,7 +62,7 @@ class SamplerIn(BaseModel):
 
 
 class Recipe(BaseModel):
-    """How to train; the default of a null field depends on whether a parent version exists."""
+    """Parameters of a training; some defaults depend on whether a parent version exists."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -42,6 +42,6 @@ def load_foreign(path: Path, *, device: str = "cpu", num_threads: int = 1) -> Fo
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether a file may be ONNX; its first field is then `ir_version`, a number."""
+    """Return whether a file may be ONNX: its first field is then `ir_version`, a number."""
     with path.open("rb") as file:
         return file.read(1) == b"\x08"

@@ -25,13 +25,13 @@ def decode(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]
 
 
 def _yolo(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """[B, 4 + K, N]: cxcywh in pixels, then probabilities."""
+    """Decode [B, 4 + K, N]: cxcywh in pixels, then probabilities."""
     (batch,) = split_outputs(outputs, spec)
     return [from_probabilities(image[4:].T, partial(_cxcywh_rows, image[:4].T)) for image in batch]
 
 
 def _yolo_objectness(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """[B, N, 5 + K]: cxcywh in pixels, objectness, probabilities of classes given an object."""
+    """Decode [B, N, 5 + K]: cxcywh in pixels, objectness, probabilities given an object."""
     (batch,) = split_outputs(outputs, spec)
     return [
         from_probabilities(_with_objectness(image), partial(_cxcywh_rows, image[:, :4]))
@@ -40,7 +40,7 @@ def _yolo_objectness(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[Sc
 
 
 def _yolox(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """[B, N, 5 + K]: as `yolo-objectness`, with centres and log sizes in cells of the levels."""
+    """Decode [B, N, 5 + K]: as `yolo-objectness`, with centres and log sizes in cells."""
     (batch,) = split_outputs(outputs, spec)
     points, strides = _grid(spec)
     return [
@@ -50,13 +50,13 @@ def _yolox(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]
 
 
 def _rows_with_labels(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """Boxes xyxy in pixels, scores and labels of a few boxes; rows of score 0 are padding."""
+    """Decode boxes xyxy in pixels, scores and labels; rows of score 0 are padding."""
     boxes, scores, labels = split_outputs(outputs, spec)
     return [_labelled_rows(spec, *image) for image in zip(boxes, scores, labels, strict=True)]
 
 
 def _top_k(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """As `_rows_with_labels`, but every image has a score: nothing was dropped by a threshold."""
+    """Decode like `_rows_with_labels`; every image has a score here: nothing was dropped."""
     boxes, scores, labels = split_outputs(outputs, spec)
     return [
         _labelled_rows(spec, *image, is_complete=True)
@@ -65,7 +65,7 @@ def _top_k(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]
 
 
 def _tf_detections(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """Boxes y1 x1 y2 x2 in [0, 1]; otherwise as `_top_k`."""
+    """Decode boxes y1 x1 y2 x2 in [0, 1]; otherwise as `_top_k`."""
     boxes, scores, labels = split_outputs(outputs, spec)
     height, width = spec.input_size
     pixels = boxes[..., [1, 0, 3, 2]] * np.array([width, height, width, height], np.float32)
@@ -76,7 +76,7 @@ def _tf_detections(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[Scor
 
 
 def _queries(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """Logits [B, Q, K] under sigmoids, and boxes cxcywh in [0, 1]."""
+    """Decode logits [B, Q, K] under sigmoids, and boxes cxcywh in [0, 1]."""
     logits, boxes = split_outputs(outputs, spec)
     found = []
     for image_logits, image_boxes in zip(logits, boxes, strict=True):
@@ -89,7 +89,7 @@ def _queries(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxe
 
 
 def _queries_softmax(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """Logits [B, Q, K + 1] under a softmax, and boxes cxcywh in [0, 1]."""
+    """Decode logits [B, Q, K + 1] under a softmax, and boxes cxcywh in [0, 1]."""
     logits, boxes = split_outputs(outputs, spec)
     found = []
     for image_logits, image_boxes in zip(logits.astype(np.float64), boxes, strict=True):
@@ -101,7 +101,7 @@ def _queries_softmax(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[Sc
 
 
 def _anchors_softmax(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """Probabilities [B, N, 1 + K], background among them, and boxes xyxy in [0, 1]."""
+    """Decode probabilities [B, N, 1 + K], background among them, and boxes xyxy in [0, 1]."""
     probabilities, boxes = split_outputs(outputs, spec)
     return [
         from_probabilities(_foreground(image, spec), partial(_unit_xyxy_rows, image_boxes, spec))
@@ -110,7 +110,7 @@ def _anchors_softmax(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[Sc
 
 
 def _nanodet(outputs: Mapping[str, Array], spec: ForeignSpec) -> list[ScoredBoxes]:
-    """Probabilities [B, N, K] and distributions [B, N, 4 (R + 1)] of the four sides' distances."""
+    """Decode probabilities [B, N, K] and distributions [B, N, 4 (R + 1)] of four distances."""
     scores, distances = split_distances(outputs, spec)
     points, strides = _grid(spec)
     points = points + spec.cell_offset
@@ -220,7 +220,7 @@ def _unit_xyxy_rows(boxes: Array, spec: ForeignSpec, rows: Array) -> Array:
 
 
 def _distance_rows(distances: Array, points: Array, strides: Array, rows: Array) -> Array:
-    """Boxes from the expected distances, in cells, to the left, the top, the right, the bottom."""
+    """Return boxes at the expected distances, in cells, from their points to each side."""
     bins = distances[rows].reshape(len(rows), 4, -1).astype(np.float64)
     weights = np.exp(bins - bins.max(axis=2, keepdims=True))
     weights /= weights.sum(axis=2, keepdims=True)

@@ -1,4 +1,4 @@
-"""What stands in an ONNX file beside its network: metadata entries, and names of other files."""
+"""The parts of an ONNX file beside its network: metadata, and names of other files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
