@@ -1,4 +1,4 @@
-"""What scoring needs from a detector, whoever trained it."""
+"""The parts of a detector that scoring needs, whoever trained it."""
 
 from collections.abc import Sequence
 from typing import Protocol

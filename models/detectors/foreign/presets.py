@@ -1,4 +1,4 @@
-"""What the files of well-known exporters have in common, so that users need not say it."""
+"""Values that the files of well-known exporters have in common."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

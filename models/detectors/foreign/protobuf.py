@@ -1,4 +1,4 @@
-"""As much of protobuf's wire format as it takes to walk an ONNX file and to append to it."""
+"""The part of protobuf's wire format that walking and appending to an ONNX file needs."""
 
 from collections.abc import Iterator
 from mmap import mmap

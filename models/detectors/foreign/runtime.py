@@ -57,7 +57,7 @@ def open_network(path: Path, *, device: str = "cpu", num_threads: int = 1) -> Ne
 
 
 def is_of_runtime(error: Exception) -> bool:
-    """Whether a runtime raised an error; its own classes share no parent but Exception."""
+    """Return whether a runtime raised an error; its own classes share no parent but Exception."""
     module = type(error).__module__.partition(".")[0]
     return module in ("onnxruntime", "openvino") or isinstance(error, RuntimeError)
 

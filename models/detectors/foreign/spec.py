@@ -30,7 +30,7 @@ class Layout(StrEnum):
 
 
 class Resize(StrEnum):
-    """How an image of any sides becomes one of the network's."""
+    """The way to bring an image of any sides to the network's."""
 
     STRETCH = "stretch"
     LETTERBOX = "letterbox"
