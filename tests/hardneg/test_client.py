@@ -14,6 +14,7 @@ from PIL import Image
 from hardneg import Client, ClientError, Refused, TimedOut, Unreachable
 from hardneg.calls import hard_negatives, images, jobs
 from hardneg.demo.server_process import free_port, running_server
+from hardneg.schemas.hard_negatives import Coverage
 from hardneg.schemas.jobs import JobEventOut, JobStatus
 from hardneg.schemas.training_runs import RetrainRequest, SamplerIn
 from tests.scenes import RED, encoded, scene, scene_bytes
@@ -55,6 +56,10 @@ def version(client: Client) -> str:
     return "base"
 
 
+def coverage(client: Client) -> Coverage:
+    return client.hard_negatives(1).pool
+
+
 def is_ready(client: Client) -> bool:
     try:
         client.check_ready()
@@ -63,19 +68,20 @@ def is_ready(client: Client) -> bool:
     return True
 
 
-def test_service_is_alive_before_it_is_ready(client: Client) -> None:
-    client.check_alive()
+def test_service_is_alive_before_it_is_ready(bare_url: str) -> None:
+    with Client(bare_url) as client:
+        client.check_alive()
 
-    with pytest.raises(Refused) as refused:
-        client.check_ready()
+        with pytest.raises(Refused) as refused:
+            client.check_ready()
 
     assert refused.value.problem.status == 503
 
 
 def test_version_that_serves_makes_the_service_ready(client: Client, version: str) -> None:
     assert client.check_ready() == version
-    assert [known.name for known in client.model_versions()] == [version]
-    assert client.model_version(version).scored_images == 10
+    assert version in [known.name for known in client.model_versions()]
+    assert client.model_version(version).scored_images >= 10
 
 
 def test_upload_takes_paths_and_bytes_and_names_refused_files(
@@ -154,6 +160,7 @@ def test_iterators_go_through_all_pages(
 
 
 def test_filters_of_the_ranked_list_are_keyword_arguments(client: Client, version: str) -> None:
+    wait_until(lambda: coverage(client).scored == coverage(client).images, timeout_s=60)
     everything = list(client.iter_hard_negatives(model_version=version, label="red"))
     scores = [item.max_score or 0.0 for item in everything]
 
