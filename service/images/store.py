@@ -63,6 +63,12 @@ def find_by_digests(session: Session, digests: Sequence[str]) -> dict[str, Image
     return {image.sha256: image for image in found}
 
 
+def find_by_ids(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
+    """Return the stored images with these ids, by id."""
+    found = session.scalars(select(Image).where(Image.id.in_(image_ids)))
+    return {image.id: image for image in found}
+
+
 def find_image(session: Session, image_id: int, *, lock: bool = False) -> Image | None:
     """
     Return an image; with `lock`, nobody else changes or deletes its row in this transaction.
