@@ -146,7 +146,7 @@ def list_runs(
 
 def show_run(session: Session, run_id: int) -> TrainingRunOut:
     """Return one run. Raises TrainingRunNotFound."""
-    run = _get_run(session, run_id)
+    run = get_run(session, run_id)
     return _run_out(run, store.count_roles(session, [run_id]).get(run_id, {}))
 
 
@@ -154,7 +154,7 @@ def list_run_images(
     session: Session, run_id: int, *, after_id: int, limit: int
 ) -> TrainingImagePage:
     """Return a page of a run's frozen list. Raises TrainingRunNotFound."""
-    _get_run(session, run_id)
+    get_run(session, run_id)
     rows = store.list_run_images(session, run_id, after_id=after_id, limit=limit)
     return TrainingImagePage(
         items=[TrainingImageOut.model_validate(row, from_attributes=True) for row in rows],
@@ -162,7 +162,8 @@ def list_run_images(
     )
 
 
-def _get_run(session: Session, run_id: int) -> TrainingRun:
+def get_run(session: Session, run_id: int) -> TrainingRun:
+    """Return a run. Raises TrainingRunNotFound."""
     run = store.find_run(session, run_id)
     if run is None:
         raise TrainingRunNotFound(run_id)
