@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from pydantic import RootModel
 
-from hardneg.errors import ClientError
 from hardneg.schemas.model_versions import (
     AddedVersion,
     InspectedDetector,
@@ -16,8 +15,6 @@ from hardneg.schemas.model_versions import (
     OnnxOptions,
 )
 from hardneg.transport import Connection, opened, read_answer
-
-PARTIAL_SUFFIX = ".part"
 
 
 class ModelVersionList(RootModel[list[ModelVersionOut]]):
@@ -124,20 +121,7 @@ class ModelVersionCalls(Connection):
             ClientError: There is no such version, the connection broke, or the file cannot be
                 written.
         """
-        path = Path(path)
-        partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        try:
-            with self._streamed(f"{_path_of(version)}/checkpoint") as answer:
-                try:
-                    with partial.open("wb") as file:
-                        for chunk in answer.iter_bytes():
-                            file.write(chunk)
-                    partial.replace(path)
-                except OSError as error:
-                    raise ClientError(f"cannot write {path}: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        return self._save(f"{_path_of(version)}/checkpoint", Path(path))
 
 
 def _form_of(onnx: OnnxOptions | None) -> dict[str, str | list[str]]:

@@ -1,6 +1,8 @@
 """Retraining, and the training runs that it consists of."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Unpack
 
 from pydantic_core import to_jsonable_python
@@ -125,3 +127,30 @@ class TrainingCalls(Connection):
 
         for page in iterate_pages(show, lambda page: page.next_after_id):
             yield from page.items
+
+    def export_training_run(
+        self,
+        run_id: int,
+        path: str | os.PathLike[str],
+        file_format: str,
+        *,
+        content: str = "all",
+        images: str = "inside",
+    ) -> Path:
+        """
+        Save the images that a run trains on, in a zip that other trainers read.
+
+        Args:
+            run_id: id of the training run.
+            path: the zip to write.
+            file_format: `yolo`, `coco`, `voc`, `cvat`, `label-studio`, `csv`, `jsonl` or `parquet`.
+            content: `all`, or `delta`: the run's new negatives alone.
+            images: `inside` of the zip, or `links` to the service.
+
+        Raises:
+            Refused: There is no such run, or a package that the format needs is not installed.
+            ClientError: The file cannot be written, or the connection breaks; then no file is
+                written.
+        """
+        query = {"format": file_format, "content": content, "images": images}
+        return self._save(f"/training-runs/{run_id}/export", Path(path), query)

@@ -107,6 +107,27 @@ def frozen_images(session: Session, run_id: int) -> list[tuple[TrainingRunImage,
     return [(row[0], row[1]) for row in rows]
 
 
+def frozen_page(
+    session: Session,
+    run_id: int,
+    *,
+    roles: Sequence[str] | None,
+    after_id: int,
+    limit: int,
+) -> list[tuple[TrainingRunImage, Image]]:
+    """Return a page of the images of a run's list that still exist, in order of id."""
+    statement = (
+        select(TrainingRunImage, Image)
+        .join(Image, Image.id == TrainingRunImage.image_id)
+        .where(TrainingRunImage.run_id == run_id, TrainingRunImage.image_id > after_id)
+        .order_by(TrainingRunImage.image_id)
+        .limit(limit)
+    )
+    if roles is not None:
+        statement = statement.where(TrainingRunImage.role.in_(roles))
+    return [(row[0], row[1]) for row in session.execute(statement)]
+
+
 def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
     """Return the negatives of a run that still exist and that nobody has judged otherwise."""
     rows = session.execute(

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "e27a40d95b16"
-down_revision = "5d0b7c92ae31"
+down_revision = "cbf0a1ced3c8"
 branch_labels = None
 depends_on = None
 
