@@ -92,6 +92,24 @@ class LabelledBox(Base):
     y2: Mapped[float] = mapped_column(Double)
 
 
+class BoxJudgement(Base):
+    """A person's verdict on one box of an unlabelled image."""
+
+    __tablename__ = "box_judgements"
+    __table_args__ = (CheckConstraint("x1 < x2 AND y1 < y2", name="has_area"),)
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    is_object: Mapped[bool]
+    class_name: Mapped[str | None]
+    x1: Mapped[float] = mapped_column(Double)  # pixels of the upright image
+    y1: Mapped[float] = mapped_column(Double)
+    x2: Mapped[float] = mapped_column(Double)
+    y2: Mapped[float] = mapped_column(Double)
+
+
 class ModelVersion(Base):
     """One immutable checkpoint, with the spec that rebuilds its detector."""
 

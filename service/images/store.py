@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -12,7 +12,7 @@ from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.scoring import store as score_store
 from service.scoring.results import ScoreResult, ScoringFailure
-from service.tables import Detection, Image, ImageScore
+from service.tables import BoxJudgement, Detection, Image, ImageScore
 
 # The columns of an image that clients see, in the order of the JSON. Links are made from the id.
 IMAGE_COLUMNS: dict[str, InstrumentedAttribute[object]] = {
@@ -120,3 +120,19 @@ def _score_result(score: ImageScore, found: Sequence[Detection]) -> ScoreResult:
         labels=torch.tensor([row.label for row in found], dtype=torch.int64),
     )
     return Prediction(score.max_score, score.log_odds, detections)
+
+
+def box_judgements(session: Session, image_id: int) -> Sequence[BoxJudgement]:
+    """Return a person's verdicts on boxes of an image, in the order that they were sent."""
+    return session.scalars(
+        select(BoxJudgement)
+        .where(BoxJudgement.image_id == image_id)
+        .order_by(BoxJudgement.position)
+    ).all()
+
+
+def replace_box_judgements(session: Session, image_id: int, rows: Sequence[BoxJudgement]) -> None:
+    """Replace all verdicts on boxes of an image."""
+    session.execute(delete(BoxJudgement).where(BoxJudgement.image_id == image_id))
+    session.add_all(rows)
+    session.flush()
