@@ -100,7 +100,9 @@ def _find(images: Path) -> "FoundImages":
         return find_images(images)
     if is_image_list(images):
         return listed_images(images)
-    return fail(f"{images} is not a folder, and not a list of paths: .csv, .jsonl or .parquet")
+    if images.exists():
+        fail(f"{images} is not a folder, and not a list of paths: .csv, .jsonl or .parquet")
+    return fail(f"{images} is not a folder")
 
 
 def _import_labelled(
