@@ -26,8 +26,9 @@ def export(
     ],
     file_format: Annotated[FormatChoice, typer.Option("--format", help="How labels are written.")],
     n: Annotated[
-        int, typer.Option("-n", "--n", min=1, max=100_000, help="How many hard negatives.")
-    ] = 10,
+        int | None,
+        typer.Option("-n", "--n", min=1, max=100_000, help="How many hard negatives. Default: 10."),
+    ] = None,
     run: Annotated[
         int | None,
         typer.Option(min=1, help="Export the frozen list of this training run instead."),
@@ -84,11 +85,11 @@ def export(
       hardneg export --format label-studio --out review.zip --verdict none
       hardneg export --format coco --out round-7 --run 7 --content delta
     """
-    filters = (model_version, label, min_score, max_score, source, verdict, trained)
+    filters = (n, model_version, label, min_score, max_score, source, verdict, trained)
     if run is None and content is not None:
         fail("--content needs --run")
     if run is not None and any(value is not None for value in filters):
-        fail("--run exports a frozen list, which no filter goes with")
+        fail("--run exports a frozen list, which takes no -n and no filters")
     if out.exists():
         fail(f"{out} exists already: name a new folder or zip, or remove it first")
 
@@ -101,7 +102,7 @@ def export(
         client.export_hard_negatives(
             path,
             file_format,
-            n,
+            10 if n is None else n,
             images=images,
             model_version=model_version,
             min_score=min_score,

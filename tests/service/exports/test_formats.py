@@ -21,62 +21,11 @@ from pycocotools.coco import COCO
 
 from hardneg.schemas.exports import ExportedImages, ExportFormat
 from service.blobs import BlobStore
-from service.exports.export import ExportExtraMissing, ExportOptions, start_export
-from service.exports.images import ExportedBox, ExportedImage, ScoreByVersion
-from service.exports.names import exported_name
+from service.exports.export import ExportExtraMissing
+from service.exports.images import ExportedImage
+from tests.service.exports.examples import CLASS_NAMES, Boxes, expected, exported
 from tests.service.exports.unpacking import record_of, unpack
-from tests.service.pictures import HEIGHT, WIDTH, picture
-
-CLASS_NAMES = ["red", 'füchse & "co" <2>', "blue"]
-OBJECTS = (
-    ExportedBox(CLASS_NAMES[2], 3.25, 10.5, 60.125, 79.0),
-    ExportedBox(CLASS_NAMES[1], 0.0, 0.0, 96.0, 80.0),
-)
-DETECTED = ExportedBox("red", 1.0, 2.0, 30.5, 40.0, 0.75)
-
-Boxes = dict[str, list[tuple[str, tuple[float, ...]]]]
-
-
-@pytest.fixture
-def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore((tmp_path / "blobs").as_uri())
-
-
-@pytest.fixture
-def images(blobs: BlobStore) -> list[ExportedImage]:
-    """Store a labelled image, a labelled one without objects, and a mined one."""
-    return [
-        _stored(blobs, 7, "labelled", OBJECTS),
-        _stored(blobs, 8, "labelled", ()),
-        _stored(blobs, 9, "mined", ()),
-    ]
-
-
-def _stored(
-    blobs: BlobStore, image_id: int, role: str, objects: tuple[ExportedBox, ...]
-) -> ExportedImage:
-    content = picture(image_id)
-    digest = sha256(content).hexdigest()
-    blobs.put(digest, content)
-    is_mined = role == "mined"
-    return ExportedImage(
-        id=image_id,
-        name=exported_name(f"{image_id}.png", digest, "image/png"),
-        sha256=digest,
-        blob_key=digest,
-        size_bytes=len(content),
-        width=WIDTH,
-        height=HEIGHT,
-        split="pool" if is_mined else "train",
-        source="yard",
-        uploaded_as=f"{image_id}.png",
-        verdict="negative" if is_mined else None,
-        role=role,
-        rank=None,
-        score=ScoreByVersion("v1", 0.75, 1.1, [DETECTED]) if is_mined else None,
-        objects=objects,
-    )
-
+from tests.service.pictures import HEIGHT, WIDTH
 
 Export = Callable[..., Path]
 
@@ -88,23 +37,6 @@ def export(blobs: BlobStore, images: list[ExportedImage], tmp_path: Path) -> Exp
         return unpack(content, tmp_path / "export")
 
     return export
-
-
-def exported(
-    blobs: BlobStore,
-    images: list[ExportedImage],
-    name: str,
-    placed: ExportedImages = ExportedImages.INSIDE,
-) -> bytes:
-    options = ExportOptions(ExportFormat(name), placed, "http://hardneg:8000")
-    return b"".join(start_export(blobs, options, "test", CLASS_NAMES, images).chunks)
-
-
-def expected(images: list[ExportedImage]) -> Boxes:
-    return {
-        image.name: [(box.label, (box.x1, box.y1, box.x2, box.y2)) for box in image.objects]
-        for image in images
-    }
 
 
 def boxes_of(labels: ObjectDetectionInput) -> Boxes:
