@@ -9,6 +9,7 @@ from hardneg.cli.demo import demo
 from hardneg.cli.export import export
 from hardneg.cli.freeze import freeze
 from hardneg.cli.hard_negatives import hard_negatives
+from hardneg.cli.held import held
 from hardneg.cli.import_command import import_folder
 from hardneg.cli.mine import mine
 from hardneg.cli.model import model
@@ -54,6 +55,7 @@ app.add_typer(db, name="db")
 app.add_typer(model, name="model")
 app.command("import")(import_folder)
 app.command("hard-negatives")(hard_negatives)
+app.command()(held)
 app.command()(export)
 app.command()(mine)
 app.command()(freeze)

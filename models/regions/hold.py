@@ -82,6 +82,10 @@ class HoldRule:
         if self.trust.is_trusted:
             self.trust = self._check_decisions(evidence.hardest)
 
+    @property
+    def is_fitted(self) -> bool:
+        return self._probe is not None
+
     def decisions(self, vectors: np.ndarray) -> np.ndarray:
         """Return float64 [N] for vectors [N, D]; minus infinity where the rule decides nothing."""
         if self._probe is None or len(vectors) == 0:
