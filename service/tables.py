@@ -324,7 +324,12 @@ class JobEvent(Base):
 
 
 class TrainingRun(Base):
-    """One retraining within a job: its parameters, its version and the decision on it."""
+    """
+    One training, here or elsewhere: its parameters, its version and the decision on it.
+
+    A list that is frozen for a training elsewhere has no job until its version is added; then it
+    has the job that measures that version.
+    """
 
     __tablename__ = "training_runs"
     __table_args__ = (
@@ -335,7 +340,7 @@ class TrainingRun(Base):
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
     iteration: Mapped[int]  # counted from 1
     parent_version_id: Mapped[int | None] = mapped_column(
         "start_version_id", ForeignKey("model_versions.id")
@@ -374,4 +379,5 @@ class VersionEvaluation(Base):
 
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     figures: Mapped[dict[str, object]] = mapped_column(JSON)
+    preprocessing_warning: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     evaluated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

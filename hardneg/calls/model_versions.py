@@ -8,6 +8,7 @@ from urllib.parse import quote
 from pydantic import RootModel
 
 from hardneg.schemas.model_versions import (
+    AddedVersion,
     InspectedDetector,
     ModelVersionDetail,
     ModelVersionOut,
@@ -36,14 +37,19 @@ class ModelVersionCalls(Connection):
         checkpoint: str | os.PathLike[str],
         name: str | None = None,
         onnx: OnnxOptions | None = None,
-    ) -> ModelVersionOut:
+        *,
+        training_run_id: int | None = None,
+    ) -> AddedVersion:
         """
         Upload a checkpoint as a new model version; a known one returns the version it already is.
+
+        Its `job` measures it, and with a training run decides whether it serves.
 
         Args:
             checkpoint: path of a safetensors file that the service wrote, or of an ONNX file.
             name: name of the version; `v` and its id by default.
             onnx: what an ONNX file does not say itself.
+            training_run_id: the run on whose frozen list the file was trained, elsewhere.
 
         Raises:
             ClientError: The file cannot be read, or the service refused it.
@@ -52,8 +58,10 @@ class ModelVersionCalls(Connection):
         with opened(path) as file:
             parts = [("checkpoint", (path.name, file))]
             form = _form_of(onnx) | ({"name": name} if name else {})
+            if training_run_id is not None:
+                form["training_run_id"] = str(training_run_id)
             answer = self._post("/model-versions", form, parts)
-        return read_answer(ModelVersionOut, answer)
+        return read_answer(AddedVersion, answer)
 
     def inspect_detector(
         self, path: str | os.PathLike[str], onnx: OnnxOptions | None = None
@@ -77,7 +85,7 @@ class ModelVersionCalls(Connection):
         weights: str | None = None,
         class_names: Sequence[str] = (),
         name: str | None = None,
-    ) -> ModelVersionOut:
+    ) -> AddedVersion:
         """
         Build a detector as a new model version.
 
@@ -93,7 +101,7 @@ class ModelVersionCalls(Connection):
         given = {"architecture": architecture, "weights": weights, "name": name}
         form: dict[str, str | list[str]] = {field: text for field, text in given.items() if text}
         form["class_names"] = list(class_names)
-        return read_answer(ModelVersionOut, self._post("/model-versions", form))
+        return read_answer(AddedVersion, self._post("/model-versions", form))
 
     def activate(self, version: str | int) -> ModelVersionDetail:
         """

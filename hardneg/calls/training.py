@@ -9,6 +9,8 @@ from pydantic_core import to_jsonable_python
 
 from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.training_runs import (
+    FreezeFields,
+    FreezeRequest,
     RetrainFields,
     RetrainRequest,
     TrainingImageOut,
@@ -48,6 +50,29 @@ class TrainingCalls(Connection):
             body = request.model_dump(mode="json", exclude_unset=True)
         body |= to_jsonable_python(dict(fields))
         return read_answer(JobOut, self._send_json("POST", "/retrain", body))
+
+    def freeze(
+        self, request: FreezeRequest | None = None, **fields: Unpack[FreezeFields]
+    ) -> TrainingRunOut:
+        """
+        Freeze a list of images to train on elsewhere, and return its training run.
+
+        The list is chosen as for a retraining. Add the result of the training with
+        `add_checkpoint(file, training_run_id=run.id)`.
+
+        Args:
+            request: all fields in one object.
+            **fields: single fields of a `FreezeRequest`, such as `num_negatives=60`; they win over
+                those of `request`.
+
+        Raises:
+            Refused: No version serves, it has not scored the pool yet, or a field is wrong.
+        """
+        body: dict[str, object] = {}
+        if request is not None:
+            body = request.model_dump(mode="json", exclude_unset=True)
+        body |= to_jsonable_python(dict(fields))
+        return read_answer(TrainingRunOut, self._send_json("POST", "/training-runs", body))
 
     def training_runs(
         self,

@@ -170,18 +170,19 @@ def unscored_images(
     limit: int,
     until_id: int | None = None,
     stored_before: datetime | None = None,
+    splits: Sequence[str] = SCORED_SPLITS,
 ) -> Sequence[Image]:
     """
-    Return images that a version has not scored, in order of id.
+    Return images of some splits that a version has not scored, in order of id.
 
     Where there are none, counts say so, without a scan. Otherwise the query looks at every image
     after `after_id` until it has found `limit` of them; `until_id`, inclusive, bounds that scan.
     """
-    if count_unscored(session, version_id) == 0:
+    if count_unscored(session, version_id, splits) == 0:
         return []
     statement = (
         select(Image)
-        .where(_is_unscored(version_id), Image.id > after_id)
+        .where(_is_unscored(version_id, splits), Image.id > after_id)
         .order_by(Image.id)
         .limit(limit)
     )
@@ -192,16 +193,16 @@ def unscored_images(
     return session.scalars(statement).all()
 
 
-def count_unscored(session: Session, version_id: int) -> int:
-    """Return how many images of the scored splits a version has neither scored nor failed on."""
-    return count_images(session, *SCORED_SPLITS) - count_scored(session, version_id, *SCORED_SPLITS)
+def count_unscored(session: Session, version_id: int, splits: Sequence[str] = SCORED_SPLITS) -> int:
+    """Return how many images of some splits a version has neither scored nor failed on."""
+    return count_images(session, *splits) - count_scored(session, version_id, *splits)
 
 
-def _is_unscored(version_id: int) -> ColumnElement[bool]:
+def _is_unscored(version_id: int, splits: Sequence[str]) -> ColumnElement[bool]:
     scored = exists().where(
         ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
     )
-    return and_(Image.split.in_(SCORED_SPLITS), ~scored)
+    return and_(Image.split.in_(splits), ~scored)
 
 
 def newest_image_id(session: Session) -> int:

@@ -9,6 +9,7 @@ from hardneg.schemas.exports import ExportContent, ExportedImages, ExportFormat
 from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.text import PlainText
 from hardneg.schemas.training_runs import (
+    FreezeRequest,
     RetrainRequest,
     TrainingImagePage,
     TrainingRunOut,
@@ -45,6 +46,26 @@ def retrain(
     job = service.queue_retraining(session, request or RetrainRequest())
     response.headers["Location"] = job.links.self
     return job
+
+
+@router.post(
+    "/training-runs",
+    status_code=HTTPStatus.CREATED,
+    responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def freeze_training_list(
+    session: SessionDep, response: Response, request: FreezeRequest | None = None
+) -> TrainingRunOut:
+    """
+    Freeze a list of images to train on elsewhere. Every field has a default.
+
+    The list is chosen as for a retraining: all labelled images, the negatives that the parent
+    version was trained on, and new ones from the pool. Train on them with any trainer, and add the
+    result with `POST /model-versions` and `training_run_id`.
+    """
+    run = service.freeze(session, request or FreezeRequest())
+    response.headers["Location"] = f"/training-runs/{run.id}"
+    return run
 
 
 @router.get("/training-runs", responses=UNKNOWN_RUN)

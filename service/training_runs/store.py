@@ -31,8 +31,8 @@ def add_run(session: Session, run: TrainingRun, images: ImagesByRole) -> None:
     )
 
 
-def find_run(session: Session, run_id: int) -> TrainingRun | None:
-    return session.get(TrainingRun, run_id)
+def find_run(session: Session, run_id: int, *, locked: bool = False) -> TrainingRun | None:
+    return session.get(TrainingRun, run_id, with_for_update=locked)
 
 
 def runs_of_job(session: Session, job_id: int) -> Sequence[TrainingRun]:
