@@ -1,4 +1,4 @@
-"""Bilinear resizes that give the very pixels of OpenCV and, with a filter, about those of Pillow."""
+"""Bilinear resizes to the very pixels of OpenCV or, with a filter, nearly those of Pillow."""
 
 from functools import lru_cache
 from typing import NamedTuple

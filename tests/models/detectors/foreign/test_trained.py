@@ -140,7 +140,7 @@ def test_boxes_of_any_sides_lie_where_an_independent_resize_puts_them(
     resize: Resize, sides: tuple[int, int], tmp_path: Path
 ) -> None:
     export(Layout.YOLO, tmp_path / "digits.onnx", network=trained_network())
-    spec = digit_spec(Layout.YOLO, resize=resize, score_threshold=0.02)
+    spec = digit_spec(Layout.YOLO, resize=resize, score_threshold=0.02, nms_threshold=1.0)
     detector = ForeignDetector(spec, OnnxRuntimeNetwork(tmp_path / "digits.onnx"))
     num_compared = 0
 
@@ -151,14 +151,13 @@ def test_boxes_of_any_sides_lie_where_an_independent_resize_puts_them(
         network_input = independent_input(pixels, inner, offset)
         expected = torch_finds(spec, network_input, inner, offset)[1]
 
-        boxes = found.detections.boxes[:1]
-        truth = to_original(expected.boxes[:1], inner, offset, sides)
-        assert boxes.shape == truth.shape
-        if len(truth):
-            assert (boxes - truth).abs().max() <= 1.0
+        boxes = found.detections.boxes.double()
+        for box in to_original(expected.boxes[:1], inner, offset, sides):
+            nearest = boxes[(boxes - box).abs().amax(dim=1).argmin()]
+            assert (nearest - box).abs().max() <= 1.0
         assert (found.detections.boxes <= torch.tensor([sides[1], sides[0]] * 2) + 1e-3).all()
         assert (found.detections.boxes >= -1e-3).all()
-        num_compared += len(truth)
+        num_compared += len(expected.boxes[:1])
     assert num_compared >= 4
 
 
