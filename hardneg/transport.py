@@ -16,6 +16,7 @@ from hardneg.schemas.problems import MEDIA_TYPE, Problem
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 600.0  # the service scores a full batch on a slow detector before it answers
 MAX_CONNECTIONS = 16
+PARTIAL_SUFFIX = ".part"
 
 TOO_LARGE = Problem(
     type="about:blank",
@@ -76,8 +77,7 @@ class Connection:
 
     def _get(self, path: str, query: Query | None = None) -> httpx.Response:
         """Send a GET request; fields of the query that are None are left out."""
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        return self._send(self._http.build_request("GET", path, params=given))
+        return self._send(self._http.build_request("GET", path, params=_given(query)))
 
     def _post(
         self,
@@ -104,14 +104,39 @@ class Connection:
 
     @contextmanager
     def _streamed(
-        self, path: str, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        query: Query | None = None,
     ) -> Iterator[httpx.Response]:
         """Send a GET request whose answer is read piece by piece inside of the `with` block."""
-        with self._named_errors(), self._http.stream("GET", path, headers=headers) as answer:
+        request = self._http.stream("GET", path, headers=headers, params=_given(query))
+        with self._named_errors(), request as answer:
             if not answer.is_success:
                 answer.read()
                 raise _refusal(answer)
             yield answer
+
+    def _save(self, path: str, file: Path, query: Query | None = None) -> Path:
+        """
+        Download an answer into a file, which appears when it is whole.
+
+        Raises:
+            ClientError: The service refuses, the connection breaks, or the file cannot be written.
+        """
+        partial = file.with_name(file.name + PARTIAL_SUFFIX)
+        try:
+            with self._streamed(path, query=query) as answer:
+                try:
+                    with partial.open("wb") as opened_file:
+                        for chunk in answer.iter_bytes():
+                            opened_file.write(chunk)
+                    partial.replace(file)
+                except OSError as error:
+                    raise ClientError(f"cannot write {file}: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return file
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -126,6 +151,11 @@ class Connection:
             ) from error
         except httpx.TransportError as error:
             raise Unreachable(f"the connection to {self.url} broke: {error}") from error
+
+
+def _given(query: Query | None) -> dict[str, str | int | float | bool]:
+    """Return the fields of a query that are not None."""
+    return {name: value for name, value in (query or {}).items() if value is not None}
 
 
 def read_answer(model: type[Model], answer: httpx.Response) -> Model:

@@ -27,6 +27,7 @@ from service.serving.backlog import Backlog
 from service.settings import Settings
 from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs
+from service.version_uploads import endpoints as version_uploads
 
 DESCRIPTION = """
 Mines hard negatives for object detectors: post images that hold no object, and ask which of them
@@ -84,7 +85,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     for router in (
         images.router,
         hard_negatives.router,
-        model_versions.add_route(settings.max_checkpoint_bytes),
+        version_uploads.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
         labelled_images.router,
         imports.add_route(settings.max_import_bytes),

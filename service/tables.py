@@ -92,6 +92,24 @@ class LabelledBox(Base):
     y2: Mapped[float] = mapped_column(Double)
 
 
+class BoxJudgement(Base):
+    """A person's verdict on one box of an unlabelled image."""
+
+    __tablename__ = "box_judgements"
+    __table_args__ = (CheckConstraint("x1 < x2 AND y1 < y2", name="has_area"),)
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    is_object: Mapped[bool]
+    class_name: Mapped[str | None]
+    x1: Mapped[float] = mapped_column(Double)  # pixels of the upright image
+    y1: Mapped[float] = mapped_column(Double)
+    x2: Mapped[float] = mapped_column(Double)
+    y2: Mapped[float] = mapped_column(Double)
+
+
 class ModelVersion(Base):
     """One immutable checkpoint, with the spec that rebuilds its detector."""
 
@@ -306,7 +324,12 @@ class JobEvent(Base):
 
 
 class TrainingRun(Base):
-    """One retraining within a job: its parameters, its version and the decision on it."""
+    """
+    One training, here or elsewhere: its parameters, its version and the decision on it.
+
+    A list that is frozen for a training elsewhere has no job until its version is added; then it
+    has the job that measures that version.
+    """
 
     __tablename__ = "training_runs"
     __table_args__ = (
@@ -317,7 +340,7 @@ class TrainingRun(Base):
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
     iteration: Mapped[int]  # counted from 1
     parent_version_id: Mapped[int | None] = mapped_column(
         "start_version_id", ForeignKey("model_versions.id")
@@ -356,4 +379,5 @@ class VersionEvaluation(Base):
 
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
     figures: Mapped[dict[str, object]] = mapped_column(JSON)
+    preprocessing_warning: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
     evaluated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

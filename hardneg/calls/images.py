@@ -8,6 +8,8 @@ from hardneg.errors import ClientError, Refused
 from hardneg.schemas.images import (
     ImageOut,
     ImagePage,
+    JudgedBox,
+    JudgedImageOut,
     ScoredImageOut,
     ScoreOut,
     UploadItem,
@@ -108,17 +110,24 @@ class ImageCalls(Connection):
         """Return a JPEG of an image, upright, its longer side at most `max_side` pixels."""
         return self._get(f"/images/{image_id}/thumbnail", {"max_side": max_side}).content
 
-    def judge_image(self, image_id: int, verdict: str | None) -> ImageOut:
+    def judge_image(
+        self, image_id: int, verdict: str | None, boxes: Sequence[JudgedBox] | None = None
+    ) -> JudgedImageOut:
         """
-        Record a person's verdict on an unlabelled image.
+        Record a person's verdict on an unlabelled image, and on boxes in it.
 
         Args:
             image_id: the image.
             verdict: `negative`, `contains-object` or `unsure`; None takes the verdict back. Images
-                with an object are neither ranked nor trained on as negatives.
+                with an object are not ranked, and trained on as negatives only where a box is
+                judged to hold none.
+            boxes: replace the judged boxes of the image; None leaves them as they are.
         """
         path = f"/images/{image_id}/verdict"
-        return read_answer(ImageOut, self._send_json("PUT", path, {"verdict": verdict}))
+        body: dict[str, object] = {"verdict": verdict}
+        if boxes is not None:
+            body["boxes"] = [box.model_dump(mode="json") for box in boxes]
+        return read_answer(JudgedImageOut, self._send_json("PUT", path, body))
 
     def delete_image(self, image_id: int) -> None:
         """Delete an image with its bytes, its scores and its rank."""

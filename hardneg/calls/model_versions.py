@@ -7,16 +7,14 @@ from urllib.parse import quote
 
 from pydantic import RootModel
 
-from hardneg.errors import ClientError
 from hardneg.schemas.model_versions import (
+    AddedVersion,
     InspectedDetector,
     ModelVersionDetail,
     ModelVersionOut,
     OnnxOptions,
 )
 from hardneg.transport import Connection, opened, read_answer
-
-PARTIAL_SUFFIX = ".part"
 
 
 class ModelVersionList(RootModel[list[ModelVersionOut]]):
@@ -39,14 +37,19 @@ class ModelVersionCalls(Connection):
         checkpoint: str | os.PathLike[str],
         name: str | None = None,
         onnx: OnnxOptions | None = None,
-    ) -> ModelVersionOut:
+        *,
+        training_run_id: int | None = None,
+    ) -> AddedVersion:
         """
         Upload a checkpoint as a new model version; a known one returns the version it already is.
+
+        Its `job` measures it, and with a training run decides whether it serves.
 
         Args:
             checkpoint: path of a safetensors file that the service wrote, or of an ONNX file.
             name: name of the version; `v` and its id by default.
             onnx: what an ONNX file does not say itself.
+            training_run_id: the run on whose frozen list the file was trained, elsewhere.
 
         Raises:
             ClientError: The file cannot be read, or the service refused it.
@@ -55,8 +58,10 @@ class ModelVersionCalls(Connection):
         with opened(path) as file:
             parts = [("checkpoint", (path.name, file))]
             form = _form_of(onnx) | ({"name": name} if name else {})
+            if training_run_id is not None:
+                form["training_run_id"] = str(training_run_id)
             answer = self._post("/model-versions", form, parts)
-        return read_answer(ModelVersionOut, answer)
+        return read_answer(AddedVersion, answer)
 
     def inspect_detector(
         self, path: str | os.PathLike[str], onnx: OnnxOptions | None = None
@@ -80,7 +85,7 @@ class ModelVersionCalls(Connection):
         weights: str | None = None,
         class_names: Sequence[str] = (),
         name: str | None = None,
-    ) -> ModelVersionOut:
+    ) -> AddedVersion:
         """
         Build a detector as a new model version.
 
@@ -96,7 +101,7 @@ class ModelVersionCalls(Connection):
         given = {"architecture": architecture, "weights": weights, "name": name}
         form: dict[str, str | list[str]] = {field: text for field, text in given.items() if text}
         form["class_names"] = list(class_names)
-        return read_answer(ModelVersionOut, self._post("/model-versions", form))
+        return read_answer(AddedVersion, self._post("/model-versions", form))
 
     def activate(self, version: str | int) -> ModelVersionDetail:
         """
@@ -116,20 +121,7 @@ class ModelVersionCalls(Connection):
             ClientError: There is no such version, the connection broke, or the file cannot be
                 written.
         """
-        path = Path(path)
-        partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        try:
-            with self._streamed(f"{_path_of(version)}/checkpoint") as answer:
-                try:
-                    with partial.open("wb") as file:
-                        for chunk in answer.iter_bytes():
-                            file.write(chunk)
-                    partial.replace(path)
-                except OSError as error:
-                    raise ClientError(f"cannot write {path}: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        return self._save(f"{_path_of(version)}/checkpoint", Path(path))
 
 
 def _form_of(onnx: OnnxOptions | None) -> dict[str, str | list[str]]:

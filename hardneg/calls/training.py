@@ -1,12 +1,16 @@
 """Retraining, and the training runs that it consists of."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Unpack
 
 from pydantic_core import to_jsonable_python
 
 from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.training_runs import (
+    FreezeFields,
+    FreezeRequest,
     RetrainFields,
     RetrainRequest,
     TrainingImageOut,
@@ -46,6 +50,29 @@ class TrainingCalls(Connection):
             body = request.model_dump(mode="json", exclude_unset=True)
         body |= to_jsonable_python(dict(fields))
         return read_answer(JobOut, self._send_json("POST", "/retrain", body))
+
+    def freeze(
+        self, request: FreezeRequest | None = None, **fields: Unpack[FreezeFields]
+    ) -> TrainingRunOut:
+        """
+        Freeze a list of images to train on elsewhere, and return its training run.
+
+        The list is chosen as for a retraining. Add the result of the training with
+        `add_checkpoint(file, training_run_id=run.id)`.
+
+        Args:
+            request: all fields in one object.
+            **fields: single fields of a `FreezeRequest`, such as `num_negatives=60`; they win over
+                those of `request`.
+
+        Raises:
+            Refused: No version serves, it has not scored the pool yet, or a field is wrong.
+        """
+        body: dict[str, object] = {}
+        if request is not None:
+            body = request.model_dump(mode="json", exclude_unset=True)
+        body |= to_jsonable_python(dict(fields))
+        return read_answer(TrainingRunOut, self._send_json("POST", "/training-runs", body))
 
     def training_runs(
         self,
@@ -100,3 +127,30 @@ class TrainingCalls(Connection):
 
         for page in iterate_pages(show, lambda page: page.next_after_id):
             yield from page.items
+
+    def export_training_run(
+        self,
+        run_id: int,
+        path: str | os.PathLike[str],
+        file_format: str,
+        *,
+        content: str = "all",
+        images: str = "inside",
+    ) -> Path:
+        """
+        Save the images that a run trains on, in a zip that other trainers read.
+
+        Args:
+            run_id: id of the training run.
+            path: the zip to write.
+            file_format: `yolo`, `coco`, `voc`, `cvat`, `label-studio`, `csv`, `jsonl` or `parquet`.
+            content: `all`, or `delta`: the run's new negatives alone.
+            images: `inside` of the zip, or `links` to the service.
+
+        Raises:
+            Refused: There is no such run, or a package that the format needs is not installed.
+            ClientError: The file cannot be written, or the connection breaks; then no file is
+                written.
+        """
+        query = {"format": file_format, "content": content, "images": images}
+        return self._save(f"/training-runs/{run_id}/export", Path(path), query)

@@ -7,6 +7,8 @@ import typer
 from hardneg.cli.check import check
 from hardneg.cli.db import db
 from hardneg.cli.demo import demo
+from hardneg.cli.export import export
+from hardneg.cli.freeze import freeze
 from hardneg.cli.hard_negatives import hard_negatives
 from hardneg.cli.import_command import import_folder
 from hardneg.cli.mine import mine
@@ -54,7 +56,9 @@ model.command()(check)  # it runs the detector here, as `serve` does; the others
 app.add_typer(model, name="model")
 app.command("import")(import_folder)
 app.command("hard-negatives")(hard_negatives)
+app.command()(export)
 app.command()(mine)
+app.command()(freeze)
 app.command()(demo)
 
 

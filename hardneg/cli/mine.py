@@ -1,13 +1,12 @@
 """`hardneg mine`: rounds of mining and retraining from a shell."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
-from hardneg.cli.failure import fail
+from hardneg.cli.watching import require_done, watch
 
 if TYPE_CHECKING:
     from hardneg.client import Client
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from hardneg.schemas.training_runs import RetrainFields
 
 SamplerChoice = Literal["hard-negative", "batched-hard-negative", "balanced", "ratio", "all"]
-INTERRUPTED = 130  # the exit code that shells give to a process ended by Ctrl-C
 
 
 def mine(
@@ -163,10 +161,9 @@ def mine(
     given = {field: value for field, value in options.items() if value is not None}
     with connect(url, api_key) as client:
         job_id = client.retrain(**cast("RetrainFields", given)).id if job is None else job
-        ended = _watch(client, job_id)
+        ended = watch(client, job_id, f"hardneg mine --job {job_id}")
         _show(client, ended, plot)
-    if ended.status != "done":
-        fail(f"job {ended.id} is {ended.status}" + (f": {ended.failure}" if ended.failure else ""))
+    require_done(ended)
 
 
 def _check_drawing() -> None:
@@ -179,30 +176,6 @@ def _check_drawing() -> None:
             "pip install 'hardneg[plots]', then repeat the command with --job ID --plot FILE",
             err=True,
         )
-
-
-def _watch(client: "Client", job_id: int) -> "JobDetail":
-    from hardneg.display.job_watch import watch_job
-    from hardneg.display.progress import job_progress
-
-    try:
-        with job_progress() as progress:
-            return watch_job(client, job_id, progress)
-    except KeyboardInterrupt:
-        _leave(client, job_id)
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _leave(client: "Client", job_id: int) -> None:
-    if sys.stdin.isatty() and typer.confirm(f"\nCancel job {job_id}?", err=True):
-        client.cancel_job(job_id)
-        typer.echo(f"job {job_id} will stop after its current step", err=True)
-        return
-    typer.echo(
-        f"\njob {job_id} goes on; to watch it again:  hardneg mine --job {job_id}\n"
-        f"to cancel it:  curl -X POST {client.url}/jobs/{job_id}/cancel",
-        err=True,
-    )
 
 
 def _show(client: "Client", job: "JobDetail", plot: Path | None) -> None:

@@ -1,7 +1,7 @@
 """`hardneg model`: the registry of model versions from a shell."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,11 @@ from hardneg.cli.onnx_options import (
     SetOption,
     read_options,
 )
+from hardneg.cli.watching import require_done, watch
+
+if TYPE_CHECKING:
+    from hardneg.client import Client
+    from hardneg.schemas.model_versions import AddedVersion, ModelVersionOut
 
 model = typer.Typer(
     help="Add, list and activate model versions.", no_args_is_help=True, rich_markup_mode=None
@@ -48,9 +53,21 @@ def add(
     name: Annotated[
         str | None, typer.Option(help="Name of the version. Default: `v` and its id.")
     ] = None,
+    run: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="ID",
+            help="The file was trained elsewhere on the list of this run (`hardneg freeze`): "
+            "measure it, and let it serve if it is better.",
+        ),
+    ] = None,
     activate: Annotated[
         bool, typer.Option("--activate", help="Let the version serve at once.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option(help="Wait until an ONNX file or the result of a run is measured.")
+    ] = True,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
@@ -58,12 +75,15 @@ def add(
     Add a model version.
 
     Give a checkpoint file, an ONNX file that another trainer wrote, or an architecture and its
-    weights. A file that the service knows already stays the version that it is.
+    weights. A file that the service knows already stays the version that it is. An ONNX file is
+    measured on val, if that has labelled images; with --run, the command shows the figures before
+    and after, and the decision.
 
     \b
     Examples:
       hardneg model add raccoons.safetensors --name raccoons --activate
       hardneg model add yolov8n.onnx --activate
+      hardneg model add retrained.onnx --run 7
       hardneg model add yolox_s.onnx --preset yolox --class-names coco.txt
       hardneg model add --architecture ssd_small --class raccoon --class fox
     """
@@ -71,24 +91,66 @@ def add(
         fail("give either a checkpoint FILE or --architecture")
     if file is not None and (weights or class_names):
         fail("--weights and --class need --architecture: a checkpoint has its own")
+    if run is not None and (file is None or activate):
+        fail("--run goes with a FILE, and decides itself whether the version serves")
     overrides = read_options(preset, layout, class_names_file, input_size, settings)
     if file is None and overrides is not None:
         fail("--preset, --layout, --class-names, --input-size and --set go with an ONNX FILE")
     with connect(url, api_key) as client:
         if file is not None:
-            version = client.add_checkpoint(file, name, overrides)
+            version = client.add_checkpoint(file, name, overrides, training_run_id=run)
         else:
             assert architecture is not None
             version = client.add_architecture(
                 architecture, weights=weights, class_names=class_names or [], name=name
             )
-        typer.echo(
-            f"{version.name} (id {version.id}): {version.architecture}, "
-            f"{', '.join(version.class_names)}"
-        )
+        _print_name(version)
         if activate:
             client.activate(str(version.id))
             typer.echo(f"{version.name} serves")
+        if version.job is not None and wait:
+            _wait_until_measured(client, version)
+
+
+def _print_name(version: "ModelVersionOut") -> None:
+    classes = ", ".join(version.class_names)
+    typer.echo(f"{version.name} (id {version.id}): {version.architecture}, {classes}")
+
+
+def _wait_until_measured(client: "Client", version: "AddedVersion") -> None:
+    from hardneg.display.iterations import iterations_of_job, print_iterations
+    from hardneg.display.version_figures import print_figures
+
+    assert version.job is not None
+    ended = watch(client, version.job.id, f"hardneg mine --job {version.job.id}")
+    require_done(ended)
+    rows = iterations_of_job(client, ended.id)
+    if rows:
+        print_iterations(rows)
+    print_figures(client.model_version(version.id), with_measures=not rows)
+
+
+@model.command()
+def show(
+    version: Annotated[str, typer.Argument(help="Id or name of the version.")],
+    url: UrlOption = None,
+    api_key: ApiKeyOption = None,
+) -> None:
+    """
+    Show a model version and what it was measured at.
+
+    A warning says if an ONNX file finds more with other preprocessing.
+
+    \b
+    Example: hardneg model show yolov8n
+    """
+    from hardneg.display.version_figures import print_figures
+
+    with connect(url, api_key) as client:
+        found = client.model_version(version)
+    _print_name(found)
+    typer.echo(f"scored {found.scored_images} of the pool's {found.pool_images} images")
+    print_figures(found)
 
 
 @model.command()

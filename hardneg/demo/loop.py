@@ -18,8 +18,9 @@ from hardneg.display.progress import image_progress, job_progress
 from hardneg.display.ranking import print_table
 from hardneg.schemas.jobs import JobStatus
 from hardneg.schemas.training_runs import RetrainFields
-from hardneg.uploads.annotations import read_labels
+from hardneg.uploads.annotations import read_coco
 from hardneg.uploads.folder import import_images
+from hardneg.uploads.image_files import find_images
 from hardneg.uploads.labelled import import_labelled
 
 ARCHITECTURE = "ssd_small"
@@ -71,14 +72,14 @@ def show_loop(client: Client, scenes: SceneFolders, options: LoopOptions, folder
 def _send_scenes(client: Client, scenes: SceneFolders) -> None:
     for split, labelled in (("train", scenes.train), ("val", scenes.val)):
         with _step(f"sent {labelled.name} with boxes"), image_progress() as progress:
-            reading = read_labels(labelled / LABELS, labelled)
+            reading = read_coco(labelled / LABELS, labelled)
             boxes = import_labelled(client, reading, split=split, source="demo", progress=progress)
         _check_all_went_in(boxes.refused)
     for split, negatives in (("negative-test", scenes.sealed), ("pool", scenes.pool)):
         with _step(f"sent {negatives.name}"), image_progress() as progress:
             report = import_images(
                 client,
-                negatives,
+                find_images(negatives),
                 split=split,
                 source="demo",
                 num_connections=NUM_CONNECTIONS,

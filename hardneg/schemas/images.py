@@ -3,9 +3,12 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from hardneg.schemas.problems import Problem
+from hardneg.schemas.text import PlainText
+
+MAX_JUDGED_BOXES = 1000
 
 
 class Split(StrEnum):
@@ -32,19 +35,40 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
 
 
-class Judgement(BaseModel):
-    """A verdict on one image; null takes the verdict back."""
-
-    verdict: Verdict | None = Field(examples=["negative"])
-
-
 class Box(BaseModel):
     """The corners of a box, in pixels of the original image when upright."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     x1: float = Field(examples=[12.5])
     y1: float = Field(examples=[40.0])
     x2: float = Field(examples=[180.25])
     y2: float = Field(examples=[211.0])
+
+
+class JudgedBox(BaseModel):
+    """A person's verdict on one box of an unlabelled image, usually a detection."""
+
+    box: Box
+    is_object: bool = Field(description="Whether the box holds an object, or nothing.")
+    label: PlainText | None = Field(
+        default=None,
+        min_length=1,
+        description="Class of the object, or the one that was detected falsely. Objects need it.",
+        examples=["fox"],
+    )
+
+
+class Judgement(BaseModel):
+    """A verdict on one image, and on boxes in it; null takes the image's verdict back."""
+
+    verdict: Verdict | None = Field(examples=["negative"])
+    boxes: list[JudgedBox] | None = Field(
+        default=None,
+        max_length=MAX_JUDGED_BOXES,
+        description="Replaces the judged boxes of the image. Without it they stay as they are. An "
+        "image with an object among them has the verdict `contains-object`.",
+    )
 
 
 class DetectionOut(BaseModel):
@@ -105,7 +129,13 @@ class ImageOut(BaseModel):
     links: ImageLinks
 
 
-class ScoredImageOut(ImageOut, ScoreOut):
+class JudgedImageOut(ImageOut):
+    """One stored image with all that a person has judged on it."""
+
+    judged_boxes: list[JudgedBox] = Field(description="A person's verdicts on single boxes.")
+
+
+class ScoredImageOut(JudgedImageOut, ScoreOut):
     """One stored image with its score by the serving version."""
 
 

@@ -4,6 +4,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hardneg.schemas.jobs import JobOut
+from hardneg.schemas.stats import Figures
+
 
 class ModelVersionOut(BaseModel):
     """One checkpoint under a name; neither ever changes."""
@@ -20,6 +23,33 @@ class ModelVersionOut(BaseModel):
     parent_id: int | None = Field(description="The version that its training started from.")
     is_serving: bool
     created_at: datetime
+
+
+class AddedVersion(ModelVersionOut):
+    """One version that was just added, or that the same file was already."""
+
+    job: JobOut | None = Field(
+        description="The job that measures the version, and with a training run decides whether "
+        "it serves; null where nothing is measured."
+    )
+
+
+class PreprocessingWarning(BaseModel):
+    """Another preprocessing with which an ONNX file finds clearly more of the objects on val."""
+
+    settings: list[str] = Field(
+        description="Values to add the file with, as `hardneg model add --set` takes them.",
+        examples=[["channel_order=bgr"]],
+    )
+    message: str
+    num_images: int = Field(description="Images of val that were tried.", examples=[32])
+    found: float = Field(
+        description="Share of their objects that are found at score 0.5 as the version is.",
+        examples=[0.04],
+    )
+    found_with_settings: float = Field(
+        description="The same share with the other values.", examples=[0.83]
+    )
 
 
 class ScreenMarginOut(BaseModel):
@@ -54,6 +84,13 @@ class ModelVersionDetail(ModelVersionOut):
     )
     screen_margins: list[ScreenMarginOut] = Field(
         description="Newest first; empty until the pool is large enough to be screened."
+    )
+    figures: Figures | None = Field(
+        description="What it was last measured at; null until it is measured."
+    )
+    evaluated_at: datetime | None
+    preprocessing_warning: PreprocessingWarning | None = Field(
+        description="Null if nothing looks wrong, or nothing was checked."
     )
 
 

@@ -112,11 +112,12 @@ class Recipe(BaseModel):
         AugmentationChoice.STANDARD,
         description="`unmirrored` suits objects that read from left to right, such as text.",
     )
-    seed: int = Field(0, ge=0, le=2**31 - 1)
 
 
-class RetrainRequest(Recipe):
-    """A request for one or more rounds of mining and retraining."""
+class FreezeRequest(BaseModel):
+    """A request for a frozen list of images, and the rule for the version that comes of it."""
+
+    model_config = ConfigDict(extra="forbid")
 
     start_from: PlainText | None = Field(
         None,
@@ -124,6 +125,37 @@ class RetrainRequest(Recipe):
         description="Id or name of the parent version; the serving version by default.",
         examples=["v1"],
     )
+    num_negatives: int | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="New negatives per round; null: as many as `negative_fraction` gives.",
+    )
+    negative_fraction: float = Field(
+        0.15,
+        ge=0,
+        le=10,
+        description="New negatives per round, as a fraction of the labelled training images.",
+    )
+    strategy: Strategy = Field(
+        Strategy.HARD,
+        description="`hard` takes the hardest images, `random` any; `none` trains for as many "
+        "steps without new negatives.",
+    )
+    promotion: Promotion = Field(
+        Promotion.AUTO,
+        description="`auto` lets a better version serve at once and refuses any other; `manual` "
+        "and `never` offer every version for activation by a person.",
+    )
+    ap_margin: float = Field(
+        0.01, ge=0, le=1, description="Loss of AP@[.5:.95] that `auto` still accepts."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+
+
+class RetrainRequest(Recipe, FreezeRequest):
+    """A request for one or more rounds of mining and retraining."""
+
     architecture: PlainText | None = Field(
         None,
         description="Instead of a parent version: train a detector of this architecture, from "
@@ -146,37 +178,12 @@ class RetrainRequest(Recipe):
         "several; `v` and its id by default.",
         examples=[None],
     )
-    num_negatives: int | None = Field(
-        None,
-        ge=0,
-        le=1_000_000,
-        description="New negatives per round; null: as many as `negative_fraction` gives.",
-    )
-    negative_fraction: float = Field(
-        0.15,
-        ge=0,
-        le=10,
-        description="New negatives per round, as a fraction of the labelled training images.",
-    )
-    strategy: Strategy = Field(
-        Strategy.HARD,
-        description="`hard` takes the hardest images, `random` any; `none` trains for as many "
-        "steps without new negatives.",
-    )
     iterations: int = Field(
         1,
         ge=1,
         le=100,
         description="Maximum number of rounds; a round that improves neither AP nor false "
         "detections is the last one.",
-    )
-    promotion: Promotion = Field(
-        Promotion.AUTO,
-        description="`auto` lets a better version serve at once and refuses any other; `manual` "
-        "and `never` offer every version for activation by a person.",
-    )
-    ap_margin: float = Field(
-        0.01, ge=0, le=1, description="Loss of AP@[.5:.95] that `auto` still accepts."
     )
 
     @model_validator(mode="after")
@@ -188,7 +195,19 @@ class RetrainRequest(Recipe):
         return self
 
 
-class RetrainFields(TypedDict, total=False):
+class FreezeFields(TypedDict, total=False):
+    """The fields of a `FreezeRequest`, as keyword arguments of the client."""
+
+    start_from: str | None
+    num_negatives: int | None
+    negative_fraction: float
+    strategy: Strategy | Literal["hard", "random", "none"]
+    promotion: Promotion | Literal["auto", "manual", "never"]
+    ap_margin: float
+    seed: int
+
+
+class RetrainFields(FreezeFields, total=False):
     """The fields of a `RetrainRequest`, as keyword arguments of the client."""
 
     epochs: int
@@ -203,25 +222,21 @@ class RetrainFields(TypedDict, total=False):
     negative_weight: float | None
     sampler: SamplerIn | Mapping[str, object] | None
     augmentation: AugmentationChoice | Literal["standard", "unmirrored", "none"]
-    seed: int
-    start_from: str | None
     architecture: str | None
     weights: str | None
     input_size: tuple[int, int] | None
     name: str | None
-    num_negatives: int | None
-    negative_fraction: float
-    strategy: Strategy | Literal["hard", "random", "none"]
     iterations: int
-    promotion: Promotion | Literal["auto", "manual", "never"]
-    ap_margin: float
 
 
 class TrainingRunOut(BaseModel):
-    """One round of a retrain job: its training list, its epochs, and the decision."""
+    """One training, here or elsewhere: its training list, its epochs, and the decision."""
 
     id: int
-    job_id: int
+    job_id: int | None = Field(
+        description="The job that trains, or that measures a version trained elsewhere; null "
+        "until that version is added with `training_run_id`."
+    )
     iteration: int = Field(description="Number of the round within its job, from 1.")
     parent_version_id: int | None = Field(
         validation_alias=AliasChoices("parent_version_id", "start_version_id"),

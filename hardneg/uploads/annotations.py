@@ -1,5 +1,5 @@
 """
-COCO annotations, taken apart image by image; the service judges them.
+Annotations as the service takes them, image by image; those of COCO, which the service judges.
 
 The service sees the file in parts, so this module checks what no part can show: ids and file names
 that occur twice, boxes of images that the file does not name, images that are not in the folder.
@@ -42,11 +42,11 @@ class AnnotatedImage:
 @dataclass(frozen=True, slots=True)
 class AnnotatedFolder:
     """
-    COCO annotations and the folder of their images, ready to be sent in parts.
+    Annotations in COCO's form and the folder of their images, ready to be sent in parts.
 
     Attributes:
-        images: those that can be sent, in the file's order.
-        categories: the file's categories, which every part repeats.
+        images: those that can be sent, in the order of the labels.
+        categories: the categories, which every part repeats.
         refused: a line for each entry that cannot be sent.
     """
 
@@ -64,7 +64,7 @@ class AnnotatedFolder:
         return json.dumps(coco).encode()
 
 
-def read_labels(labels: Path, folder: Path) -> AnnotatedFolder:
+def read_coco(labels: Path, folder: Path) -> AnnotatedFolder:
     """
     Read COCO JSON, and look up its images in a folder.
 

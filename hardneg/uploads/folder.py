@@ -1,6 +1,5 @@
-"""Upload of a folder: a few batches at a time, and an answer for each file."""
+"""Upload of images: a few batches at a time, and an answer for each file."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,22 +12,13 @@ from rich.progress import Progress
 from hardneg.client import Client, ClientError
 from hardneg.schemas.images import UploadItem
 from hardneg.uploads.batches import file_size_bytes, in_batches, send_batch
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedFile:
-    """A file that was not stored, and the reason."""
-
-    path: Path
-    reason: str
+from hardneg.uploads.image_files import FoundImages, RefusedFile, reason_of
 
 
 @dataclass(slots=True)
 class ImportReport:
     """
-    The outcome of the upload of a folder.
+    The outcome of an upload of images.
 
     Attributes:
         num_new: images that the service did not know.
@@ -49,7 +39,7 @@ class ImportReport:
 
 def import_images(
     client: Client,
-    folder: Path,
+    found: FoundImages,
     *,
     split: str,
     source: str,
@@ -57,16 +47,16 @@ def import_images(
     progress: Progress,
 ) -> ImportReport:
     """
-    Upload every image under a folder, in the order of their names.
+    Upload images in their order.
 
     Raises:
         ClientError: The service went away or takes no upload at all. The images that it has
             answered for are stored; it knows them when the import is started again.
     """
-    report = ImportReport()
-    paths = _find_images(folder, report)
+    report = ImportReport(num_others=found.num_others, refused=list(found.refused))
+    paths = found.paths
     task = progress.add_task("importing", total=len(paths))
-    upload = _BatchUpload(client, folder, split, source)
+    upload = _BatchUpload(client, found, split, source)
     batches = in_batches(paths, file_size_bytes)
     with ThreadPoolExecutor(num_connections) as threads:
         try:
@@ -84,30 +74,13 @@ def import_images(
     return report
 
 
-def _find_images(folder: Path, report: ImportReport) -> list[Path]:
-    """Return the images of a folder, sorted; hidden files and folders are left out."""
-
-    def on_error(error: OSError) -> None:
-        report.refused.append(RefusedFile(Path(error.filename), _reason(error)))
-
-    paths = []
-    for parent, subfolders, names in os.walk(folder, onerror=on_error):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in names:
-            if name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
-                report.num_others += 1
-            else:
-                paths.append(Path(parent, name))
-    return sorted(paths)
-
-
 Result = UploadItem | RefusedFile
 
 
 @dataclass(frozen=True, slots=True)
 class _BatchUpload:
     client: Client
-    folder: Path
+    found: FoundImages
     split: str
     source: str
 
@@ -119,11 +92,11 @@ class _BatchUpload:
             try:
                 contents.append((path, path.read_bytes()))
             except OSError as error:
-                results.append(RefusedFile(path, _reason(error)))
+                results.append(RefusedFile(path, reason_of(error)))
         return results + send_batch(self._upload, contents) if contents else results
 
     def _upload(self, contents: Sequence[tuple[Path, bytes]]) -> list[Result]:
-        files = [(path.relative_to(self.folder).as_posix(), content) for path, content in contents]
+        files = [(self.found.name(path), content) for path, content in contents]
         items = self.client.upload_images(files, split=self.split, source=self.source)
         return [
             RefusedFile(path, item.problem.detail) if item.problem else item
@@ -157,7 +130,3 @@ def _count(results: Sequence[Result], report: ImportReport) -> None:
             report.num_known += 1
         else:
             report.num_new += 1
-
-
-def _reason(error: OSError) -> str:
-    return f"cannot be read: {error.strerror}"

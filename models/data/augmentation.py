@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image
 
 from models.data.datasets import Sample
-from models.data.ground_truth import GroundTruth
+from models.data.ground_truth import BACKGROUND, GroundTruth
 
 MIN_BOX_SIDE = 2.0  # pixels; a thinner strip of an object teaches nothing
 CROP_ATTEMPTS = 10
@@ -102,6 +102,7 @@ class Augment:
         if float(torch.rand(())) >= self._settings.crop_probability:
             return None
         height, width = sample.image.shape[-2:]
+        objects = sample.truth.boxes[sample.truth.labels > BACKGROUND]
         for _ in range(CROP_ATTEMPTS):
             area, aspect, x, y = torch.rand(4).tolist()
             area = self._settings.min_crop_area + area * (1 - self._settings.min_crop_area)
@@ -110,7 +111,7 @@ class Augment:
             crop_height = min(height, max(1, round(height * area**0.5 / stretch)))
             left, top = round(x * (width - crop_width)), round(y * (height - crop_height))
             window = (left, top, left + crop_width, top + crop_height)
-            if self._is_fair(sample.truth.boxes, window):
+            if self._is_fair(objects, window):
                 return window
         return None
 

@@ -1,9 +1,12 @@
-"""The objects of one image."""
+"""The objects of one image, and what else is known of it."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+IGNORED = -1
+BACKGROUND = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +14,14 @@ class GroundTruth:
     """
     The objects of one image; an image without objects has boxes of shape (0, 4).
 
+    A negative may have boxes of two more kinds, which only training knows. An ignored box holds
+    something that may be an object: the anchors on it teach nothing. A background box is certain
+    to hold none, and its anchors teach even where an ignored box overlaps it.
+
     Attributes:
         boxes: float [M, 4], xyxy in pixels of the original, upright image.
-        labels: int64 [M]; 1 and up, label k is `class_names[k - 1]`.
+        labels: int64 [M]; 1 and up, label k is `class_names[k - 1]`; 0 is a background box, -1 an
+            ignored one.
     """
 
     boxes: Tensor

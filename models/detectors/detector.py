@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 
+from models.data.ground_truth import BACKGROUND, IGNORED
 from models.detectors.detections import Detections
 from models.detectors.spec import DetectorSpec
 from models.sampling import AnchorSampler
@@ -216,7 +217,8 @@ class Detector(nn.Module, ABC):
         Args:
             images: prepared, or as `preprocess` takes them.
             targets: per image, `boxes` float [M, 4], xyxy in pixels of the given image, and
-                `labels` int64 [M], 1 and up; M = 0 is an image without objects.
+                `labels` int64 [M]; M = 0 is an image without objects. Label 0 is a background
+                box, -1 an ignored one (see `GroundTruth`).
 
         Raises:
             ValueError: A box has no width or height, a label is out of range, or lengths differ.
@@ -239,12 +241,16 @@ class Detector(nn.Module, ABC):
             raise ValueError(f"{list(boxes.shape)=} and {list(labels.shape)=} must be [M, 4], [M]")
         if (boxes[:, 2:] <= boxes[:, :2]).any():
             raise ValueError("every box needs a width and a height above zero")
-        if ((labels < 1) | (labels > len(self.spec.class_names))).any():
-            raise ValueError(f"labels must be 1 to {len(self.spec.class_names)}")
+        if ((labels < IGNORED) | (labels > len(self.spec.class_names))).any():
+            raise ValueError(f"labels must be {IGNORED} to {len(self.spec.class_names)}")
         scale = box_scale(image.original_size, (image.pixels.shape[1], image.pixels.shape[2]))
+        scaled = (boxes.float() * scale.to(boxes.device)).to(self.device)
+        labels = labels.long().to(self.device)
         return {
-            "boxes": (boxes.float() * scale.to(boxes.device)).to(self.device),
-            "labels": labels.long().to(self.device),
+            "boxes": scaled[labels > BACKGROUND],
+            "labels": labels[labels > BACKGROUND],
+            "background": scaled[labels == BACKGROUND],
+            "ignored": scaled[labels == IGNORED],
         }
 
     def sample(
@@ -263,7 +269,14 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Compute the losses of a collated batch; boxes are in pixels of the network's input."""
+        """
+        Compute the losses of a collated batch.
+
+        Args:
+            batch: from `collate`.
+            targets: per image `boxes` [M, 4] and `labels` [M] of objects, and the boxes
+                `background` [N, 4] and `ignored` [I, 4]; xyxy in pixels of the network's input.
+        """
 
     @abstractmethod
     def dense(self, pixels: Tensor) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from models.detectors.detections import Detections
 from models.detectors.detector import Dense, Detector, ScoredImage, no_detections
 from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.detectors.spec import DetectorSpec
+from models.losses.ignored import ignore_anchors
 
 _SMOOTH_L1_BETA = 1 / 9  # torchvision's, for both stages
 
@@ -100,7 +101,7 @@ class FasterRCNNDetector(Detector):
     ) -> dict[str, Tensor]:
         rpn = self.network.rpn
         float_labels, matched_boxes = rpn.assign_targets_to_anchors(anchors, targets)
-        labels = [image_labels.long() for image_labels in float_labels]
+        labels = _without_ignored(float_labels, anchors, targets)
         positive, negative = self._choose(
             labels, lambda: objectness.detach().sigmoid(), rpn.fg_bg_sampler
         )
@@ -129,7 +130,8 @@ class FasterRCNNDetector(Detector):
         roi = self.network.roi_heads
         boxes, classes = [t["boxes"] for t in targets], [t["labels"] for t in targets]
         proposals = roi.add_gt_proposals(proposals, boxes)
-        matched, labels = roi.assign_targets_to_proposals(proposals, boxes, classes)
+        matched, matched_labels = roi.assign_targets_to_proposals(proposals, boxes, classes)
+        labels = _without_ignored(matched_labels, proposals, targets)
         positive, negative = self._choose(
             labels,
             lambda: self._proposal_foreground_prob(features, proposals, batch),
@@ -216,6 +218,15 @@ class FasterRCNNDetector(Detector):
         )
         kept = scores[0] > min_score  # lower boxes suppress no higher ones
         return ScoredImage(best, Detections(boxes[0][kept], scores[0][kept], labels[0][kept]))
+
+
+def _without_ignored(
+    labels: list[Tensor], anchors: list[Tensor], targets: list[dict[str, Tensor]]
+) -> list[Tensor]:
+    return [
+        ignore_anchors(image_labels.long(), boxes, target["ignored"], target["background"])
+        for image_labels, boxes, target in zip(labels, anchors, targets, strict=True)
+    ]
 
 
 def _is_finite(features: dict[str, Tensor]) -> list[bool]:

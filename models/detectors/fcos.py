@@ -45,7 +45,7 @@ class FCOSDetector(OneStageDetector):
                 for a, t in zip(anchors, targets, strict=True)
             ]
         )
-        labels = matched_labels(matched, targets)
+        labels = matched_labels(matched, anchors, targets)
         on = matched >= 0
         boxes = _matched_boxes(matched, targets)
         points = torch.stack(anchors)[on]

@@ -10,6 +10,7 @@ from models.detectors.detector import Detector
 from models.detectors.one_stage import Heads, OneStageDetector
 from models.detectors.spec import DetectorSpec
 from models.losses.focal import focal_loss_of_anchors
+from models.losses.ignored import ignore_anchors
 from models.losses.sampled import sampled_binary_cross_entropy
 
 
@@ -38,7 +39,7 @@ class RetinaNetDetector(OneStageDetector):
         matched = torch.stack(
             [self._match(a, t["boxes"]) for a, t in zip(anchors, targets, strict=True)]
         )
-        labels = matched_labels(matched, targets)
+        labels = matched_labels(matched, anchors, targets)
         labels[matched == self.network.proposal_matcher.BETWEEN_THRESHOLDS] = -1
         return {
             "classification": self._classification_loss(outputs["cls_logits"], labels),
@@ -89,12 +90,15 @@ class RetinaNetDetector(OneStageDetector):
         return heads["cls_logits"][..., 1:].sigmoid()
 
 
-def matched_labels(matched: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
-    """Return int64 [B, A]: the class of the object that each anchor is matched to, else 0."""
+def matched_labels(
+    matched: Tensor, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+) -> Tensor:
+    """Return int64 [B, A]: the class of each anchor's object; 0 for none, -1 for ignored."""
     labels = torch.zeros_like(matched)
-    for row, match, target in zip(labels, matched, targets, strict=True):
+    for row, match, boxes, target in zip(labels, matched, anchors, targets, strict=True):
         on = match >= 0
         row[on] = target["labels"][match[on]]
+        row[:] = ignore_anchors(row, boxes, target["ignored"], target["background"])
     return labels
 
 

@@ -13,6 +13,7 @@ from models.detectors.detector import Detector
 from models.detectors.one_stage import Heads, OneStageDetector
 from models.detectors.scores import highest_softmax_log_odds
 from models.detectors.spec import DetectorSpec
+from models.losses.ignored import ignore_anchors
 from models.losses.matching import best_objects
 from models.losses.sampled import sampled_cross_entropy
 from models.losses.ssd import smooth_l1_of_offsets
@@ -58,7 +59,10 @@ class SSDDetector(OneStageDetector):
     def losses(self, batch: ImageList, targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         logits, regression, anchors = self._heads(batch)
         matched = [self._match(a, t["boxes"]) for a, t in zip(anchors, targets, strict=True)]
-        labels = [_anchor_labels(m, t["labels"]) for m, t in zip(matched, targets, strict=True)]
+        labels = [
+            ignore_anchors(_anchor_labels(m, t["labels"]), a, t["ignored"], t["background"])
+            for m, a, t in zip(matched, anchors, targets, strict=True)
+        ]
 
         foreground_prob = logits.detach().softmax(-1)[..., 1:].amax(-1)
         positive, negative = self.sample(

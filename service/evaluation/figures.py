@@ -9,6 +9,7 @@ from models.evaluation.evaluate import Comparison, Evaluation, compare
 from models.evaluation.false_detections import false_detection_stats
 from service.evaluation import store
 from service.evaluation.measure import evaluation_of, images_scored_by
+from service.model_versions import store as version_store
 from service.tables import ModelVersion
 
 KEPT_THRESHOLDS = (0.3, 0.5)
@@ -22,7 +23,7 @@ def figures_of(session: Session, version: ModelVersion) -> Figures:
 
 def find_figures(session: Session, version_id: int) -> Figures | None:
     """Return the figures that a version had when it was last measured."""
-    row = store.find_evaluation(session, version_id)
+    row = version_store.find_evaluation(session, version_id)
     return Figures.model_validate(row.figures) if row else None
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -85,5 +85,12 @@ def save_evaluation(session: Session, version_id: int, figures: Mapping[str, obj
     )
 
 
-def find_evaluation(session: Session, version_id: int) -> VersionEvaluation | None:
-    return session.get(VersionEvaluation, version_id)
+def save_preprocessing_warning(
+    session: Session, version_id: int, warning: Mapping[str, object] | None
+) -> None:
+    """Save what looks wrong with the preprocessing of a version that was measured before."""
+    session.execute(
+        update(VersionEvaluation)
+        .where(VersionEvaluation.model_version_id == version_id)
+        .values(preprocessing_warning=None if warning is None else dict(warning))
+    )

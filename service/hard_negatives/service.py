@@ -9,10 +9,10 @@ from hardneg.schemas.hard_negatives import VerdictFilter
 from service.errors import ServiceError
 from service.hard_negatives import store
 from service.hard_negatives.cursor import Cursor, InvalidCursor
-from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
+from service.hard_negatives.store import Filters, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
-from service.scoring.store import ScoredCounts
+from service.scoring.store import FoundBox, ScoredCounts
 from service.training_runs import store as run_store
 
 
@@ -59,15 +59,16 @@ def list_hard_negatives(
         InvalidCursor: it is not a cursor, or it belongs to another version.
     """
     after = Cursor.decode(cursor) if cursor is not None else None
-    version = _version(session, model_version, after)
-    filters = store.Filters(
+    version = find_ranking_version(session, model_version, after)
+    filters = resolve_filters(
+        session,
+        version,
         min_score=min_score,
         max_score=max_score,
-        label=_label_index(version, label),
+        label=label,
         source=source,
         verdict=verdict,
         trained=trained,
-        run_ids=[] if trained is None else run_store.runs_behind(session, version.id),
     )
     images = store.hardest_images(session, version.id, filters, after, n + 1)
     first_rank = after.rank + 1 if after else 1
@@ -81,13 +82,19 @@ def list_hard_negatives(
         coverage=score_store.scored_counts(session, version.id, "pool"),
         first_rank=first_rank,
         images=images,
-        boxes=store.boxes_on(session, version.id, [image.id for image in images]),
+        boxes=score_store.boxes_on(session, version.id, [image.id for image in images]),
         next_cursor=next_cursor,
     )
 
 
-def _version(session: Session, key: str | None, after: Cursor | None) -> RankingVersion:
-    """Return the version that ranks: the named one, else the cursor's, else the serving one."""
+def find_ranking_version(
+    session: Session, key: str | None, after: Cursor | None = None
+) -> RankingVersion:
+    """
+    Return the version that ranks: the named one, else the cursor's, else the serving one.
+
+    Raises ModelVersionNotFound, NoServingVersion, InvalidCursor.
+    """
     if key is None and after is not None:
         pinned = store.find_version(session, after.version_id)
         if pinned is None:
@@ -101,6 +108,29 @@ def _version(session: Session, key: str | None, after: Cursor | None) -> Ranking
     if after is not None and after.version_id != version.id:
         raise InvalidCursor
     return RankingVersion(version.id, version.name, version.class_names)
+
+
+def resolve_filters(
+    session: Session,
+    version: RankingVersion,
+    *,
+    min_score: float | None,
+    max_score: float | None,
+    label: str | None,
+    source: str | None,
+    verdict: VerdictFilter | None,
+    trained: bool | None,
+) -> Filters:
+    """Return filters as the list of a version takes them. Raises UnknownLabel."""
+    return Filters(
+        min_score=min_score,
+        max_score=max_score,
+        label=_label_index(version, label),
+        source=source,
+        verdict=verdict,
+        trained=trained,
+        run_ids=[] if trained is None else run_store.runs_behind(session, version.id),
+    )
 
 
 def _label_index(version: RankingVersion, label: str | None) -> int | None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from hardneg.schemas.images import (
     AnySplit,
-    ImageOut,
     ImagePage,
+    JudgedImageOut,
     Judgement,
     ScoredImageOut,
     ScoreOut,
@@ -20,7 +20,7 @@ from hardneg.schemas.images import (
 )
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
-from service.images import service, views
+from service.images import judging, service, views
 from service.images.ingest import IngestedFile, UploadedFile, ingest
 from service.images.storing import Destination
 from service.scoring.engine import LoadedVersion
@@ -135,8 +135,8 @@ def list_images(
 @router.get("/images/{image_id}", responses=UNKNOWN_IMAGE)
 def show_image(session: ReadSessionDep, image_id: ImageId) -> ScoredImageOut:
     """Show one image with its score by the serving version."""
-    image, version, result = service.show_image(session, image_id)
-    return views.scored_image_out(image, views.score_out(version, result))
+    image, version, result, judged = service.show_image(session, image_id)
+    return views.scored_image_out(image, views.score_out(version, result), judged)
 
 
 @router.get(
@@ -180,14 +180,15 @@ def image_thumbnail(
     "/images/{image_id}/verdict",
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
-def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) -> ImageOut:
+def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) -> JudgedImageOut:
     """
     Set a person's verdict on an unlabelled image: whether it contains an object.
 
-    An image that does is not ranked, not trained on as a negative and not counted among the
-    sealed negatives.
+    An image that does is not ranked, and not counted among the sealed negatives. It is trained on
+    as a negative only if a box in it is judged to hold no object, and then without the places
+    where an object may be: boxes that are judged to hold one, and detections that are not judged.
     """
-    return views.image_out(service.judge_image(session, image_id, judgement.verdict))
+    return views.judged_image_out(*judging.judge_image(session, image_id, judgement))
 
 
 @router.delete("/images/{image_id}", status_code=HTTPStatus.NO_CONTENT, responses=UNKNOWN_IMAGE)

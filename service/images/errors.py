@@ -84,3 +84,29 @@ class ImageIsLabelled(ServiceError):
             f"image {image_id} is in split '{split}', where its boxes say what it contains: to "
             "change them, send it to POST /labelled-images again"
         )
+
+
+class InvalidBox(ServiceError):
+    """A judged box cannot be stored."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid-box"
+    title = "Invalid box"
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"boxes[{position}] is refused: {reason}")
+
+
+class ContradictoryVerdict(ServiceError):
+    """A box is judged to hold an object, and its image to hold none."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "contradictory-verdict"
+    title = "Contradictory verdict"
+
+    def __init__(self, image_id: int, verdict: str | None) -> None:
+        super().__init__(
+            f"a box of image {image_id} is judged to hold an object, so the image can't have the "
+            f"verdict {verdict or 'null'}: send 'contains-object', or \"boxes\": [] with it to "
+            "take the verdicts on boxes back"
+        )

@@ -4,19 +4,18 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
-from hardneg.schemas.images import AnySplit, Verdict
 from models.data.images import thumbnail
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store
-from service.images.errors import ImageIsLabelled, ImageNotFound
+from service.images.errors import ImageNotFound
 from service.images.storing import validate_image
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
 from service.scoring.results import ScoreResult, wait_for_result
 from service.serving import store as serving_store
 from service.serving.service import loaded_version
-from service.tables import Image, ModelVersion
+from service.tables import BoxJudgement, Image, ModelVersion
 
 
 def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
@@ -33,12 +32,16 @@ def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
 
 def show_image(
     session: Session, image_id: int
-) -> tuple[Image, ModelVersion | None, ScoreResult | None]:
-    """Return an image, the serving version and its score of the image. Raises ImageNotFound."""
+) -> tuple[Image, ModelVersion | None, ScoreResult | None, Sequence[BoxJudgement]]:
+    """
+    Return an image, the serving version, its score of the image, and the judged boxes.
+
+    Raises ImageNotFound.
+    """
     image = get_image(session, image_id)
     version = serving_store.serving_version(session)
     scores = store.find_scores(session, version.id, [image_id]) if version is not None else {}
-    return image, version, scores.get(image_id)
+    return image, version, scores.get(image_id), store.box_judgements(session, image_id)
 
 
 def list_images(
@@ -67,15 +70,6 @@ def image_thumbnail(session: Session, blobs: BlobStore, image_id: int, max_side:
     except FileNotFoundError as error:
         raise ImageNotFound(image_id) from error
     return thumbnail(content, max_side, max_pixels=image.width * image.height)
-
-
-def judge_image(session: Session, image_id: int, verdict: Verdict | None) -> Image:
-    """Set the verdict on an unlabelled image. Raises ImageNotFound, ImageIsLabelled."""
-    image = get_image(session, image_id, lock=True)
-    if image.split in (AnySplit.TRAIN, AnySplit.VAL):
-        raise ImageIsLabelled(image_id, image.split)
-    image.verdict = verdict
-    return image
 
 
 def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:

@@ -1,9 +1,10 @@
 """SQL for images, and for the scores that are shown with them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import torch
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -12,7 +13,7 @@ from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.scoring import store as score_store
 from service.scoring.results import ScoreResult, ScoringFailure
-from service.tables import Detection, Image, ImageScore
+from service.tables import BoxJudgement, Detection, Image, ImageScore
 
 # The columns of an image that clients see, in the order of the JSON. Links are made from the id.
 IMAGE_COLUMNS: dict[str, InstrumentedAttribute[object]] = {
@@ -61,6 +62,12 @@ def find_by_digests(session: Session, digests: Sequence[str]) -> dict[str, Image
         return {}
     found = session.scalars(select(Image).where(Image.sha256.in_(digests)))
     return {image.sha256: image for image in found}
+
+
+def find_by_ids(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
+    """Return the stored images with these ids, by id."""
+    found = session.scalars(select(Image).where(Image.id.in_(image_ids)))
+    return {image.id: image for image in found}
 
 
 def find_image(session: Session, image_id: int, *, lock: bool = False) -> Image | None:
@@ -114,3 +121,31 @@ def _score_result(score: ImageScore, found: Sequence[Detection]) -> ScoreResult:
         labels=torch.tensor([row.label for row in found], dtype=torch.int64),
     )
     return Prediction(score.max_score, score.log_odds, detections)
+
+
+def box_judgements(session: Session, image_id: int) -> Sequence[BoxJudgement]:
+    """Return a person's verdicts on boxes of an image, in the order that they were sent."""
+    return session.scalars(
+        select(BoxJudgement)
+        .where(BoxJudgement.image_id == image_id)
+        .order_by(BoxJudgement.position)
+    ).all()
+
+
+def box_judgements_of(
+    session: Session, image_ids: Sequence[int]
+) -> Mapping[int, Sequence[BoxJudgement]]:
+    """Return people's verdicts on boxes by image, in order; images without any are absent."""
+    rows = session.scalars(
+        select(BoxJudgement)
+        .where(BoxJudgement.image_id.in_(image_ids))
+        .order_by(BoxJudgement.image_id, BoxJudgement.position)
+    )
+    return {image_id: list(found) for image_id, found in groupby(rows, lambda row: row.image_id)}
+
+
+def replace_box_judgements(session: Session, image_id: int, rows: Sequence[BoxJudgement]) -> None:
+    """Replace all verdicts on boxes of an image."""
+    session.execute(delete(BoxJudgement).where(BoxJudgement.image_id == image_id))
+    session.add_all(rows)
+    session.flush()

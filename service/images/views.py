@@ -7,6 +7,8 @@ from hardneg.schemas.images import (
     Box,
     DetectionOut,
     ImageOut,
+    JudgedBox,
+    JudgedImageOut,
     ScoredImageOut,
     ScoreOut,
     UploadItem,
@@ -16,7 +18,7 @@ from service.images.ingest import IngestedFile
 from service.images.store import IMAGE_COLUMNS
 from service.scoring.engine import LoadedVersion
 from service.scoring.results import ScoreResult, ScoringFailure
-from service.tables import Image, ModelVersion
+from service.tables import BoxJudgement, Image, ModelVersion
 
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
 
@@ -33,9 +35,24 @@ def image_out(image: Image) -> ImageOut:
     return ImageOut.model_validate(image_json(_columns(image)))
 
 
-def scored_image_out(image: Image, score: ScoreOut) -> ScoredImageOut:
-    """Return an image with its score."""
-    return ScoredImageOut.model_validate(image_json(_columns(image)) | dict(score))
+def judged_image_out(image: Image, judged: Sequence[BoxJudgement]) -> JudgedImageOut:
+    """Return an image with a person's verdicts on its boxes."""
+    boxes = [_judged_box(box) for box in judged]
+    return JudgedImageOut.model_validate(image_json(_columns(image)) | {"judged_boxes": boxes})
+
+
+def scored_image_out(
+    image: Image, score: ScoreOut, judged: Sequence[BoxJudgement] = ()
+) -> ScoredImageOut:
+    """Return an image with its score and a person's verdicts on its boxes."""
+    boxes = [_judged_box(box) for box in judged]
+    fields = image_json(_columns(image)) | dict(score) | {"judged_boxes": boxes}
+    return ScoredImageOut.model_validate(fields)
+
+
+def _judged_box(judged: BoxJudgement) -> JudgedBox:
+    box = Box(x1=judged.x1, y1=judged.y1, x2=judged.x2, y2=judged.y2)
+    return JudgedBox(box=box, is_object=judged.is_object, label=judged.class_name)
 
 
 def score_out(version: ModelVersion | LoadedVersion | None, result: ScoreResult | None) -> ScoreOut:

@@ -13,11 +13,15 @@ from models.detectors.foreign.errors import (
     ThresholdedExportError,
 )
 from models.detectors.foreign.file import save_foreign
-from models.detectors.foreign.inspection import SpecOverrides
+from models.detectors.foreign.inspection import SpecOverrides, is_ultralytics
 from models.detectors.foreign.model_file import read_metadata
 from models.detectors.foreign.spec_text import SPEC_KEY, spec_text
+from models.detectors.formats import OnnxFormat
 from models.inference.probe import ProbeReport, probe
 from service.errors import ServiceError
+from service.tables import ModelVersion
+
+THRESHOLDS = ("score_threshold", "nms_threshold", "detections_per_image")
 
 
 class NotADetector(ServiceError):
@@ -59,6 +63,25 @@ def inspect(path: Path, overrides: SpecOverrides) -> InspectedDetector:
     )
 
 
+def completed(path: Path, overrides: SpecOverrides, like: ModelVersion | None) -> SpecOverrides:
+    """
+    Return the overrides, completed by the spec of the parent version where that helps.
+
+    A file that tells itself what it is takes no more than the parent's thresholds, and neither
+    does one with a preset. Raises NotADetector.
+    """
+    if like is None or not like.checkpoint_key.endswith(OnnxFormat.suffix):
+        return overrides
+    metadata = _metadata(path)
+    if SPEC_KEY in metadata:
+        return overrides
+    told = {**like.spec}
+    if overrides.preset is not None or is_ultralytics(metadata):
+        told = {name: told[name] for name in THRESHOLDS}
+    given = {name: value for name, value in asdict(overrides).items() if value is not None}
+    return SpecOverrides.of({**told, **given})
+
+
 def write_with_spec(path: Path, overrides: SpecOverrides, target: Path) -> None:
     """
     Write the file with its spec inside: one file that rebuilds the detector.
@@ -70,6 +93,13 @@ def write_with_spec(path: Path, overrides: SpecOverrides, target: Path) -> None:
         shutil.copyfile(path, target)
     else:
         save_foreign(path, spec, target)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        return read_metadata(path)
+    except ForeignDetectorError as error:
+        raise NotADetector(str(error)) from error
 
 
 def _probe(path: Path, overrides: SpecOverrides) -> ProbeReport:

@@ -1,10 +1,11 @@
 """The rules of model versions: which checkpoints are valid, and which version is meant."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -27,7 +28,7 @@ from service.scoring.screen import margin_of
 from service.serving import store as serving_store
 from service.serving.backlog import Backlog
 from service.serving.service import require_serving_version
-from service.tables import ModelVersion, ScreenMargin
+from service.tables import ModelVersion, ScreenMargin, VersionEvaluation
 
 MAX_ID = 2**63 - 1
 
@@ -60,6 +61,25 @@ class InvalidCheckpoint(ServiceError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid-checkpoint"
     title = "Invalid checkpoint"
+
+
+class ClassNamesDiffer(ServiceError):
+    """A version has other classes than its parent, so the two cannot be compared."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "class-names-differ"
+    title = "Class names differ"
+
+    def __init__(self, class_names: Sequence[str], parent: ModelVersion) -> None:
+        super().__init__(
+            f"the file's classes are {_quoted(class_names)}, those of its parent version "
+            f"'{parent.name}' are {_quoted(parent.class_names)}: they must be the same, in the "
+            "same order"
+        )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 class VersionNotLoadable(ServiceError):
@@ -119,7 +139,13 @@ def show_version(session: Session, key: str) -> ModelVersionDetail:
         pool_images=score_store.count_images(session, "pool"),
         scored_images=score_store.count_scored(session, version.id, "pool"),
         screen_margins=[_margin_out(error) for error in list_screen_margins(session, version.id)],
+        **_measured(store.find_evaluation(session, version.id)),
     )
+
+
+def _measured(evaluation: VersionEvaluation | None) -> dict[str, Any]:
+    names = ("figures", "evaluated_at", "preprocessing_warning")
+    return {name: evaluation and getattr(evaluation, name) for name in names}
 
 
 def _margin_out(error: ScreenMargin) -> ScreenMarginOut:
@@ -186,13 +212,12 @@ def register_architecture(
     return register_checkpoint(sessions, blobs, path, name=name)
 
 
-def register_file(
-    sessions: Sessions, blobs: BlobStore, path: Path, overrides: SpecOverrides, *, name: str | None
-) -> tuple[ModelVersionOut, bool]:
+def checkpoint_file(path: Path, overrides: SpecOverrides, like: ModelVersion | None = None) -> Path:
     """
-    Register an uploaded file of any format; `overrides` belong to an ONNX file.
+    Return the checkpoint that an uploaded file becomes, of any format, beside that file.
 
-    Raises as `register_checkpoint` does, InvalidModelRequest, NotADetector and its children.
+    `overrides` belong to an ONNX file; `like` is its parent version, which tells what neither file
+    nor overrides do. Raises InvalidModelRequest, NotADetector and its children.
     """
     if not is_onnx(path):
         if overrides != SpecOverrides():
@@ -200,10 +225,10 @@ def register_file(
                 "only an ONNX file takes a preset, class names and the like: a checkpoint of this "
                 "service has its own"
             )
-        return register_checkpoint(sessions, blobs, path, name=name)
+        return path
     target = path.with_suffix(".onnx")
-    foreign.write_with_spec(path, overrides, target)
-    return register_checkpoint(sessions, blobs, target, name=name)
+    foreign.write_with_spec(path, foreign.completed(path, overrides, like), target)
+    return target
 
 
 def register_checkpoint(
@@ -221,9 +246,13 @@ def register_checkpoint(
 
     Raises:
         InvalidCheckpoint: the file is not a checkpoint, or its detector does not run.
+        ClassNamesDiffer: its classes are not those of the parent version.
         NameTaken: another version has the name.
     """
     checkpoint_format, detector = _prove(path)
+    if parent_id is not None:
+        with sessions.begin() as session:
+            _require_classes_of(get_version(session, str(parent_id)), detector)
     with path.open("rb") as file:
         digest = file_sha256(file)
     with sessions.begin() as session:
@@ -256,6 +285,11 @@ def register_checkpoint(
             return _version_out(known, serving), False
         raise NameTaken(name or digest) from error
     return _version_out(version, serving), True
+
+
+def _require_classes_of(parent: ModelVersion, detector: ScoringDetector) -> None:
+    if list(detector.spec.class_names) != parent.class_names:
+        raise ClassNamesDiffer(detector.spec.class_names, parent)
 
 
 def _prove(path: Path) -> tuple[CheckpointFormat, ScoringDetector]:

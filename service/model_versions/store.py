@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.tables import ModelVersion
+from service.tables import ModelVersion, VersionEvaluation
 
 
 def find_version(session: Session, version_id: int) -> ModelVersion | None:
@@ -23,6 +23,11 @@ def find_by_digest(session: Session, sha256: str) -> ModelVersion | None:
     return session.scalars(
         select(ModelVersion).where(ModelVersion.checkpoint_sha256 == sha256)
     ).one_or_none()
+
+
+def find_evaluation(session: Session, version_id: int) -> VersionEvaluation | None:
+    """Return the last measurement of a version, if it was measured."""
+    return session.get(VersionEvaluation, version_id)
 
 
 def list_versions(session: Session) -> Sequence[ModelVersion]:

@@ -1,11 +1,13 @@
 """The resources that all requests and background threads of a process share."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
@@ -17,6 +19,12 @@ from service.group_commit import GroupCommit
 from service.scoring.scorer import Scorer
 from service.settings import Settings
 
+MIN_LIST_READERS = 2
+
+
+def _list_readers() -> CapacityLimiter:
+    return CapacityLimiter(max(MIN_LIST_READERS, os.cpu_count() or 1))
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -26,6 +34,8 @@ class Resources:
     Attributes:
         sessions: for transactions that may write; on SQLite each takes the write lock first.
         read_sessions: for transactions that only read.
+        list_readers: bounds the threads that read the ranked list. On SQLite a page is a quarter of
+            a millisecond of SQL, and more threads than cores only hand the GIL to each other.
         group_commit: for many small writes; threads that write at once share a transaction.
         stopping: set when the process has to stop.
     """
@@ -38,6 +48,7 @@ class Resources:
     blobs: BlobStore
     scorer: Scorer
     stopping: Event
+    list_readers: CapacityLimiter = field(default_factory=_list_readers)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from service.settings import Settings
 RANKED_SPLIT = "pool"  # the hard-negative list ranks its images
 
 # The stored detections of val give a version's AP at any time, without another forward pass.
-SCORED_SPLITS = (RANKED_SPLIT, "negative-test", "val")
+MEASURED_SPLITS = ("negative-test", "val")
+SCORED_SPLITS = (RANKED_SPLIT, *MEASURED_SPLITS)
 
 
 def min_score_of(split: str, settings: Settings) -> float:

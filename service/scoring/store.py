@@ -139,6 +139,46 @@ def detections_of(
     return found
 
 
+class FoundBox(NamedTuple):
+    """One detection on an image."""
+
+    image_id: int
+    label: int
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+BOXES = (
+    select(
+        Detection.image_id,
+        Detection.label,
+        Detection.score,
+        Detection.x1,
+        Detection.y1,
+        Detection.x2,
+        Detection.y2,
+    )
+    .where(
+        Detection.model_version_id == bindparam("version_id"),
+        Detection.image_id.in_(bindparam("image_ids", expanding=True)),
+    )
+    .order_by(Detection.image_id, Detection.position)
+)
+
+
+def boxes_on(session: Session, version_id: int, image_ids: Sequence[int]) -> list[FoundBox]:
+    """
+    Return the detections on images, by image and with the highest score first.
+
+    This reads past the ORM, which takes a quarter of the time.
+    """
+    values = {"version_id": version_id, "image_ids": image_ids}
+    return [FoundBox(*row) for row in session.connection().execute(BOXES, values)]
+
+
 def log_odds_at_rank(session: Session, version_id: int, source: str, rank: int) -> float | None:
     """Return the log-odds of the ranked image at a rank of its source; None if it has fewer."""
     key = session.scalars(
@@ -170,18 +210,19 @@ def unscored_images(
     limit: int,
     until_id: int | None = None,
     stored_before: datetime | None = None,
+    splits: Sequence[str] = SCORED_SPLITS,
 ) -> Sequence[Image]:
     """
-    Return images that a version has not scored, in order of id.
+    Return images of some splits that a version has not scored, in order of id.
 
     Where there are none, counts say so, without a scan. Otherwise the query looks at every image
     after `after_id` until it has found `limit` of them; `until_id`, inclusive, bounds that scan.
     """
-    if count_unscored(session, version_id) == 0:
+    if count_unscored(session, version_id, splits) == 0:
         return []
     statement = (
         select(Image)
-        .where(_is_unscored(version_id), Image.id > after_id)
+        .where(_is_unscored(version_id, splits), Image.id > after_id)
         .order_by(Image.id)
         .limit(limit)
     )
@@ -192,16 +233,16 @@ def unscored_images(
     return session.scalars(statement).all()
 
 
-def count_unscored(session: Session, version_id: int) -> int:
-    """Return how many images of the scored splits a version has neither scored nor failed on."""
-    return count_images(session, *SCORED_SPLITS) - count_scored(session, version_id, *SCORED_SPLITS)
+def count_unscored(session: Session, version_id: int, splits: Sequence[str] = SCORED_SPLITS) -> int:
+    """Return how many images of some splits a version has neither scored nor failed on."""
+    return count_images(session, *splits) - count_scored(session, version_id, *splits)
 
 
-def _is_unscored(version_id: int) -> ColumnElement[bool]:
+def _is_unscored(version_id: int, splits: Sequence[str]) -> ColumnElement[bool]:
     scored = exists().where(
         ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
     )
-    return and_(Image.split.in_(SCORED_SPLITS), ~scored)
+    return and_(Image.split.in_(splits), ~scored)
 
 
 def newest_image_id(session: Session) -> int:

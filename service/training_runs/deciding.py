@@ -2,6 +2,7 @@
 
 from hardneg.schemas.stats import Figures
 from service.evaluation.figures import compare_versions, find_figures, save_figures
+from service.jobs.running import TransientError
 from service.serving import store as serving_store
 from service.tables import ModelVersion, TrainingRun, utc_now
 from service.training_runs.measuring import Contenders
@@ -27,13 +28,22 @@ def decide_promotion(retraining: Retraining, contenders: Contenders) -> Reasoned
 def save_decision(
     retraining: Retraining,
     run: TrainingRun,
-    candidate: ModelVersion,
+    contenders: Contenders,
     figures: Figures,
     decided: ReasonedDecision,
+    name: str,
 ) -> None:
-    """Save the figures, finish the run and activate a promoted candidate, in one transaction."""
-    name = f"round {run.iteration}"
+    """
+    Save the figures, finish the run and activate a promoted candidate, in one transaction.
+
+    `name` opens the line of the job's history. Raises TransientError if another version serves
+    than the one that the candidate was compared with.
+    """
+    candidate, compared = contenders.candidate, contenders.serving
     with retraining.job.transaction() as session:
+        serving = serving_store.serving_version(session)
+        if _id_of(serving) != _id_of(compared):
+            raise TransientError("another version was activated while this one was measured")
         save_figures(session, candidate.id, figures)
         if decided.decision == "promoted":
             serving_store.add_activation(session, candidate.id)
@@ -45,6 +55,10 @@ def save_decision(
             f"{name}: version '{candidate.name}' is {decided.decision}: {decided.reason}",
             {"run_id": run.id, "figures": figures.model_dump(mode="json")},
         )
+
+
+def _id_of(version: ModelVersion | None) -> int | None:
+    return None if version is None else version.id
 
 
 def has_improved(retraining: Retraining, run: TrainingRun) -> bool:

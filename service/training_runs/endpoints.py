@@ -3,19 +3,23 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
+from hardneg.schemas.exports import ExportContent, ExportedImages, ExportFormat
 from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.text import PlainText
 from hardneg.schemas.training_runs import (
+    FreezeRequest,
     RetrainRequest,
     TrainingImagePage,
     TrainingRunOut,
     TrainingRunPage,
 )
 from service.errors import problem_responses
-from service.scoring.resources import ReadSessionDep, SessionDep
-from service.training_runs import service
+from service.exports.export import ExportOptions
+from service.exports.response import ZIP_ANSWER, service_url, zip_response
+from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
+from service.training_runs import export, service
 
 router = APIRouter(tags=["training"])
 
@@ -42,6 +46,26 @@ def retrain(
     job = service.queue_retraining(session, request or RetrainRequest())
     response.headers["Location"] = job.links.self
     return job
+
+
+@router.post(
+    "/training-runs",
+    status_code=HTTPStatus.CREATED,
+    responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def freeze_training_list(
+    session: SessionDep, response: Response, request: FreezeRequest | None = None
+) -> TrainingRunOut:
+    """
+    Freeze a list of images to train on elsewhere. Every field has a default.
+
+    The list is chosen as for a retraining: all labelled images, the negatives that the parent
+    version was trained on, and new ones from the pool. Train on them with any trainer, and add the
+    result with `POST /model-versions` and `training_run_id`.
+    """
+    run = service.freeze(session, request or FreezeRequest())
+    response.headers["Location"] = f"/training-runs/{run.id}"
+    return run
 
 
 @router.get("/training-runs", responses=UNKNOWN_RUN)
@@ -82,3 +106,35 @@ def list_training_run_images(
 ) -> TrainingImagePage:
     """List the images that a run trained on, as they were frozen before its training."""
     return service.list_run_images(session, run_id, after_id=after_id, limit=limit)
+
+
+@router.get(
+    "/training-runs/{run_id}/export",
+    response_class=Response,
+    responses={**ZIP_ANSWER, **UNKNOWN_RUN},
+)
+def export_training_run(
+    session: ReadSessionDep,
+    resources: ResourcesDep,
+    request: Request,
+    run_id: RunId,
+    file_format: Annotated[
+        ExportFormat, Query(alias="format", description="How the labels are written.")
+    ],
+    content: Annotated[
+        ExportContent,
+        Query(description="`delta`: the run's new negatives alone; `all`: its whole list."),
+    ] = ExportContent.ALL,
+    images: Annotated[
+        ExportedImages,
+        Query(description="Whether the zip holds the images, or links to them."),
+    ] = ExportedImages.INSIDE,
+) -> Response:
+    """
+    Download the images that a run trains on, in a zip that other trainers read.
+
+    Labelled images come with their boxes of today, negatives without objects. Images that were
+    deleted since, or judged to contain an object, are left out.
+    """
+    options = ExportOptions(file_format, images, service_url(request))
+    return zip_response(export.export_run(session, resources.blobs, options, run_id, content))

@@ -1,8 +1,8 @@
-"""The training list of a round: chosen and frozen before the training begins."""
+"""The training list of a run: chosen and frozen before the training begins."""
 
 from sqlalchemy.orm import Session
 
-from hardneg.schemas.training_runs import RetrainRequest, Strategy
+from hardneg.schemas.training_runs import FreezeRequest, Strategy
 from service.labelled_images import store as labelled_store
 from service.tables import TrainingRun
 from service.training_runs import store
@@ -20,7 +20,7 @@ def freeze_training_list(
     """
     job, request = retraining.job, retraining.request
     with job.transaction() as session:
-        images = _choose_images(session, request, iteration, parent_id)
+        images = choose_images(session, request, iteration, parent_id)
         if iteration > 1 and request.strategy is not Strategy.NONE and not images["mined"]:
             return None
         run = TrainingRun(
@@ -38,8 +38,8 @@ def freeze_training_list(
     return run
 
 
-def _choose_images(
-    session: Session, request: RetrainRequest, iteration: int, parent_id: int | None
+def choose_images(
+    session: Session, request: FreezeRequest, iteration: int, parent_id: int | None
 ) -> store.ImagesByRole:
     """
     Return the images that a round trains on.

@@ -1,4 +1,4 @@
-"""The objects that all stages of a retrain job share."""
+"""The objects that all stages of a training run share."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from service.scoring.resources import Resources
 @dataclass(frozen=True, slots=True)
 class Retraining:
     """
-    One attempt at a retrain job.
+    One attempt at a job that trains a version, or that judges one which was trained elsewhere.
 
     Attributes:
         job: the lease, the progress and the history.
-        request: the job's parameters.
+        request: the parameters of the job, or of the list that was frozen.
         resources: a scorer for this job alone, and sessions that commit only while the attempt
             holds the lease.
     """

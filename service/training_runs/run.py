@@ -8,9 +8,9 @@ from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob
 from service.tables import TrainingRun
 from service.training_runs import store
-from service.training_runs.deciding import decide_promotion, has_improved, save_decision
+from service.training_runs.deciding import has_improved
 from service.training_runs.freezing import freeze_training_list
-from service.training_runs.measuring import find_contenders, measure
+from service.training_runs.judging import judge_candidate
 from service.training_runs.retraining import Retraining
 from service.training_runs.scoring import score_unscored_images
 from service.training_runs.training import train_version
@@ -57,7 +57,7 @@ def _start_round(
     parent_id = _parent_id(retraining.request, earlier)
     if parent_id is not None:
         stage = f"round {iteration}: scoring with the parent version"
-        score_unscored_images(retraining, parent_id, stage)
+        score_unscored_images(retraining.job, retraining.resources, parent_id, stage)
     return freeze_training_list(retraining, iteration, parent_id)
 
 
@@ -71,19 +71,7 @@ def _finish_round(retraining: Retraining, run: TrainingRun) -> None:
     """Train, score, measure and decide. Each stage skips the work of an earlier attempt."""
     if run.model_version_id is None:
         train_version(retraining, run)
-    assert run.model_version_id is not None
-    name = f"round {run.iteration}"
-    score_unscored_images(retraining, run.model_version_id, f"{name}: scoring with the candidate")
-
-    contenders = find_contenders(retraining, run)
-    serving = contenders.serving
-    if serving is not None and serving.id not in (run.model_version_id, run.parent_version_id):
-        score_unscored_images(retraining, serving.id, f"{name}: scoring with the serving version")
-
-    retraining.job.progress(f"{name}: measuring", 0)
-    figures = measure(retraining, contenders)
-    decision = decide_promotion(retraining, contenders)
-    save_decision(retraining, run, contenders.candidate, figures, decision)
+    judge_candidate(retraining, run, f"round {run.iteration}")
     forget_state(retraining.job)
 
 

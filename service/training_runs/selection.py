@@ -4,13 +4,13 @@ import random
 
 from sqlalchemy.orm import Session
 
-from hardneg.schemas.training_runs import RetrainRequest, Strategy
+from hardneg.schemas.training_runs import FreezeRequest, Strategy
 from service.training_runs import store
 
 
 def choose_negatives(
     session: Session,
-    request: RetrainRequest,
+    request: FreezeRequest,
     *,
     version_id: int,
     parent_run_id: int | None,

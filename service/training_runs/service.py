@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.training_runs import (
+    FreezeRequest,
     RetrainRequest,
     TrainingImageOut,
     TrainingImagePage,
@@ -20,10 +21,10 @@ from service.jobs.service import enqueue
 from service.labelled_images import store as labelled_store
 from service.model_versions import service as version_service
 from service.model_versions import store as version_store
-from service.serving import store as serving_store
-from service.tables import ModelVersion, TrainingRun
-from service.training_runs import store
+from service.tables import TrainingRun
+from service.training_runs import frozen_lists, store
 from service.training_runs.job import RETRAIN
+from service.training_runs.parents import NotReadyToTrain, parent_version, require_known_classes
 
 
 class TrainingRunNotFound(ServiceError):
@@ -48,15 +49,10 @@ class NotTrainable(ServiceError):
 
     def __init__(self, version: str) -> None:
         super().__init__(
-            f"version '{version}' was trained elsewhere and can only be trained there: take the "
-            "hardest images to its trainer, and add the result as the next version"
+            f"version '{version}' was trained elsewhere and can only be trained there: freeze a "
+            "list of images with POST /training-runs, take them to its trainer, and add the "
+            "result with POST /model-versions and 'training_run_id'"
         )
-
-
-class NotReadyToTrain(ServiceError):
-    status = HTTPStatus.CONFLICT
-    slug = "not-ready-to-train"
-    title = "Not ready to train"
 
 
 def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
@@ -82,15 +78,10 @@ def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
             )
         _check_weights(request.architecture, request.weights)
         return enqueue(session, RETRAIN, request)
-    version = _parent_version(session, request)
+    version = parent_version(session, request)
     if not is_trainable(version.checkpoint_key):
         raise NotTrainable(version.name)
-    unknown = [name for name in class_names if name not in version.class_names]
-    if unknown:
-        raise NotReadyToTrain(
-            f"version '{version.name}' does not know the class '{unknown[0]}' of the labelled "
-            "images: name an 'architecture' to train a new detector, or delete those images"
-        )
+    require_known_classes(version, class_names)
     return enqueue(session, RETRAIN, request.model_copy(update={"start_from": str(version.id)}))
 
 
@@ -110,16 +101,9 @@ def _check_weights(architecture: str, weights: str | None) -> None:
             raise InvalidRetrainRequest(str(error)) from error
 
 
-def _parent_version(session: Session, request: RetrainRequest) -> ModelVersion:
-    if request.start_from is not None:
-        return version_service.get_version(session, request.start_from)
-    serving = serving_store.serving_version(session)
-    if serving is None:
-        raise NotReadyToTrain(
-            "no model version serves, so there is none to start from: name a version in "
-            "'start_from', or an 'architecture' to train a new detector"
-        )
-    return serving
+def freeze(session: Session, request: FreezeRequest) -> TrainingRunOut:
+    """Freeze a list for a training elsewhere. Raises as `freeze_list` does."""
+    return _shown(session, frozen_lists.freeze_list(session, request))
 
 
 def list_runs(
@@ -146,15 +130,14 @@ def list_runs(
 
 def show_run(session: Session, run_id: int) -> TrainingRunOut:
     """Return one run. Raises TrainingRunNotFound."""
-    run = _get_run(session, run_id)
-    return _run_out(run, store.count_roles(session, [run_id]).get(run_id, {}))
+    return _shown(session, get_run(session, run_id))
 
 
 def list_run_images(
     session: Session, run_id: int, *, after_id: int, limit: int
 ) -> TrainingImagePage:
     """Return a page of a run's frozen list. Raises TrainingRunNotFound."""
-    _get_run(session, run_id)
+    get_run(session, run_id)
     rows = store.list_run_images(session, run_id, after_id=after_id, limit=limit)
     return TrainingImagePage(
         items=[TrainingImageOut.model_validate(row, from_attributes=True) for row in rows],
@@ -162,11 +145,16 @@ def list_run_images(
     )
 
 
-def _get_run(session: Session, run_id: int) -> TrainingRun:
-    run = store.find_run(session, run_id)
+def get_run(session: Session, run_id: int, *, locked: bool = False) -> TrainingRun:
+    """Return a run's row, `locked` until the transaction ends. Raises TrainingRunNotFound."""
+    run = store.find_run(session, run_id, locked=locked)
     if run is None:
         raise TrainingRunNotFound(run_id)
     return run
+
+
+def _shown(session: Session, run: TrainingRun) -> TrainingRunOut:
+    return _run_out(run, store.count_roles(session, [run.id]).get(run.id, {}))
 
 
 def _run_out(run: TrainingRun, roles: dict[str, int]) -> TrainingRunOut:

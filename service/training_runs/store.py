@@ -31,8 +31,8 @@ def add_run(session: Session, run: TrainingRun, images: ImagesByRole) -> None:
     )
 
 
-def find_run(session: Session, run_id: int) -> TrainingRun | None:
-    return session.get(TrainingRun, run_id)
+def find_run(session: Session, run_id: int, *, locked: bool = False) -> TrainingRun | None:
+    return session.get(TrainingRun, run_id, with_for_update=locked)
 
 
 def runs_of_job(session: Session, job_id: int) -> Sequence[TrainingRun]:
@@ -105,6 +105,27 @@ def frozen_images(session: Session, run_id: int) -> list[tuple[TrainingRunImage,
         .order_by(TrainingRunImage.image_id)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def frozen_page(
+    session: Session,
+    run_id: int,
+    *,
+    roles: Sequence[str] | None,
+    after_id: int,
+    limit: int,
+) -> list[tuple[TrainingRunImage, Image]]:
+    """Return a page of the images of a run's list that still exist, in order of id."""
+    statement = (
+        select(TrainingRunImage, Image)
+        .join(Image, Image.id == TrainingRunImage.image_id)
+        .where(TrainingRunImage.run_id == run_id, TrainingRunImage.image_id > after_id)
+        .order_by(TrainingRunImage.image_id)
+        .limit(limit)
+    )
+    if roles is not None:
+        statement = statement.where(TrainingRunImage.role.in_(roles))
+    return [(row[0], row[1]) for row in session.execute(statement)]
 
 
 def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:

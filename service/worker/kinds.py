@@ -2,5 +2,6 @@
 
 from service.imports.job import IMPORT
 from service.training_runs.job import RETRAIN
+from service.version_uploads.job import MEASURE
 
-KINDS = (IMPORT, RETRAIN)
+KINDS = (IMPORT, RETRAIN, MEASURE)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hardneg.errors import ClientError
-from hardneg.uploads.annotations import AnnotatedFolder, read_labels
+from hardneg.uploads.annotations import AnnotatedFolder, read_coco
 
 NAMES = ("a.png", "b.png")
 
@@ -14,7 +14,7 @@ def split(folder: Path, coco: object) -> AnnotatedFolder:
     for name in NAMES:
         (folder / name).write_bytes(b"an image")
     (folder / "labels.json").write_text(json.dumps(coco))
-    return read_labels(folder / "labels.json", folder)
+    return read_coco(folder / "labels.json", folder)
 
 
 def coco(**changes: list[object]) -> dict[str, Any]:

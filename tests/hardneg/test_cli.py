@@ -21,6 +21,7 @@ COMMANDS = [
     ["model", "activate"],
     ["import"],
     ["hard-negatives"],
+    ["export"],
     ["mine"],
     ["demo"],
 ]

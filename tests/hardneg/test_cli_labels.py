@@ -108,6 +108,39 @@ def test_wrong_items_are_listed_and_the_rest_is_stored(url: str, tmp_path: Path)
     assert any(line.startswith("image 101: ") and "7x160" in line for line in told)
 
 
+def test_yolo_data_set_is_stored_with_its_boxes(url: str, tmp_path: Path) -> None:
+    for name in ("images/val", "labels/val"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data.yaml").write_text("val: images/val\nnames: [blue, red]\n")
+    pixels, box = scene(90, RED)
+    assert box is not None
+    (tmp_path / "images" / "val" / "90.png").write_bytes(encoded(pixels))
+    (tmp_path / "images" / "val" / "91.png").write_bytes(encoded(scene(91, None)[0]))
+    x1, y1, x2, y2 = (side / 160 for side in box)
+    lines = f"1 {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}\n0 0.5 0.5 0 0.1\n5 1 1 1 1\n"
+    label = tmp_path / "labels" / "val" / "90.txt"
+    label.write_text(lines)
+    (tmp_path / "labels" / "val" / "91.txt").write_text("")
+    command = ["import", str(tmp_path), "--labels", str(tmp_path), "--split", "val", "--url", url]
+
+    result = CliRunner().invoke(app, [*command, "--source", "yolo"])
+
+    assert "2 images new, 0 known already; 1 boxes of blue, red; 2 items refused" in result.stdout
+    assert f"annotation {label}:2: Its bbox has no area: width 0, height 16." in result.stderr
+    assert f"{label}:3: There is no class 5: the classes are 0 blue, 1 red." in result.stderr
+    labelled = httpx.get(f"{url}/labelled-images", params={"split": "val"}).json()["items"]
+    stored = {
+        item["image"]["file_name"]: [(found["label"], found["box"]) for found in item["boxes"]]
+        for item in labelled
+        if item["image"]["source"] == "yolo"
+    }
+    sides = dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
+    assert stored == {
+        "images/val/90.png": [("red", pytest.approx(sides, abs=1e-4))],
+        "images/val/91.png": [],
+    }
+
+
 def test_images_of_another_split_are_refused(url: str, tmp_path: Path) -> None:
     coco = labelled_set(tmp_path, [80])
     import_labels(url, tmp_path, coco, "--split", "train")

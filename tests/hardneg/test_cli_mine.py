@@ -1,5 +1,6 @@
 """`hardneg mine` against a real server and its worker."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -41,6 +42,10 @@ def mine(url: str, *words: str) -> Result:
     return CliRunner().invoke(app, ["mine", *words, "--url", url])
 
 
+def export(url: str, *words: str) -> Result:
+    return CliRunner().invoke(app, ["export", *words, "--url", url])
+
+
 def test_mine_follows_the_rounds_and_prints_table_and_curves(url: str, tmp_path: Path) -> None:
     curves = tmp_path / "curves.png"
     options = ["--num-negatives", "3", "--promotion", "manual", "--name", "mined", *QUICK]
@@ -67,6 +72,20 @@ def test_mine_follows_the_rounds_and_prints_table_and_curves(url: str, tmp_path:
     with Image.open(curves) as picture:
         assert picture.width > picture.height > 300
         assert sum(count > 0 for count in picture.convert("L").histogram()) > 10
+
+
+def test_images_of_a_run_are_exported_with_their_boxes(url: str, tmp_path: Path) -> None:
+    words = ["--format", "coco", "--run", "1"]
+
+    whole = export(url, *words, "--out", str(tmp_path / "whole"))
+    delta = export(url, *words, "--out", str(tmp_path / "delta.zip"), "--content", "delta")
+
+    assert whole.stdout == f"8 images, 8 boxes: {tmp_path / 'whole'}\n"
+    assert delta.stdout == f"0 images, 0 boxes: {tmp_path / 'delta.zip'}\n"
+    coco = json.loads((tmp_path / "whole" / "annotations.json").read_bytes())
+    for image in coco["images"]:
+        assert (tmp_path / "whole" / "images" / image["file_name"]).is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["delta.zip", "whole"]
 
 
 def test_only_the_curves_are_missing_without_matplotlib(

@@ -40,6 +40,7 @@ def call(name: str, folder: Path) -> list[tuple[str, str]]:
         "archive": file,
         "checkpoint": file,
         "file": file,
+        "file_format": "yolo",
         "files": [file],
         "image_id": 1,
         "job_id": 1,

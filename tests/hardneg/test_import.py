@@ -14,7 +14,8 @@ SERVER_SIDE = {"torch", "torchvision", "sqlalchemy", "fastapi", "service", "mode
     "code",
     [
         "from hardneg import Client; Client('http://127.0.0.1:8000').close()",
-        "import hardneg.uploads.folder, hardneg.uploads.labelled, hardneg.uploads.annotations",
+        "import hardneg.uploads.folder, hardneg.uploads.labelled, hardneg.uploads.labels",
+        "import hardneg.uploads.image_list",
         "import hardneg.display.job_watch, hardneg.display.iterations",
         "import hardneg.cli.app, hardneg.cli.settings",
     ],

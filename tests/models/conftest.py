@@ -1,9 +1,11 @@
 """Small detectors of every family, with scores as spread out as those of trained ones."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 import torch
+from _pytest.mark.structures import ParameterSet
 from torch import Tensor, nn
 
 from models.detectors import ARCHITECTURES, Detector, build
@@ -73,13 +75,17 @@ def draw_images(sizes: list[tuple[int, int]]) -> list[Tensor]:
     return [image[0].clamp(0, 255).to(torch.uint8) for image in images]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ())
-        for name in ARCHITECTURES
-    ],
-)
+def families(names: Iterable[str]) -> list[ParameterSet]:
+    """Return parameters for the fixture `family`; heavy ones are slow."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in names]
+
+
+# SSD300 is by far the heaviest, and what follows its network is the code of the other SSDs.
+ALL_BUT_SSD300 = families(name for name in ARCHITECTURES if name != "ssd300_vgg16")
+ONE_OF_EACH_STAGE = families(["ssd_small", "fasterrcnn_mobilenet_v3_large_320_fpn"])
+
+
+@pytest.fixture(scope="module", params=families(ARCHITECTURES))
 def family(request: pytest.FixtureRequest) -> str:
     """Give the name of each architecture in turn."""
     name: str = request.param

@@ -70,8 +70,8 @@ def send_everything(client: Http) -> None:
     send_images(client, "pool", range(400, 410))
 
 
-def work(settings: Settings, stopping: Event | None = None) -> bool:
-    """Run the next retrain job to its end; return whether there was one."""
+def work(settings: Settings, stopping: Event | None = None, *, lane: str = "training") -> bool:
+    """Run a lane's next job, by default a retraining, to its end; return whether there was one."""
     engine = open_engine(settings.sqlalchemy_url)
     worker = Worker(
         engine,
@@ -82,7 +82,7 @@ def work(settings: Settings, stopping: Event | None = None) -> bool:
         retry_after_s=0,
     )
     try:
-        return worker.work_once("training")
+        return worker.work_once(lane)
     finally:
         engine.dispose()
 

@@ -206,34 +206,6 @@ def test_zip_must_keep_to_the_limits_of_imports() -> None:
         LabelledZip(buffer, Limits(max_file_bytes=1000, max_total_bytes=2000, max_files=4))
 
 
-def test_verdict_is_saved_and_withdrawn(client: TestClient) -> None:
-    image = client.post("/images", files={"files": ("a.png", picture(1))}).json()
-    path = f"/images/{image['id']}/verdict"
-
-    judged = client.put(path, json={"verdict": "contains-object"})
-    withdrawn = client.put(path, json={"verdict": None})
-
-    assert (judged.status_code, judged.json()["verdict"]) == (200, "contains-object")
-    assert withdrawn.json()["verdict"] is None
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("/images/999/verdict", {"verdict": "negative"}, 404),
-        ("/images/1/verdict", {"verdict": "maybe"}, 422),
-        ("/images/1/verdict", {}, 422),
-        ("/images/1/verdict", {"verdict": "negative"}, 409),
-    ],
-)
-def test_invalid_verdicts_are_refused(
-    client: TestClient, path: str, body: dict[str, str], status: int
-) -> None:
-    upload(client, coco(["a.png"]), {"a.png": picture(1)})
-
-    assert client.put(path, json=body).status_code == status
-
-
 def test_share_of_the_pool_is_sealed_by_digest() -> None:
     destination = Destination("pool", "", seal_fraction=0.25)
     digests = [f"{number:064x}"[::-1] for number in range(4096)]

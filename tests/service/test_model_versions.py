@@ -21,6 +21,7 @@ def test_uploaded_checkpoint_becomes_a_version(client: TestClient, checkpoint: P
     assert (version["name"], version["architecture"]) == ("v1", "ssd_small")
     assert version["class_names"] == ["red", "blue"]
     assert not version["is_serving"]
+    assert version.pop("job") is None
     assert client.get("/model-versions").json() == [version]
     assert client.get(response.headers["Location"]).json()["name"] == "v1"
 

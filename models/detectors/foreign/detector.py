@@ -1,6 +1,7 @@
 """An ONNX file that scores like any detector of this project."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,17 @@ class ForeignDetector:
         self._channels_last = _is_channels_last(self._image_port)
         self.runs_batches = False
         self.runs_batches = self._is_batch_exact()
+
+    @property
+    def takes_floats(self) -> bool:
+        """Whether mean and standard deviation apply; a file that takes bytes scales them itself."""
+        return self._image_port.dtype != "uint8"
+
+    def with_spec(self, spec: ForeignSpec) -> "ForeignDetector":
+        """Return a detector of the same network that reads images and outputs by another spec."""
+        other = copy(self)
+        other.spec = spec
+        return other
 
     def decode_size(self, height: int, width: int) -> tuple[int, int] | None:
         """Return None: a JPEG is decoded in full, as the detector's own trainer decodes it."""

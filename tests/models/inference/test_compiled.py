@@ -15,7 +15,7 @@ from models.detectors.detector import Dense
 from models.inference.compiled import compile_dense
 from models.inference.fused import fuse
 from models.inference.predict import predict
-from tests.models.conftest import build_small, draw_images, spread_scores
+from tests.models.conftest import ONE_OF_EACH_STAGE, build_small, draw_images, spread_scores
 
 ROOT = Path(__file__).parents[3]
 
@@ -83,6 +83,7 @@ def test_bfloat16_errors_are_like_the_networks_own() -> None:
     assert error < 2 * (half - exact).abs().mean()
 
 
+@pytest.mark.parametrize("family", ONE_OF_EACH_STAGE, indirect=True)
 def test_concurrent_threads_get_their_own_results(detector: Detector, dense: Dense) -> None:
     scoring = fuse(detector)
     images = [scoring.preprocess(image) for image in draw_images([(128, 192)] * 8)]
