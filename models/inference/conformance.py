@@ -48,7 +48,7 @@ class NothingToCheckError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class DetectorTrial:
     """A loaded detector, the images that it was given, and what it said of each."""
 
     detector: ScoringDetector
@@ -68,7 +68,7 @@ def check_file(
     image in which the detector finds something. A promise on which others rest ends the checks if
     it is broken.
     """
-    opened: list[Trial] = []
+    opened: list[DetectorTrial] = []
 
     def open_file() -> str:
         opened.append(_open(path, pictures, device))
@@ -134,7 +134,7 @@ def _spec(path: Path) -> str:
     return f"{spec.architecture}; {len(spec.class_names)} classes: {names}; {height} x {width}"
 
 
-def _open(path: Path, pictures: Sequence[bytes], device: str) -> Trial:
+def _open(path: Path, pictures: Sequence[bytes], device: str) -> DetectorTrial:
     checkpoint_format = format_of(path)
     detector = checkpoint_format.load(path, device=device, num_threads=1)
     drawn = trial_pictures()
@@ -142,7 +142,7 @@ def _open(path: Path, pictures: Sequence[bytes], device: str) -> Trial:
     images += [prepare(detector, picture) for picture in pictures]
     names = (*drawn, *(f"picture {number}" for number in range(1, len(pictures) + 1)))
     found = tuple(predict(detector, [image])[0] for image in images)
-    return Trial(detector, checkpoint_format.read(path), names, tuple(images), found)
+    return DetectorTrial(detector, checkpoint_format.read(path), names, tuple(images), found)
 
 
 def trial_pictures() -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ def trial_pictures() -> dict[str, Tensor]:
     return pictures
 
 
-def _same_spec(trial: Trial) -> str:
+def _same_spec(trial: DetectorTrial) -> str:
     for name in ("architecture", "class_names", "input_size", "score_threshold"):
         read, loaded = getattr(trial.spec_in_file, name), getattr(trial.detector.spec, name)
         if read != loaded:
@@ -171,14 +171,14 @@ def _same_spec(trial: Trial) -> str:
     return "as read from the file"
 
 
-def _ready(trial: Trial) -> str:
+def _ready(trial: DetectorTrial) -> str:
     if trial.detector.training:
         raise BrokenPromiseError("`training` must be False: call eval() when the file is loaded")
     torch.device(trial.detector.device)
     return f"in evaluation mode on {trial.detector.device}"
 
 
-def _sizes(trial: Trial) -> str:
+def _sizes(trial: DetectorTrial) -> str:
     for name, image in zip(trial.names, trial.images, strict=True):
         height, width = image.original_size
         padded = trial.detector.padded_size(image)
@@ -197,7 +197,7 @@ def _sizes(trial: Trial) -> str:
     return "padded sizes and placements hold the images"
 
 
-def _finite(trial: Trial) -> str:
+def _finite(trial: DetectorTrial) -> str:
     for name, found in zip(trial.names, trial.found, strict=True):
         boxes, scores = found.detections.boxes, found.detections.scores
         is_finite = found.log_odds is None or math.isfinite(found.log_odds)
@@ -206,7 +206,7 @@ def _finite(trial: Trial) -> str:
     return "all scores and boxes"
 
 
-def _before_threshold(trial: Trial) -> str:
+def _before_threshold(trial: DetectorTrial) -> str:
     blank = [
         name for name, found in zip(trial.names, trial.found, strict=True) if found.log_odds is None
     ]
@@ -222,12 +222,12 @@ def _before_threshold(trial: Trial) -> str:
     return f"log-odds from {lowest:.2f} to {highest:.2f}, of blank images, too"
 
 
-def _range(trial: Trial) -> tuple[float, float]:
+def _range(trial: DetectorTrial) -> tuple[float, float]:
     odds = [found.log_odds for found in trial.found if found.log_odds is not None]
     return min(odds), max(odds)
 
 
-def _above_detections(trial: Trial) -> str:
+def _above_detections(trial: DetectorTrial) -> str:
     for name, found in zip(trial.names, trial.found, strict=True):
         highest = float(found.detections.scores.max()) if len(found.detections) else 0.0
         if found.max_score is not None and highest > found.max_score + 1e-4:
@@ -238,7 +238,7 @@ def _above_detections(trial: Trial) -> str:
     return "no detection scores higher"
 
 
-def _thresholds(trial: Trial) -> str:
+def _thresholds(trial: DetectorTrial) -> str:
     threshold = trial.detector.spec.score_threshold
     lowest = [float(found.detections.scores.min()) for found in _with_detections(trial)]
     if min(lowest) < threshold:
@@ -256,7 +256,7 @@ def _thresholds(trial: Trial) -> str:
     return "detections respect both, log-odds neither"
 
 
-def _boxes(trial: Trial) -> str:
+def _boxes(trial: DetectorTrial) -> str:
     num_boxes = 0
     for name, image, found in zip(trial.names, trial.images, trial.found, strict=True):
         boxes = found.detections.boxes
@@ -274,7 +274,7 @@ def _boxes(trial: Trial) -> str:
     return f"{num_boxes} boxes lie inside their images"
 
 
-def _labels(trial: Trial) -> str:
+def _labels(trial: DetectorTrial) -> str:
     num_classes = len(trial.detector.spec.class_names)
     for found in _with_detections(trial):
         labels, scores = found.detections.labels, found.detections.scores
@@ -288,19 +288,19 @@ def _labels(trial: Trial) -> str:
     return f"1 to {num_classes}, highest score first"
 
 
-def _repeats(trial: Trial) -> str:
+def _repeats(trial: DetectorTrial) -> str:
     again = [predict(trial.detector, [image])[0] for image in trial.images]
     _require_equal(trial, again, "a second time", slack=0.0)
     return "a second run gives the same, to the last bit"
 
 
-def _batches(trial: Trial) -> str:
+def _batches(trial: DetectorTrial) -> str:
     together = predict(trial.detector, trial.images)
     largest = _require_equal(trial, together, "in a batch", slack=CLOSE)
     return "as alone, to the last bit" if largest == 0 else f"as alone, but for {largest:.1e}"
 
 
-def _threads(trial: Trial) -> str:
+def _threads(trial: DetectorTrial) -> str:
     def score(index: int) -> Prediction:
         return predict(trial.detector, [trial.images[index]])[0]
 
@@ -310,7 +310,9 @@ def _threads(trial: Trial) -> str:
     return f"{NUM_THREADS} at once give the same"
 
 
-def _require_equal(trial: Trial, others: Sequence[Prediction], when: str, *, slack: float) -> float:
+def _require_equal(
+    trial: DetectorTrial, others: Sequence[Prediction], when: str, *, slack: float
+) -> float:
     """Return the largest difference of log-odds. Raises BrokenPromiseError above the slack."""
     largest = 0.0
     for name, one, other in zip(trial.names, trial.found, others, strict=True):
@@ -328,14 +330,14 @@ def _require_equal(trial: Trial, others: Sequence[Prediction], when: str, *, sla
     return largest
 
 
-def _with_detections(trial: Trial) -> list[Prediction]:
+def _with_detections(trial: DetectorTrial) -> list[Prediction]:
     found = [prediction for prediction in trial.found if len(prediction.detections)]
     if not found:
         raise NothingToCheckError("nothing was detected: give images with objects in them")
     return found
 
 
-CHECKS: dict[str, Callable[[Trial], str]] = {
+CHECKS: dict[str, Callable[[DetectorTrial], str]] = {
     "the detector has the file's spec": _same_spec,
     "it is ready to score": _ready,
     "prepared images fit": _sizes,
