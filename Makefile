@@ -94,6 +94,7 @@ up:  ## Start Postgres, API and worker in containers
 bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.scoring --only ssdlite --repeats 2
+	$(BIN)/python -m benchmarks.foreign --repeats 3 --images 16
 	$(BIN)/python -m benchmarks.stages --batches 3
 	$(BIN)/python -m benchmarks.decode --repeats 3
 	$(BIN)/python -m benchmarks.rescan --images 32 --turns 2
