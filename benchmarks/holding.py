@@ -97,8 +97,8 @@ def run(
     results.mkdir(parents=True, exist_ok=True)
     seen = _seen(pack, results, aside, checkpoint)
     typer.echo(
-        "| objects in the pool | labelled boxes | in the top 60 | AUROC | caught in 20 % | left of "
-        "60 | objects held | negatives held | trusted |\n| --- " + "| --- " * 8 + "|"
+        "| objects | boxes | in top 60 | AUROC | caught | left of 60 | objects held "
+        "| negatives held | trusted |\n| --- " + "| --- " * 8 + "|"
     )
     for share in shares:
         for count in labels:
@@ -189,7 +189,10 @@ def _mean(values: Sequence[float], number: str) -> str:
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return "–"
-    mean, low, high = (format(f(known), number) for f in (np.mean, min, max))
+    mean, low, high = (
+        format(f(known), number).removeprefix("0" if number != ".1f" else "")
+        for f in (np.mean, min, max)
+    )
     return mean if low == high else f"{mean} ({low}–{high})"
 
 
