@@ -173,7 +173,7 @@ def _row(share: float, count: int, found: Sequence[HoldResult]) -> str:
     cells = [
         f"{share:.0%}",
         str(count),
-        _mean([r.num_objects for r in found], ".1f"),
+        format(np.mean([r.num_objects for r in found]), ".1f"),
         _mean([r.auroc for r in found], ".3f"),
         _mean([r.caught for r in found], ".2f"),
         _mean([r.left for r in found], ".1f"),
