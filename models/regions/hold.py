@@ -14,6 +14,7 @@ MIN_RECALL = 0.85
 MIN_AGREEMENT = 0.75
 
 _CONTRAST_SCALE = 10  # a contrast of 0.1 counts like a log-odds of 1
+_MISSED_SHARE = 0.05  # share of labelled objects that may fall below the zero of a decision
 _FIRST_PURGE = 0.4  # share of the far detections that are left out first, the most object-like
 _FOLDS = 5
 _MAX_ROUNDS = 20
@@ -58,7 +59,9 @@ class HoldRule:
 
     It is the lower one of two decisions: that of a linear probe, and the contrast, which is the
     mean cosine to the five nearest objects less that to the five nearest negatives. The negatives
-    of both are the judged ones, and those of the presumed ones that `find_negatives` leaves.
+    of both are the judged ones, and those of the presumed ones that `find_negatives` leaves. Where
+    nearly all labelled objects lie far above zero when they are left out of the fit, zero moves up
+    to where 19 of 20 of them still lie above it.
 
     Attributes:
         trust: whether the decisions may keep images from being mined.
@@ -72,6 +75,7 @@ class HoldRule:
         self.num_objects, self.num_presumed = len(evidence.objects), len(presumed)
         self.trust = _check_counts(self.num_objects, self.num_presumed)
         self._probe: LogisticRegression | None = None
+        self._zero = 0.0
         if self.num_objects < _FOLDS or self.num_presumed < MIN_PRESUMED:
             return
         kept = presumed[find_negatives(evidence)]
@@ -79,8 +83,10 @@ class HoldRule:
         self._objects = evidence.objects
         self._negatives = np.concatenate([evidence.negatives, kept])
         self._probe = _fit_probe(self._objects, self._negatives)
+        unseen = _cross_decide(self._objects, self._negatives)
+        self._zero = max(0.0, float(np.quantile(unseen.min(axis=0), _MISSED_SHARE)))
         if self.trust.is_trusted:
-            self.trust = self._check_decisions(evidence.hardest)
+            self.trust = self._check_decisions(unseen[0] > 0, evidence.hardest)
 
     @property
     def is_fitted(self) -> bool:
@@ -90,18 +96,12 @@ class HoldRule:
         """Return float64 [N] for vectors [N, D]; minus infinity where the rule decides nothing."""
         if self._probe is None or len(vectors) == 0:
             return np.full(len(vectors), -np.inf)
-        lower: np.ndarray = np.minimum(_decide(self._probe, vectors), self._contrasts(vectors))
-        return lower
+        contrasts = _contrasts(vectors, self._objects, self._negatives)
+        lower: np.ndarray = np.minimum(_decide(self._probe, vectors), contrasts)
+        return lower - self._zero
 
-    def _contrasts(self, vectors: np.ndarray) -> np.ndarray:
-        to_objects = mean_similarity(vectors, self._objects)
-        to_negatives = mean_similarity(vectors, self._negatives)
-        contrasts: np.ndarray = _CONTRAST_SCALE * (to_objects - to_negatives)
-        return contrasts
-
-    def _check_decisions(self, hardest: np.ndarray) -> Trust:
-        """Check that the probe knows objects that it has not seen, and that the rules agree."""
-        found = _cross_decide(self._objects, self._negatives) > 0
+    def _check_decisions(self, found: np.ndarray, hardest: np.ndarray) -> Trust:
+        """Check that most objects were `found` unseen, by the probe, and that the rules agree."""
         if found.mean() < MIN_RECALL:
             return Trust(
                 False,
@@ -125,7 +125,8 @@ class HoldRule:
         if len(vectors) == 0:
             return 0
         assert self._probe is not None
-        agree = (_decide(self._probe, vectors) > 0) == (self._contrasts(vectors) > 0)
+        contrasts = _contrasts(vectors, self._objects, self._negatives)
+        agree = (_decide(self._probe, vectors) > 0) == (contrasts > 0)
         return int(agree.sum())
 
 
@@ -178,13 +179,20 @@ def _decide_on_presumed(evidence: Evidence, keep: np.ndarray) -> np.ndarray:
 
 
 def _cross_decide(objects: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Decide on each object by a probe of the objects in the other folds."""
+    """Decide on each object by the others, in folds: float64 [2, P], probe and contrast."""
     folds = np.arange(len(objects)) % _FOLDS
-    decisions = np.empty(len(objects))
+    decisions = np.empty((2, len(objects)))
     for fold in range(_FOLDS):
-        probe = _fit_probe(objects[folds != fold], negatives)
-        decisions[folds == fold] = _decide(probe, objects[folds == fold])
+        unseen, others = objects[folds == fold], objects[folds != fold]
+        decisions[0, folds == fold] = _decide(_fit_probe(others, negatives), unseen)
+        decisions[1, folds == fold] = _contrasts(unseen, others, negatives)
     return decisions
+
+
+def _contrasts(vectors: np.ndarray, objects: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    nearer = mean_similarity(vectors, objects) - mean_similarity(vectors, negatives)
+    contrasts: np.ndarray = _CONTRAST_SCALE * nearer
+    return contrasts
 
 
 def _fit_probe(objects: np.ndarray, negatives: np.ndarray) -> LogisticRegression:

@@ -9,7 +9,7 @@ from service.holding import store
 from service.regions.computing import BoxedImage
 
 # Limits on the work of one test: a vector takes some hundredths of a second.
-MAX_LABELLED_IMAGES = 1000
+MAX_LABELLED_IMAGES = 500
 MAX_JUDGED_IMAGES = 500
 MAX_RANK = 20_000  # of presumed negatives
 NUM_HARDEST = 100

@@ -72,7 +72,7 @@ def test_unlabelled_objects_are_dropped_from_the_presumed_negatives() -> None:
 
 def test_verdicts_of_people_teach_the_rule() -> None:
     lookalikes = around(0, 12, 21, spread=0.1)
-    lookalikes[:, 9] += 0.6
+    lookalikes[:, 9] += 0.4
     lookalikes /= np.linalg.norm(lookalikes, axis=1, keepdims=True)
     judged, others = lookalikes[:8], lookalikes[8:]
 
@@ -81,6 +81,18 @@ def test_verdicts_of_people_teach_the_rule() -> None:
 
     assert (before > 0).all()
     assert (after < 0).all()
+
+
+def test_zero_lies_where_nearly_all_labelled_objects_are_above_it() -> None:
+    tight = around(0, 40, 31, spread=0.05)
+    halfway = around(0, 20, 32, spread=0.05) + around(1, 20, 33, spread=0.05)
+    halfway /= np.linalg.norm(halfway, axis=1, keepdims=True)
+
+    rule = HoldRule(replace(EVIDENCE, objects=tight))
+
+    assert (rule.decisions(around(0, 100, 34, spread=0.05)) > 0).mean() > 0.85
+    assert (rule.decisions(halfway) < 0).all()
+    assert rule.decisions(tight).min() < 1
 
 
 def test_decisions_are_the_same_every_time() -> None:
