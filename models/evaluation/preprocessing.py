@@ -15,6 +15,7 @@ from models.inference.predict import predict, prepare
 
 FloatArray = NDArray[np.float64]
 PerChannel = tuple[float, float, float]
+LabelledFile = tuple[bytes, GroundTruth]
 
 FLOOR = 0.01  # score of an object that is not found
 MIN_IMAGES = 8
@@ -65,40 +66,64 @@ def find_better_preprocessing(
     shown = [pair for pair in zip(images, truths, strict=True) if len(pair[1])]
     if len(shown) < MIN_IMAGES:
         return None
-    first = best = _log_odds_by_image(detector, shown)
     spec = detector.spec
+    first = best = _log_odds_by_image(detector, shown)
     while True:
-        tried = {
-            other: _log_odds_by_image(detector.with_spec(other), shown)
-            for other in _alternatives(spec, has_scale=detector.takes_floats)
-        }
-        better = [other for other, found in tried.items() if _is_clearly_higher(found, best)]
-        if not better:
+        found = _best_alternative(detector.with_spec(spec), best, shown)
+        if found is None:
             break
-        spec = max(better, key=lambda other: _mean(tried[other]))
-        best = tried[spec]
+        spec, best = found
     if spec == detector.spec:
         return None
     return BetterPreprocessing(spec, len(shown), _share_found(first), _share_found(best))
 
 
-def _alternatives(spec: ForeignSpec, *, has_scale: bool) -> Iterator[ForeignSpec]:
-    """Yield specs that differ in one respect."""
-    swapped = ChannelOrder.RGB if spec.channel_order is ChannelOrder.BGR else ChannelOrder.BGR
-    yield replace(
+def _best_alternative(
+    detector: ForeignDetector, before: Sequence[FloatArray], shown: Sequence[LabelledFile]
+) -> tuple[ForeignSpec, list[FloatArray]] | None:
+    """Return the best of the clearly better alternatives, of one change if one helps."""
+    for alternatives in (_with_one_change, _with_two_changes):
+        tried = {
+            spec: _log_odds_by_image(detector.with_spec(spec), shown)
+            for spec in alternatives(detector)
+        }
+        better = [spec for spec, found in tried.items() if _is_clearly_higher(found, before)]
+        if better:
+            best = max(better, key=lambda spec: _mean(tried[spec]))
+            return best, tried[best]
+    return None
+
+
+def _with_one_change(detector: ForeignDetector) -> Iterator[ForeignSpec]:
+    spec = detector.spec
+    yield _with_swapped_colours(spec)
+    yield from _with_other_scales(detector, spec)
+    for resize in Resize:
+        if resize is not spec.resize:
+            yield replace(spec, resize=resize)
+
+
+def _with_two_changes(detector: ForeignDetector) -> Iterator[ForeignSpec]:
+    """Yield specs with other colours and values: where both are wrong, neither helps alone."""
+    yield from _with_other_scales(detector, _with_swapped_colours(detector.spec))
+
+
+def _with_swapped_colours(spec: ForeignSpec) -> ForeignSpec:
+    is_bgr = spec.channel_order is ChannelOrder.BGR
+    return replace(
         spec,
-        channel_order=swapped,
+        channel_order=ChannelOrder.RGB if is_bgr else ChannelOrder.BGR,
         image_mean=_reversed(spec.image_mean),
         image_std=_reversed(spec.image_std),
     )
-    for mean, std in SCALES if has_scale else ():
+
+
+def _with_other_scales(detector: ForeignDetector, spec: ForeignSpec) -> Iterator[ForeignSpec]:
+    for mean, std in SCALES if detector.takes_floats else ():
         if spec.channel_order is ChannelOrder.BGR:
             mean, std = _reversed(mean), _reversed(std)
         if not np.allclose((mean, std), (spec.image_mean, spec.image_std), rtol=0.1):
             yield replace(spec, image_mean=mean, image_std=std)
-    for resize in Resize:
-        if resize is not spec.resize:
-            yield replace(spec, resize=resize)
 
 
 def _reversed(values: PerChannel) -> PerChannel:
@@ -107,7 +132,7 @@ def _reversed(values: PerChannel) -> PerChannel:
 
 
 def _log_odds_by_image(
-    detector: ForeignDetector, shown: Sequence[tuple[bytes, GroundTruth]]
+    detector: ForeignDetector, shown: Sequence[LabelledFile]
 ) -> list[FloatArray]:
     """Return the log-odds of each image's objects, float [M] each: of their best detections."""
     patient = detector.with_spec(replace(detector.spec, score_threshold=FLOOR))
