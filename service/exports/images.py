@@ -1,10 +1,12 @@
 """An image on its way into an export, and the boxes on it."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.exports.names import exported_name
-from service.tables import Detection, Image, LabelledBox
+from service.scoring.store import FoundBox
+from service.tables import BoxJudgement, Image, LabelledBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class ExportedImage:
         rank: its place in the ranked list; None in a training list.
         score: None for an image that the version has not scored, such as a labelled one.
         objects: the labelled boxes; none on a negative.
+        judged: a person's verdicts on single boxes.
     """
 
     id: int
@@ -58,6 +61,7 @@ class ExportedImage:
     rank: int | None
     score: ScoreByVersion | None
     objects: Sequence[ExportedBox] = ()
+    judged: Sequence[BoxJudgement] = ()
 
 
 def exported_image(
@@ -67,6 +71,7 @@ def exported_image(
     rank: int | None = None,
     score: ScoreByVersion | None = None,
     objects: Sequence[ExportedBox] = (),
+    judged: Sequence[BoxJudgement] = (),
 ) -> ExportedImage:
     """Return a stored image as it is exported."""
     return ExportedImage(
@@ -85,6 +90,7 @@ def exported_image(
         rank=rank,
         score=score,
         objects=objects,
+        judged=judged,
     )
 
 
@@ -94,10 +100,15 @@ def labelled_objects(boxes: Iterable[LabelledBox]) -> list[ExportedBox]:
 
 
 def detected_boxes(
-    detections: Iterable[Detection], class_names: Sequence[str]
-) -> list[ExportedBox]:
-    """Return detections with the names of their classes; label k is `class_names[k - 1]`."""
-    return [
-        ExportedBox(class_names[row.label - 1], row.x1, row.y1, row.x2, row.y2, row.score)
-        for row in detections
-    ]
+    found: Iterable[FoundBox], class_names: Sequence[str]
+) -> Mapping[int, Sequence[ExportedBox]]:
+    """
+    Return detections by image; an image without any has none.
+
+    Label k is `class_names[k - 1]`.
+    """
+    boxes: dict[int, list[ExportedBox]] = defaultdict(list)
+    for row in found:
+        name = class_names[row.label - 1]
+        boxes[row.image_id].append(ExportedBox(name, row.x1, row.y1, row.x2, row.y2, row.score))
+    return boxes

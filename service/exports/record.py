@@ -7,6 +7,7 @@ import orjson
 
 from service.exports.images import ExportedBox, ExportedImage, ScoreByVersion
 from service.exports.places import Places
+from service.tables import BoxJudgement
 
 RECORD_NAME = "hardneg.jsonl"
 
@@ -35,6 +36,7 @@ def _line(image: ExportedImage, places: Places) -> dict[str, object]:
         "num_objects": len(image.objects),
         "verdict": image.verdict,
         "verdict_by": None,  # the service does not know its users
+        "judged_boxes": [_judged(judged) for judged in image.judged],
         "rank": image.rank,
         **_score(image.score),
     }
@@ -52,5 +54,16 @@ def _score(score: ScoreByVersion | None) -> dict[str, object]:
 
 
 def _detection(box: ExportedBox) -> dict[str, object]:
-    corners = {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
-    return {"label": box.label, "score": box.score, "box": corners}
+    return {"label": box.label, "score": box.score, "box": _corners(box)}
+
+
+def _judged(judged: BoxJudgement) -> dict[str, object]:
+    return {
+        "label": judged.class_name,
+        "is_object": judged.is_object,
+        "box": _corners(judged),
+    }
+
+
+def _corners(box: ExportedBox | BoxJudgement) -> dict[str, float]:
+    return {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}

@@ -98,9 +98,14 @@ def _with_boxes(
 ) -> Iterator[ExportedImage]:
     image_ids = [row.id for row in page]
     images = image_store.find_by_ids(session, image_ids)
-    detections = score_store.detections_of(session, version.id, image_ids)
+    judged = image_store.box_judgements_of(session, image_ids)
+    found = score_store.boxes_on(session, version.id, image_ids)
+    detections = detected_boxes(found, version.class_names)
     for rank, row in enumerate(page, first_rank):
-        found = detected_boxes(detections[row.id], version.class_names)
-        score = ScoreByVersion(version.name, row.max_score, row.log_odds, found)
-        yield exported_image(images[row.id], role="mined", rank=rank, score=score)
+        image = images[row.id]
+        boxes = detections.get(row.id, ())
+        score = ScoreByVersion(version.name, row.max_score, row.log_odds, boxes)
+        yield exported_image(
+            image, role="mined", rank=rank, score=score, judged=judged.get(row.id, ())
+        )
     session.expunge_all()

@@ -9,10 +9,10 @@ from hardneg.schemas.hard_negatives import VerdictFilter
 from service.errors import ServiceError
 from service.hard_negatives import store
 from service.hard_negatives.cursor import Cursor, InvalidCursor
-from service.hard_negatives.store import Filters, FoundBox, RankedImage, RankingVersion
+from service.hard_negatives.store import Filters, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
-from service.scoring.store import ScoredCounts
+from service.scoring.store import FoundBox, ScoredCounts
 from service.training_runs import store as run_store
 
 
@@ -82,7 +82,7 @@ def list_hard_negatives(
         coverage=score_store.scored_counts(session, version.id, "pool"),
         first_rank=first_rank,
         images=images,
-        boxes=store.boxes_on(session, version.id, [image.id for image in images]),
+        boxes=score_store.boxes_on(session, version.id, [image.id for image in images]),
         next_cursor=next_cursor,
     )
 

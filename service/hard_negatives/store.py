@@ -72,18 +72,6 @@ class RankedImage(NamedTuple):
     columns: dict[str, object]
 
 
-class FoundBox(NamedTuple):
-    """One detection on an image of the list."""
-
-    image_id: int
-    label: int
-    score: float
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
 def hardest_images(
     session: Session, version_id: int, filters: Filters, after: Cursor | None, limit: int
 ) -> list[RankedImage]:
@@ -242,30 +230,6 @@ def serving_version(session: Session) -> RankingVersion | None:
     """Return the version that serves, past the ORM like `find_version`."""
     row = session.connection().execute(SERVING).one_or_none()
     return RankingVersion(*row) if row else None
-
-
-BOXES = (
-    select(
-        Detection.image_id,
-        Detection.label,
-        Detection.score,
-        Detection.x1,
-        Detection.y1,
-        Detection.x2,
-        Detection.y2,
-    )
-    .where(
-        Detection.model_version_id == bindparam("version_id"),
-        Detection.image_id.in_(bindparam("image_ids", expanding=True)),
-    )
-    .order_by(Detection.image_id, Detection.position)
-)
-
-
-def boxes_on(session: Session, version_id: int, image_ids: Sequence[int]) -> list[FoundBox]:
-    """Return the detections on images, by image and with the highest score first."""
-    values = {"version_id": version_id, "image_ids": image_ids}
-    return [FoundBox(*row) for row in session.connection().execute(BOXES, values)]
 
 
 def _highest_key(min_score: float) -> float:

@@ -5,8 +5,8 @@ from collections import defaultdict
 import orjson
 
 from service.hard_negatives.service import RankedPage
-from service.hard_negatives.store import FoundBox
 from service.images.views import image_json
+from service.scoring.store import FoundBox
 
 
 def page_json(page: RankedPage) -> bytes:

@@ -1,6 +1,7 @@
 """SQL for images, and for the scores that are shown with them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import torch
 from sqlalchemy import ColumnElement, delete, or_, select
@@ -129,6 +130,18 @@ def box_judgements(session: Session, image_id: int) -> Sequence[BoxJudgement]:
         .where(BoxJudgement.image_id == image_id)
         .order_by(BoxJudgement.position)
     ).all()
+
+
+def box_judgements_of(
+    session: Session, image_ids: Sequence[int]
+) -> Mapping[int, Sequence[BoxJudgement]]:
+    """Return people's verdicts on boxes by image, in order; images without any are absent."""
+    rows = session.scalars(
+        select(BoxJudgement)
+        .where(BoxJudgement.image_id.in_(image_ids))
+        .order_by(BoxJudgement.image_id, BoxJudgement.position)
+    )
+    return {image_id: list(found) for image_id, found in groupby(rows, lambda row: row.image_id)}
 
 
 def replace_box_judgements(session: Session, image_id: int, rows: Sequence[BoxJudgement]) -> None:

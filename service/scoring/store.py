@@ -139,6 +139,46 @@ def detections_of(
     return found
 
 
+class FoundBox(NamedTuple):
+    """One detection on an image."""
+
+    image_id: int
+    label: int
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+BOXES = (
+    select(
+        Detection.image_id,
+        Detection.label,
+        Detection.score,
+        Detection.x1,
+        Detection.y1,
+        Detection.x2,
+        Detection.y2,
+    )
+    .where(
+        Detection.model_version_id == bindparam("version_id"),
+        Detection.image_id.in_(bindparam("image_ids", expanding=True)),
+    )
+    .order_by(Detection.image_id, Detection.position)
+)
+
+
+def boxes_on(session: Session, version_id: int, image_ids: Sequence[int]) -> list[FoundBox]:
+    """
+    Return the detections on images, by image and with the highest score first.
+
+    This reads past the ORM, which takes a quarter of the time.
+    """
+    values = {"version_id": version_id, "image_ids": image_ids}
+    return [FoundBox(*row) for row in session.connection().execute(BOXES, values)]
+
+
 def log_odds_at_rank(session: Session, version_id: int, source: str, rank: int) -> float | None:
     """Return the log-odds of the ranked image at a rank of its source; None if it has fewer."""
     key = session.scalars(

@@ -15,6 +15,7 @@ from service.exports.images import (
     exported_image,
     labelled_objects,
 )
+from service.images import store as image_store
 from service.labelled_images import store as labelled_store
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
@@ -85,6 +86,7 @@ def _exported(
 ) -> Iterator[ExportedImage]:
     image_ids = [image.id for _, image in lines]
     boxes = labelled_store.boxes_of(session, image_ids)
+    judged = image_store.box_judgements_of(session, image_ids)
     scores = _scores(session, parent, image_ids)
     for line, image in lines:
         yield exported_image(
@@ -92,6 +94,7 @@ def _exported(
             role=line.role,
             score=scores.get(image.id),
             objects=labelled_objects(boxes[image.id]),
+            judged=judged.get(image.id, ()),
         )
 
 
@@ -102,13 +105,14 @@ def _scores(
     if version is None:
         return {}
     scores = score_store.find_scores(session, version.id, image_ids)
-    detections = score_store.detections_of(session, version.id, image_ids)
+    found = score_store.boxes_on(session, version.id, image_ids)
+    detections = detected_boxes(found, version.class_names)
     return {
         image_id: ScoreByVersion(
             version.name,
             score.max_score,
             score.log_odds,
-            detected_boxes(detections[image_id], version.class_names),
+            detections.get(image_id, ()),
         )
         for image_id, score in scores.items()
     }

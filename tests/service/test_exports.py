@@ -75,7 +75,9 @@ def test_sealed_images_and_those_with_an_object_are_never_exported(serving: Test
     pool = send_images(serving, "pool", range(400, 404))
     judge(serving, pool[0], "contains-object")
     judge(serving, pool[1], "unsure")
-    judge(serving, pool[2], "negative")
+    box = {"x1": 1, "y1": 2, "x2": 30, "y2": 40}
+    boxes = [{"box": box, "is_object": False, "label": "red"}]
+    serving.put(f"/images/{pool[2]}/verdict", json={"verdict": "negative", "boxes": boxes})
     digests = [
         serving.get(f"/images/{image_id}").json()["sha256"] for image_id in (*sealed, pool[0])
     ]
@@ -95,6 +97,7 @@ def test_sealed_images_and_those_with_an_object_are_never_exported(serving: Test
             assert digest[:16].encode() not in response.content
     (line,) = record_of(response.content)
     assert (line["verdict"], line["verdict_by"], line["split"]) == ("negative", None, "pool")
+    assert line["judged_boxes"] == boxes
 
 
 def test_filters_are_those_of_the_list(serving: TestClient) -> None:

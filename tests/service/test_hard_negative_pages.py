@@ -10,10 +10,10 @@ from hardneg.schemas.hard_negatives import HardNegativePage
 from hardneg.schemas.images import AnySplit, Verdict
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.service import RankedPage
-from service.hard_negatives.store import FoundBox, RankedImage, RankingVersion
+from service.hard_negatives.store import RankedImage, RankingVersion
 from service.hard_negatives.views import page_json
 from service.images.store import IMAGE_COLUMNS
-from service.scoring.store import ScoredCounts
+from service.scoring.store import FoundBox, ScoredCounts
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 probabilities = st.floats(0, 1)
