@@ -54,7 +54,7 @@ def test_right_values_are_found_again(
 
     assert found is not None
     assert found.spec == RIGHT
-    assert found.found_with_spec > found.found + 0.3
+    assert found.ap50_95_with_spec > found.ap50_95 + 0.2
     assert found.num_images == len(images)
 
 
