@@ -47,15 +47,13 @@ lint: $(INSTALLED_DEV)  ## Check style, formatting and who imports whom
 types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 	$(BIN)/mypy --strict
 
-# Tracing costs half as much again before Python 3.12, so the slow tests of service/ and models/ run
-# without it: their quick tests cover as much.
+# Tracing costs half as much again before Python 3.12, so only the quick tests on SQLite are traced.
 PYTEST := -m pytest -n 2 --dist worksteal --durations=10
 test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres; COVERAGE=1 measures branches
 ifdef COVERAGE
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -m 'not slow'
-	$(BIN)/coverage run $(PYTEST) -m slow tests/hardneg
-	$(BIN)/python $(PYTEST) -m slow --ignore=tests/hardneg
+	$(BIN)/coverage run $(PYTEST) -m 'not slow and not postgres'
+	$(BIN)/python $(PYTEST) -m 'slow or postgres'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 else
@@ -96,6 +94,7 @@ up:  ## Start Postgres, API and worker in containers
 bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.scoring --only ssdlite --repeats 2
+	$(BIN)/python -m benchmarks.foreign --repeats 3 --images 16
 	$(BIN)/python -m benchmarks.stages --batches 3
 	$(BIN)/python -m benchmarks.decode --repeats 3
 	$(BIN)/python -m benchmarks.rescan --images 32 --turns 2

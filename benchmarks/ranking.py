@@ -26,7 +26,7 @@ from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.views import page_json
 from service.scoring import store as score_store
 from service.scoring.results import ScoreResult
-from service.serving.sweep import RANGE
+from service.serving.rescan_order import RANGE
 from service.stats import service as stats
 from service.tables import Detection, Image, ImageScore
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hardneg.cli.check import check
 from hardneg.cli.db import db
 from hardneg.cli.demo import demo
 from hardneg.cli.export import export
@@ -51,6 +52,7 @@ def _options(
 app.command()(serve)
 app.command()(worker)
 app.add_typer(db, name="db")
+model.command()(check)  # it runs the detector here, as `serve` does; the others of `model` do not
 app.add_typer(model, name="model")
 app.command("import")(import_folder)
 app.command("hard-negatives")(hard_negatives)

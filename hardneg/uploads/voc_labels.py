@@ -70,7 +70,9 @@ def _image_set(labels: Path, split: str) -> set[str] | None:
     for root in (labels, labels.parent):
         path = root / "ImageSets" / "Main" / f"{split}.txt"
         try:
-            return {line.split()[0] for line in path.read_text().splitlines() if line.strip()}
+            return {
+                line.split()[0] for line in path.read_text("utf-8-sig").splitlines() if line.strip()
+            }
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:

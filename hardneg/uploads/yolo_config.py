@@ -123,7 +123,7 @@ def find_class_names(labels: Path) -> Mapping[int, str]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except OSError as error:
         raise ClientError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -82,7 +82,7 @@ def _read_images(
     files = LabelledFiles(list(dict.fromkeys(class_names.values())))
     for path, label in labels.items():
         try:
-            text = label.read_text("utf-8")
+            text = label.read_text("utf-8-sig")  # Windows tools begin with a mark
             size = upright_size(path)
         except FileNotFoundError:
             files.refuse(

@@ -5,15 +5,26 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import Session, aliased
 
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
 from service.db import insert_rows, is_one_of
 from service.scoring.results import ScoreResult, ScoringFailure
 from service.scoring.splits import RANKED_SPLIT, SCORED_SPLITS
-from service.tables import Detection, Image, ImageCount, ImageScore, ScoreCount, utc_now
+from service.tables import Detection, Id, Image, ImageCount, ImageScore, ScoreCount, utc_now
 
 
 def save_scores(session: Session, version_id: int, results: Mapping[int, ScoreResult]) -> None:
@@ -211,9 +222,12 @@ def unscored_images(
     until_id: int | None = None,
     stored_before: datetime | None = None,
     splits: Sequence[str] = SCORED_SPLITS,
+    unranked_by: int | None = None,
 ) -> Sequence[Image]:
     """
     Return images of some splits that a version has not scored, in order of id.
+
+    With `unranked_by` these are only images that this version has not ranked, either.
 
     Where there are none, counts say so, without a scan. Otherwise the query looks at every image
     after `after_id` until it has found `limit` of them; `until_id`, inclusive, bounds that scan.
@@ -230,7 +244,60 @@ def unscored_images(
         statement = statement.where(Image.id <= until_id)
     if stored_before is not None:
         statement = statement.where(Image.created_at < stored_before)
+    if unranked_by is not None:
+        statement = statement.where(~_is_ranked(unranked_by))
     return session.scalars(statement).all()
+
+
+def unscored_by_rank(
+    session: Session,
+    version_id: int,
+    ranking_version_id: int,
+    *,
+    after: tuple[float, int] | None,
+    limit: int,
+) -> Sequence[tuple[Image, float]]:
+    """
+    Return images of the pool that a version has not scored, worst first by another version.
+
+    Args:
+        session: for reading.
+        version_id: the version that has not scored them.
+        ranking_version_id: the version that has ranked them.
+        after: ranking key and id of the last image of the page before.
+        limit: how many at most.
+
+    Returns:
+        Images and their ranking keys.
+    """
+    ranking = tuple_(ImageScore.ranking_key, ImageScore.image_id)
+    statement = (
+        select(Image, ImageScore.ranking_key)
+        .join(ImageScore, ImageScore.image_id == Image.id)
+        .where(
+            ImageScore.model_version_id == ranking_version_id,
+            ImageScore.split == RANKED_SPLIT,
+            ImageScore.ranking_key.is_not(None),
+            _is_unscored(version_id, [RANKED_SPLIT]),
+        )
+        .order_by(ImageScore.ranking_key, ImageScore.image_id)
+        .limit(limit)
+    )
+    if after is not None:
+        key, image_id = after
+        statement = statement.where(ranking > tuple_(literal(key, Double), literal(image_id, Id)))
+    return [(image, key) for image, key in session.execute(statement) if key is not None]
+
+
+def ranks_all(session: Session, version_id: int) -> bool:
+    """Return whether a version has ranked every image of the pool."""
+    counts = scored_counts(session, version_id, RANKED_SPLIT)
+    failures = exists().where(
+        ImageScore.model_version_id == version_id,
+        ImageScore.split == RANKED_SPLIT,
+        ImageScore.ranking_key.is_(None),
+    )
+    return counts.scored == counts.images and not session.scalars(select(failures)).one()
 
 
 def count_unscored(session: Session, version_id: int, splits: Sequence[str] = SCORED_SPLITS) -> int:
@@ -239,10 +306,17 @@ def count_unscored(session: Session, version_id: int, splits: Sequence[str] = SC
 
 
 def _is_unscored(version_id: int, splits: Sequence[str]) -> ColumnElement[bool]:
-    scored = exists().where(
-        ImageScore.image_id == Image.id, ImageScore.model_version_id == version_id
+    scored = aliased(ImageScore)
+    is_scored = exists().where(scored.image_id == Image.id, scored.model_version_id == version_id)
+    return and_(Image.split.in_(splits), ~is_scored)
+
+
+def _is_ranked(version_id: int) -> ColumnElement[bool]:
+    return exists().where(
+        ImageScore.image_id == Image.id,
+        ImageScore.model_version_id == version_id,
+        ImageScore.ranking_key.is_not(None),
     )
-    return and_(Image.split.in_(splits), ~scored)
 
 
 def newest_image_id(session: Session) -> int:

@@ -1,6 +1,6 @@
 """SQL for activations: the version of the last one serves."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.tables import Activation, ModelVersion
@@ -9,6 +9,17 @@ from service.tables import Activation, ModelVersion
 def serving_version(session: Session) -> ModelVersion | None:
     return session.scalars(
         select(ModelVersion).join(Activation).order_by(Activation.id.desc()).limit(1)
+    ).one_or_none()
+
+
+def version_before(session: Session, version_id: int) -> int | None:
+    """Return the id of the version that served before the last activation of this one."""
+    last = select(func.max(Activation.id)).where(Activation.model_version_id == version_id)
+    return session.scalars(
+        select(Activation.model_version_id)
+        .where(Activation.id < last.scalar_subquery(), Activation.model_version_id != version_id)
+        .order_by(Activation.id.desc())
+        .limit(1)
     ).one_or_none()
 
 

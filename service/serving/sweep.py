@@ -1,7 +1,7 @@
 """The search for images that a version has not scored."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -10,27 +10,30 @@ from sqlalchemy import Engine
 from service.locks import try_lock
 from service.scoring import store
 from service.scoring.resources import Resources
+from service.serving.rescan_order import images_by_id, images_in_order
 from service.tables import Image, utc_now
 
 FULL_SWEEP_EVERY_S = 300.0
 LOOK_EVERY_S = 2.0
 SETTLED_AFTER = timedelta(seconds=5)  # an upload has scored its images itself by then
-RANGE = 100_000  # ids that one transaction looks through, in about 0.1 s
+
+Pages = Iterator[Sequence[Image]]
 
 
 class Sweep:
     """
-    A search for images that one version has not scored, in order of id.
+    A search for images that one version has not scored.
 
-    A full sweep looks through all images, every few minutes. Between full sweeps it only looks at
-    images stored since, for instance by an import, but not at the newest: an upload may be scoring
-    those itself. Only the process that holds a lock sweeps.
+    A full sweep looks through all images, every few minutes, in the order of `images_in_order`.
+    Between full sweeps it only looks at images stored since, for instance by an import, but not at
+    the newest: an upload may be scoring those itself. Only the process that holds a lock sweeps.
     """
 
     def __init__(self) -> None:
         self._version_id: int | None = None
-        self._after_id = 0
-        self._is_full = True
+        self._pages: Pages | None = None
+        self._is_full = False
+        self._after_id = 0  # what is stored later is left to the next sweep that is not full
         self._next_at = 0.0
         self._next_full_at = 0.0
         self._repeats_soon = False
@@ -42,30 +45,18 @@ class Sweep:
         now = time.monotonic()
         if version_id != self._version_id:
             self._version_id, self._next_at, self._next_full_at = version_id, 0.0, 0.0
-            self._is_full = False
+            self._pages = None
         if now < self._next_at or not self._take_lock(resources.engine):
             return []
-        if not self._is_full and now >= self._next_full_at:
-            self._after_id, self._is_full = 0, True
-        while True:
-            with resources.read_sessions.begin() as session:
-                newest_id = store.newest_image_id(session)
-                until_id = self._after_id + RANGE if self._is_full else newest_id
-                images = store.unscored_images(
-                    session,
-                    version_id,
-                    after_id=self._after_id,
-                    until_id=until_id,
-                    limit=limit,
-                    stored_before=None if self._is_full else utc_now() - SETTLED_AFTER,
-                )
-            if images:
-                self._after_id = images[-1].id
-                return images
-            if until_id >= newest_id:
-                self._end(now, newest_id)
-                return []
-            self._after_id = until_id
+        if self._pages is None:
+            self._is_full = now >= self._next_full_at
+            self._pages = self._begin(resources, version_id, limit)
+        images = next(self._pages, [])
+        if not images:
+            self._end(now)
+        elif not self._is_full:
+            self._after_id = images[-1].id
+        return images
 
     def repeat_soon(self) -> None:
         """Make the next sweep a full one: images that were returned may have got no score."""
@@ -76,9 +67,20 @@ class Sweep:
         self._holds_lock = False
         self._lock.close()
 
-    def _end(self, now: float, newest_id: int) -> None:
+    def _begin(self, resources: Resources, version_id: int, limit: int) -> Pages:
+        sessions = resources.read_sessions
+        if not self._is_full:
+            settled = utc_now() - SETTLED_AFTER
+            return images_by_id(
+                sessions, version_id, limit, after_id=self._after_id, stored_before=settled
+            )
+        with sessions.begin() as session:
+            self._after_id = store.newest_image_id(session)
+        return images_in_order(sessions, version_id, limit)
+
+    def _end(self, now: float) -> None:
+        self._pages = None
         if self._is_full:
-            self._after_id, self._is_full = newest_id, False
             self._next_full_at = now + FULL_SWEEP_EVERY_S
         if self._repeats_soon:
             self._next_full_at, self._repeats_soon = now, False

@@ -50,8 +50,9 @@ class NotTrainable(ServiceError):
     def __init__(self, version: str) -> None:
         super().__init__(
             f"version '{version}' was trained elsewhere and can only be trained there: freeze a "
-            "list of images with POST /training-runs, take them to its trainer, and add the "
-            "result with POST /model-versions and 'training_run_id'"
+            "list of images with POST /training-runs, take them to its trainer with GET "
+            "/training-runs/{id}/export, and add the result with POST /model-versions and "
+            "'training_run_id'"
         )
 
 

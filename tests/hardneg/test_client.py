@@ -56,8 +56,11 @@ def version(client: Client) -> str:
     return "base"
 
 
-def coverage(client: Client) -> Coverage:
-    return client.hard_negatives(1).pool
+def wait_for_all_scores(client: Client) -> None:
+    def is_whole(pool: Coverage) -> bool:
+        return pool.scored == pool.images
+
+    wait_until(lambda: is_whole(client.hard_negatives(1).pool), timeout_s=60)
 
 
 def is_ready(client: Client) -> bool:
@@ -149,6 +152,7 @@ def test_score_of_one_image_is_not_stored(client: Client, version: str) -> None:
 def test_iterators_go_through_all_pages(
     client: Client, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait_for_all_scores(client)
     pool = list(client.iter_images(split="pool"))
     ranked = client.hard_negatives(len(pool)).items
     for module in (images, hard_negatives, jobs):
@@ -160,7 +164,7 @@ def test_iterators_go_through_all_pages(
 
 
 def test_filters_of_the_ranked_list_are_keyword_arguments(client: Client, version: str) -> None:
-    wait_until(lambda: coverage(client).scored == coverage(client).images, timeout_s=60)
+    wait_for_all_scores(client)
     everything = list(client.iter_hard_negatives(model_version=version, label="red"))
     scores = [item.max_score or 0.0 for item in everything]
 

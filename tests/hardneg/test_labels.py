@@ -118,6 +118,19 @@ def test_folder_of_text_files_has_its_classes_near_it(
     assert labelled.refused == ()
 
 
+def test_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    mark = "\ufeff"
+    write(
+        tmp_path,
+        {"classes.txt": f"{mark}fox\n", "a.jpg": None, "a.txt": f"{mark}0 0.5 0.5 0.5 0.5\n"},
+    )
+
+    labelled = read_labels(tmp_path, tmp_path, "train")
+
+    assert boxes_of(labelled) == {"a.jpg": [("fox", [10.0, 5.0, 20.0, 10.0])]}
+    assert labelled.refused == ()
+
+
 def test_yolo_counts_in_the_upright_image(tmp_path: Path) -> None:
     write(tmp_path, YOLO | {"images/train/a.jpg": LYING})
 

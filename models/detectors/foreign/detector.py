@@ -14,7 +14,7 @@ from models.detectors.foreign.errors import ForeignDetectorError
 from models.detectors.foreign.layouts import decode
 from models.detectors.foreign.preprocess import collate_pixels, prepare_pixels
 from models.detectors.foreign.runtime import Network, Port, is_of_runtime
-from models.detectors.foreign.scored_boxes import ScoredBoxes, scored_image
+from models.detectors.foreign.scored_boxes import Region, ScoredBoxes, scored_image
 from models.detectors.foreign.spec import ForeignSpec
 
 Array = NDArray[Any]
@@ -69,7 +69,9 @@ class ForeignDetector:
         self, images: Sequence[PreparedImage], min_score: float = 0.0, dense: Dense | None = None
     ) -> list[ScoredImage]:
         """Return log-odds before any threshold of ours, and detections in pixels of the input."""
-        return self.score(self.collate(images), min_score)
+        if self.runs_batches:
+            return self._score_together(images, min_score)
+        return [found for image in images for found in self._score_together([image], min_score)]
 
     def preprocess(
         self, image: Tensor, original_size: tuple[int, int] | None = None
@@ -91,14 +93,16 @@ class ForeignDetector:
             self.spec, images, dtype=self._image_port.dtype, channels_last=self._channels_last
         )
 
-    def score(self, batch: Array, min_score: float = 0.0) -> list[ScoredImage]:
-        """Score what `collate` has made."""
-        return [scored_image(image, self.spec, min_score) for image in self._scored_boxes(batch)]
-
-    def _scored_boxes(self, batch: Array) -> list[ScoredBoxes]:
-        if self.runs_batches or len(batch) == 1:
-            return self._run(batch)
-        return [found for row in range(len(batch)) for found in self._run(batch[row : row + 1])]
+    def _score_together(
+        self, images: Sequence[PreparedImage], min_score: float = 0.0
+    ) -> list[ScoredImage]:
+        found = self._run(self.collate(images))
+        if len(found) < len(images):
+            raise ForeignDetectorError("the file gives fewer images than it is given")
+        return [
+            scored_image(boxes, self.spec, min_score, _region(image))
+            for boxes, image in zip(found, images, strict=False)  # a fixed batch is filled up
+        ]
 
     def _run(self, batch: Array) -> list[ScoredBoxes]:
         shape = self._image_port.shape
@@ -113,28 +117,22 @@ class ForeignDetector:
             size = np.array([self.spec.input_size[::-1]] * num_images)
             feeds[self._size_port.name] = size.astype(self._size_port.dtype)
         names = [port.name or str(index) for index, port in enumerate(self._network.outputs)]
-        outputs = dict(zip(names, self._network.run(feeds), strict=True))
-        return decode(outputs, self.spec)[:num_images]
+        return decode(dict(zip(names, self._network.run(feeds), strict=True)), self.spec)
 
     def _is_batch_exact(self) -> bool:
         """Return whether a batch gives each image what it gets alone, to the last bit."""
         images = [self.preprocess(image) for image in trial_images(self.spec)]
-        alone = [found for image in images for found in self._scored([image])]
-        if len(alone) != len(images):
-            raise ForeignDetectorError("the file gives another number of images than it is given")
+        alone = [found for image in images for found in self._score_together([image])]
         shape = self._image_port.shape
         if shape is None or len(shape) != 4 or shape[0] is not None:
             return False
         try:
-            together = self._scored(images)
+            together = self._score_together(images)
         except Exception as error:
             if not is_of_runtime(error) and not isinstance(error, ValueError):
                 raise
             return False
-        return len(together) == len(images) and all(map(_is_equal, alone, together))
-
-    def _scored(self, images: Sequence[PreparedImage]) -> list[ScoredImage]:
-        return [scored_image(found, self.spec, 0.0) for found in self._run(self.collate(images))]
+        return all(map(_is_equal, alone, together))
 
 
 def input_ports(network: Network) -> tuple[Port, Port | None]:
@@ -169,6 +167,14 @@ def _is_channels_last(port: Port) -> bool:
     assert port.shape is not None
     sides = port.shape[-3:]
     return sides[2] == 3 and sides[0] != 3
+
+
+def _region(image: PreparedImage) -> Region:
+    """Return where the image itself lies among its pixels, without the padding."""
+    left, top = image.placement.offset
+    factor_x, factor_y = image.placement.factor
+    height, width = image.original_size
+    return left, top, left + width / factor_x, top + height / factor_y
 
 
 def _is_equal(one: ScoredImage, other: ScoredImage) -> bool:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from models.detectors.detector import Placement, PreparedImage
+from models.detectors.foreign.resize import resize_pixels
 from models.detectors.foreign.spec import ChannelOrder, ForeignSpec, Resize
 
 
@@ -16,11 +16,11 @@ def prepare_pixels(spec: ForeignSpec, image: Tensor) -> PreparedImage:
     """
     Resize and pad one image to the network's input size; uint8 [3, H, W] to uint8 [3, h, w].
 
-    Pixels are rounded after the bilinear resize, as OpenCV does.
+    See `resize_pixels` for the rounding of pixels.
     """
     height, width = image.shape[1:]
     inner, placement = place(spec, (height, width))
-    resized = _resize(image, inner, antialias=spec.antialias)
+    resized = resize_pixels(image, inner, antialias=spec.antialias)
     if inner == spec.input_size:
         return PreparedImage(resized, (height, width), placement)
     canvas = torch.full((3, *spec.input_size), spec.pad_value, dtype=torch.uint8)
@@ -65,15 +65,3 @@ def collate_pixels(
         batch = batch.permute(0, 2, 3, 1)
     array: NDArray[np.generic] = np.ascontiguousarray(batch.numpy())
     return array
-
-
-def _resize(image: Tensor, size: tuple[int, int], *, antialias: bool) -> Tensor:
-    if tuple(image.shape[1:]) == size:
-        return image
-    pixels = image.unsqueeze(0)
-    if not antialias:
-        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
-    resized = functional.interpolate(
-        pixels, size=size, mode="bilinear", align_corners=False, antialias=antialias
-    )
-    return resized.squeeze(0).round().clamp(0, 255).to(torch.uint8)

@@ -12,6 +12,8 @@ _IMAGENET = {
 }
 _UNIT = {"image_mean": (0.0, 0.0, 0.0), "image_std": (255.0, 255.0, 255.0)}
 _UNSCALED = {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
+# The scripts of these projects resize with Pillow or torchvision, which filter; others with OpenCV.
+_FILTERED = {"resize": Resize.STRETCH, "antialias": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             image_std=(57.375, 57.12, 58.395),
             strides=(8, 16, 32, 64),
         ),
-        "rt-detr": _preset(Layout.TOP_QUERIES, Layout.QUERIES, resize=Resize.STRETCH, **_UNIT),
-        "d-fine": _preset(Layout.TOP_QUERIES, Layout.QUERIES, resize=Resize.STRETCH, **_UNIT),
-        "rf-detr": _preset(Layout.QUERIES, resize=Resize.STRETCH, **_IMAGENET),
-        "detr": _preset(Layout.QUERIES_SOFTMAX, resize=Resize.STRETCH, **_IMAGENET),
+        "rt-detr": _preset(Layout.TOP_QUERIES, Layout.QUERIES, **_FILTERED, **_UNIT),
+        "d-fine": _preset(Layout.TOP_QUERIES, Layout.QUERIES, **_FILTERED, **_UNIT),
+        "rf-detr": _preset(Layout.QUERIES, **_FILTERED, **_IMAGENET),
+        "detr": _preset(Layout.QUERIES_SOFTMAX, **_FILTERED, **_IMAGENET),
         "torchvision": _preset(Layout.DETECTIONS, resize=Resize.STRETCH, first_label=1, **_UNIT),
         "tf": _preset(Layout.TF_DETECTIONS, resize=Resize.STRETCH, first_label=1, **_UNSCALED),
     }

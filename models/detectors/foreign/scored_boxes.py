@@ -15,6 +15,7 @@ from models.detectors.foreign.spec import ForeignSpec
 from models.detectors.postprocess import highest_of_each, suppress
 
 Array = NDArray[Any]
+Region = tuple[float, float, float, float]  # xyxy in pixels of the network's input
 
 LOWEST_PROBABILITY, HIGHEST_PROBABILITY = 2.0**-149, 1 - 2.0**-25  # of float32, apart from 0 and 1
 CANDIDATES_PER_CLASS = 1000  # before suppression, as torchvision keeps them
@@ -67,8 +68,14 @@ def sigmoid(logits: Array) -> Array:
     return result
 
 
-def scored_image(found_boxes: ScoredBoxes, spec: ForeignSpec, min_score: float) -> ScoredImage:
-    """Keep detections above both thresholds; boxes are worked out for these alone."""
+def scored_image(
+    found_boxes: ScoredBoxes, spec: ForeignSpec, min_score: float, region: Region
+) -> ScoredImage:
+    """
+    Keep detections above both thresholds; boxes are worked out for these alone.
+
+    Boxes are cut to `region`, where the image lies in the input; those beside it are dropped.
+    """
     threshold = max(min_score, spec.score_threshold)
     row, column = np.nonzero(found_boxes.scores > threshold)
     if not len(row):
@@ -79,7 +86,9 @@ def scored_image(found_boxes: ScoredBoxes, spec: ForeignSpec, min_score: float) 
     boxes = found_boxes.boxes(row[chosen.numpy()]).astype(np.float32)
     return ScoredImage(
         found_boxes.log_odds,
-        _kept(torch.from_numpy(boxes), scores[chosen], labels[chosen] + 1, found_boxes, spec),
+        _kept(
+            torch.from_numpy(boxes), scores[chosen], labels[chosen] + 1, found_boxes, spec, region
+        ),
     )
 
 
@@ -89,9 +98,11 @@ def _kept(
     labels: torch.Tensor,
     found_boxes: ScoredBoxes,
     spec: ForeignSpec,
+    region: Region,
 ) -> Detections:
-    height, width = spec.input_size
-    boxes = boxes.clamp(min=0).minimum(torch.tensor([width, height, width, height]).to(boxes))
+    left, top, right, bottom = region
+    boxes = boxes.maximum(torch.tensor([left, top, left, top]).to(boxes))
+    boxes = boxes.minimum(torch.tensor([right, bottom, right, bottom]).to(boxes))
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     boxes, scores, labels = boxes[has_area], scores[has_area], labels[has_area]
     if not found_boxes.is_suppressed:

@@ -133,8 +133,8 @@ def test_tensors_that_are_no_images_are_refused(small: Detector, image: Tensor) 
     ("target", "reason"),
     [
         (_target([10, 10, 10, 20]), "width and a height above zero"),
-        (_target([10, 10, 20, 20], label=0), "labels must be 1 to 1"),
-        (_target([10, 10, 20, 20], label=2), "labels must be 1 to 1"),
+        (_target([10, 10, 20, 20], label=-2), "labels must be -1 to 1"),
+        (_target([10, 10, 20, 20], label=2), "labels must be -1 to 1"),
         ({"boxes": torch.zeros(4), "labels": torch.ones(1).long()}, "must be"),
         ({"boxes": torch.zeros((2, 4)), "labels": torch.ones(1).long()}, "must be"),
     ],

@@ -14,6 +14,8 @@ CLASS_NAMES = ("cat", "dog", "owl")
 STRIDES = (8, 16)
 HEIGHT, WIDTH = 96, 128
 THRESHOLD = 0.45  # of the suppressed layout
+BINS = 16  # of each distance in the layout `nanodet`
+BEST = 40  # rows of the layouts that give the best boxes only
 
 
 class GridNetwork(nn.Module):
@@ -62,12 +64,24 @@ def xyxy(raw: Tensor) -> Tensor:
     return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
 
 
+def distances(raw: Tensor) -> Tensor:
+    """Distances in cells from each cell's corner to left, top, right and bottom, [B, N, 4]."""
+    half = raw[..., 2:].exp() / 2
+    return torch.cat([half - raw[..., :2], half + raw[..., :2]], dim=-1).clamp(0, BINS - 1)
+
+
+def box_from_distances(raw: Tensor) -> Tensor:
+    points, strides = grid()
+    left_top, right_bottom = distances(raw).chunk(2, dim=-1)
+    return torch.cat([points - left_top, points + right_bottom], dim=-1) * strides
+
+
 class InLayout(nn.Module):
     """The network with its outputs in one layout."""
 
-    def __init__(self, write: Callable[..., object], seed: int = 0) -> None:
+    def __init__(self, network: nn.Module, write: Callable[..., object]) -> None:
         super().__init__()
-        self.network = GridNetwork(seed)
+        self.network = network
         self.write = write
 
     def forward(self, images: Tensor, *more: Tensor) -> object:
@@ -86,15 +100,15 @@ def _yolox(raw: Tensor, objectness: Tensor, logits: Tensor) -> Tensor:
     return torch.cat([raw, objectness.sigmoid(), logits.sigmoid()], dim=-1)
 
 
-def _best(raw: Tensor, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    scores, flat = logits.sigmoid().flatten(1).topk(count)
-    row = flat // len(CLASS_NAMES)
+def _best(raw: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    scores, flat = logits.sigmoid().flatten(1).topk(BEST)
+    row = flat // logits.shape[-1]
     boxes = xyxy(raw).gather(1, row.unsqueeze(-1).expand(-1, -1, 4))
-    return boxes, scores, flat % len(CLASS_NAMES)
+    return boxes, scores, flat % logits.shape[-1]
 
 
 def _top_k(raw: Tensor, _: Tensor, logits: Tensor) -> Tensor:
-    boxes, scores, labels = _best(raw, logits, 40)
+    boxes, scores, labels = _best(raw, logits)
     return torch.cat([boxes, scores.unsqueeze(-1), labels.unsqueeze(-1).float()], dim=-1)
 
 
@@ -108,33 +122,34 @@ def _queries(raw: Tensor, _: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _queries_softmax(raw: Tensor, objectness: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.cat([logits, objectness], dim=-1), _queries(raw, objectness, logits)[1]
+    return torch.cat([logits, -objectness], dim=-1), _queries(raw, objectness, logits)[1]
 
 
 def _top_queries(
     raw: Tensor, _: Tensor, logits: Tensor, sizes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    boxes, scores, labels = _best(raw, logits, 40)
+    boxes, scores, labels = _best(raw, logits)
     unit = boxes / torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
     return labels, unit * sizes.repeat(1, 2).unsqueeze(1), scores
 
 
 def _nanodet(raw: Tensor, _: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    return logits.sigmoid(), torch.cat([raw, raw.flip(-1), raw * 2, raw.abs()], dim=-1)
+    weights = (1 - (distances(raw).unsqueeze(-1) - torch.arange(BINS)).abs()).clamp(min=1e-9)
+    return logits.sigmoid(), weights.log().flatten(-2)
 
 
 def _anchors(raw: Tensor, objectness: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    probabilities = torch.cat([objectness, logits], dim=-1).softmax(-1)
+    probabilities = torch.cat([-objectness, logits], dim=-1).softmax(-1)
     return probabilities, xyxy(raw) / torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
 
 
 def _detections(raw: Tensor, _: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    boxes, scores, labels = _best(raw, logits, 40)
+    boxes, scores, labels = _best(raw, logits)
     return boxes[0], labels[0] + 1, scores[0]
 
 
 def _tf(raw: Tensor, _: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    boxes, scores, labels = _best(raw, logits, 40)
+    boxes, scores, labels = _best(raw, logits)
     unit = boxes / torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
     return unit[..., [1, 0, 3, 2]], labels.float() + 1, scores
 
@@ -173,9 +188,11 @@ class _FromUint8(nn.Module):
         return self.network(images.permute(0, 3, 1, 2).float() / 255)
 
 
-def export(layout: Layout, path: Path, *, dynamic: bool = False, seed: int = 0) -> None:
-    """Write the network to a file, its batch fixed at one unless `dynamic`."""
-    network: nn.Module = InLayout(WRITERS[layout], seed)
+def export(
+    layout: Layout, path: Path, *, dynamic: bool = False, network: nn.Module | None = None
+) -> None:
+    """Write a network, by default GridNetwork, its batch fixed at one unless `dynamic`."""
+    network = InLayout(network or GridNetwork(), WRITERS[layout])
     images = torch.zeros(1, 3, HEIGHT, WIDTH)
     inputs: tuple[Tensor, ...] = (images,)
     names = ["images"]

@@ -1,12 +1,12 @@
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from models.detectors.detector import PreparedImage
 from models.detectors.foreign.detector import ForeignDetector, trial_images
 from models.detectors.foreign.errors import (
     ForeignDetectorError,
@@ -25,6 +25,7 @@ from tests.models.detectors.foreign.networks import (
     THRESHOLD,
     WIDTH,
     GridNetwork,
+    box_from_distances,
     export,
     xyxy,
 )
@@ -65,12 +66,13 @@ def expected(layout: Layout, pixels: Tensor) -> tuple[float, Tensor]:
         probability = objectness.sigmoid() * logits.sigmoid()
         log_odds = probability.log() - torch.log1p(-probability)
     elif layout in (Layout.ANCHORS_SOFTMAX, Layout.QUERIES_SOFTMAX):
-        probability = torch.cat([objectness, logits], dim=1).softmax(1)[:, 1:]
+        probability = torch.cat([-objectness, logits], dim=1).softmax(1)[:, 1:]
         log_odds = probability.log() - torch.log1p(-probability)
     else:
         log_odds = logits
     best = log_odds.max(dim=1).values
-    return float(best.max()), xyxy(raw.float())[best.argmax()]
+    boxes = box_from_distances(raw) if layout is Layout.NANODET else xyxy(raw)
+    return float(best.max()), boxes.float()[best.argmax()]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -88,9 +90,8 @@ def test_highest_score_and_its_box_are_those_of_torch(
     log_odds, box = expected(layout, pixels)
     assert found.log_odds == pytest.approx(log_odds, abs=1e-5)
     assert len(found.detections) > 0
-    if layout is not Layout.NANODET:  # its distances are another box
-        box = box.clamp(min=0).minimum(torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT]))
-        assert float(box_iou(box[None], found.detections.boxes[:1])) > 0.99
+    box = box.clamp(min=0).minimum(torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT]))
+    assert float(box_iou(box[None], found.detections.boxes[:1])) > 0.99
     assert found.detections.scores.tolist() == sorted(found.detections.scores, reverse=True)
 
 
@@ -209,10 +210,11 @@ def test_score_that_is_not_a_number_comes_through(tmp_path: Path) -> None:
     export(Layout.YOLO, tmp_path / "network.onnx")
     network = OnnxRuntimeNetwork(tmp_path / "network.onnx")
     detector = ForeignDetector(spec_of(Layout.YOLO), network)
-    batch = detector.collate([detector.preprocess(image(0))])
-    batch[:] = np.nan
+    broken = PreparedImage(torch.full((3, HEIGHT, WIDTH), math.nan), (HEIGHT, WIDTH))
 
-    assert math.isnan(detector.score(batch)[0].log_odds or 0.0)
+    (found,) = detector.score_images([broken])
+
+    assert math.isnan(found.log_odds or 0.0)
 
 
 def test_trial_images_differ() -> None:
