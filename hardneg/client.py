@@ -16,6 +16,7 @@ from ipaddress import ip_address
 
 from hardneg.calls.hard_negatives import HardNegativeCalls
 from hardneg.calls.health import HealthCalls
+from hardneg.calls.hold_test import HoldTestCalls
 from hardneg.calls.images import ImageCalls
 from hardneg.calls.imports import ImportCalls
 from hardneg.calls.jobs import JobCalls
@@ -34,6 +35,7 @@ class Client(
     ImportCalls,
     LabelledImageCalls,
     HardNegativeCalls,
+    HoldTestCalls,
     ModelVersionCalls,
     TrainingCalls,
     JobCalls,

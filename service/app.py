@@ -15,6 +15,7 @@ from service import api_docs, health, migrate
 from service.auth import KeyGuard, describe_key
 from service.errors import add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
+from service.holding import endpoints as holding
 from service.images import endpoints as images
 from service.imports import endpoints as imports
 from service.jobs import endpoints as jobs
@@ -85,6 +86,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     for router in (
         images.router,
         hard_negatives.router,
+        holding.router,
         version_uploads.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
         labelled_images.router,

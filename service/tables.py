@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     String,
     TypeDecorator,
     UniqueConstraint,
@@ -222,6 +223,50 @@ class ScreenMargin(Base):
     measured_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
+class RegionVector(Base):
+    """The vector of one box of one image, by one region network."""
+
+    __tablename__ = "region_vectors"
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    network: Mapped[str] = mapped_column(String(64), primary_key=True)  # its digest
+    box: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # xyxy, little-endian float32
+    vector: Mapped[bytes] = mapped_column(LargeBinary)  # little-endian float16
+
+
+class HoldTest(Base):
+    """The last test of a version's hardest images for true objects, and what it rested on."""
+
+    __tablename__ = "hold_tests"
+
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    network: Mapped[str] = mapped_column(String(64))  # digest of the region network
+    num_objects: Mapped[int]  # labelled boxes and people's verdicts
+    num_presumed_negatives: Mapped[int]
+    is_trusted: Mapped[bool]
+    reason: Mapped[str]  # why the test is trusted, or is not
+    tested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class HoldDecision(Base):
+    """The decision of a version's last hold test on one image of the pool or the sealed set."""
+
+    __tablename__ = "hold_decisions"
+    __table_args__ = (
+        Index("ix_hold_decisions_order", "model_version_id", "split", "decision", "image_id"),
+    )
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    split: Mapped[str] = mapped_column(String(20))  # the image's, which never changes
+    decision: Mapped[float] = mapped_column(Double)  # above 0: it looks like a true object
+    position: Mapped[int]  # of the detection that looks most like one
+
+
 class ImageCount(Base):
     """
     The number of images of a split: the sum over its slots.
@@ -350,6 +395,9 @@ class TrainingRun(Base):
     history: Mapped[list[dict[str, object]]] = mapped_column(
         JSON, default=list
     )  # one item for each epoch
+    holding: Mapped[dict[str, object] | None] = mapped_column(
+        JSON(none_as_null=True)
+    )  # which images were held back, and why
     decision: Mapped[str | None] = mapped_column(
         "verdict", String(20)
     )  # whether the version serves

@@ -24,6 +24,7 @@ class HardNegativeCalls(Connection):
         source: str | None = None,
         verdict: str | None = None,
         trained: bool | None = None,
+        held: bool | None = None,
         cursor: str | None = None,
     ) -> HardNegativePage:
         """
@@ -40,6 +41,8 @@ class HardNegativeCalls(Connection):
                 or `any`. By default all but those that were judged to contain an object.
             trained: only images that the version or an ancestor was trained on (True), or only the
                 others (False).
+            held: only images that look as if they held a true object, most object-like first
+                (True), or only the others (False).
             cursor: `next_cursor` of the page before, with the same filters.
 
         Raises:
@@ -54,6 +57,7 @@ class HardNegativeCalls(Connection):
             "source": source,
             "verdict": verdict,
             "trained": trained,
+            "held": held,
             "cursor": cursor,
         }
         return read_answer(HardNegativePage, self._get("/hard-negatives", query))
@@ -68,6 +72,7 @@ class HardNegativeCalls(Connection):
         source: str | None = None,
         verdict: str | None = None,
         trained: bool | None = None,
+        held: bool | None = None,
     ) -> Iterator[HardNegative]:
         """
         Yield all images of the ranked list, hardest first; pages are fetched as they are needed.
@@ -85,6 +90,7 @@ class HardNegativeCalls(Connection):
                 source=source,
                 verdict=verdict,
                 trained=trained,
+                held=held,
                 cursor=cursor,
             )
 
@@ -105,6 +111,7 @@ class HardNegativeCalls(Connection):
         source: str | None = None,
         verdict: str | None = None,
         trained: bool | None = None,
+        held: bool | None = None,
     ) -> Path:
         """
         Save the pool's hardest images as negatives, in a zip that other tools read.
@@ -123,6 +130,8 @@ class HardNegativeCalls(Connection):
                 judged to contain an object are never exported.
             trained: only images that the version or an ancestor was trained on (True), or only the
                 others (False).
+            held: only images that look as if they held a true object (True), or only the others
+                (False).
 
         Raises:
             Refused: No version serves, or there is no such version or class, or a package that
@@ -141,5 +150,6 @@ class HardNegativeCalls(Connection):
             "source": source,
             "verdict": verdict,
             "trained": trained,
+            "held": held,
         }
         return self._save("/hard-negatives/export", Path(path), query)

@@ -10,6 +10,7 @@ from hardneg.cli.demo import demo
 from hardneg.cli.export import export
 from hardneg.cli.freeze import freeze
 from hardneg.cli.hard_negatives import hard_negatives
+from hardneg.cli.held import held
 from hardneg.cli.import_command import import_folder
 from hardneg.cli.mine import mine
 from hardneg.cli.model import model
@@ -56,6 +57,7 @@ model.command()(check)  # it runs the detector here, as `serve` does; the others
 app.add_typer(model, name="model")
 app.command("import")(import_folder)
 app.command("hard-negatives")(hard_negatives)
+app.command()(held)
 app.command()(export)
 app.command()(mine)
 app.command()(freeze)

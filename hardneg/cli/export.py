@@ -71,6 +71,14 @@ def export(
             help="Only images that were used in training, or only the others. Default: both.",
         ),
     ] = None,
+    held: Annotated[
+        bool | None,
+        typer.Option(
+            "--held/--not-held",
+            help="Only images that look like true objects by the last hold test, or only the "
+            "others. Default: both.",
+        ),
+    ] = None,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
@@ -85,7 +93,7 @@ def export(
       hardneg export --format label-studio --out review.zip --verdict none
       hardneg export --format coco --out round-7 --run 7 --content delta
     """
-    filters = (n, model_version, label, min_score, max_score, source, verdict, trained)
+    filters = (n, model_version, label, min_score, max_score, source, verdict, trained, held)
     if run is None and content is not None:
         fail("--content needs --run")
     if run is not None and any(value is not None for value in filters):
@@ -111,6 +119,7 @@ def export(
             source=source,
             verdict=verdict,
             trained=trained,
+            held=held,
         )
 
     with connect(url, api_key) as client:

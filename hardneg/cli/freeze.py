@@ -78,4 +78,8 @@ def freeze(
         f"run {run.id} is frozen, from version {parent}: {run.num_labelled} labelled, "
         f"{run.num_kept} kept and {run.num_mined} mined images"
     )
+    if run.holding is not None and run.holding.is_applied:
+        typer.echo(f"{len(run.holding.held)} images that look like true objects are held back")
+    elif run.holding is not None:
+        typer.echo(f"no image is held back: {run.holding.reason}")
     typer.echo(f"add the result of the training with:  hardneg model add FILE --run {run.id}")

@@ -31,6 +31,14 @@ def hard_negatives(
             help="Only images that were used in training, or only the others. Default: both.",
         ),
     ] = None,
+    held: Annotated[
+        bool | None,
+        typer.Option(
+            "--held/--not-held",
+            help="Only images that look like true objects by the last hold test, or only the "
+            "others. Default: both.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's JSON.")] = False,
     save_sheet: Annotated[
         Path | None,
@@ -60,6 +68,7 @@ def hard_negatives(
             max_score=max_score,
             source=source,
             trained=trained,
+            held=held,
         )
         if save_sheet is not None:  # before anything is printed: `| head` may end the command
             from hardneg.display.contact_sheet import save_contact_sheet

@@ -45,6 +45,13 @@ def mine(
             "negatives. Default: hard."
         ),
     ] = None,
+    hold: Annotated[
+        Literal["auto", "review", "off"] | None,
+        typer.Option(
+            help="Images that look like true objects: `auto` does not mine them if the test is "
+            "trusted, `review` only lists them, `off` does not test. Default: auto."
+        ),
+    ] = None,
     sampler: Annotated[
         SamplerChoice | None,
         typer.Option(
@@ -142,6 +149,7 @@ def mine(
         "num_negatives": num_negatives,
         "negative_fraction": negative_fraction,
         "strategy": strategy,
+        "selection": None if hold is None else {"hold": hold},
         "sampler": None if sampler is None else {"name": sampler},
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,

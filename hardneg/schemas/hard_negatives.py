@@ -1,5 +1,6 @@
 """The ranked list as clients see it."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, Field
@@ -26,6 +27,16 @@ class Coverage(BaseModel):
     )
 
 
+class HoldTestSummary(BaseModel):
+    """The version's last test of images for true objects."""
+
+    tested_at: datetime
+    is_trusted: bool = Field(
+        description="Whether a retraining with `hold: auto` keeps held images from being mined."
+    )
+    reason: str = Field(description="Why the test is trusted, or is not.")
+
+
 class HardNegative(BaseModel):
     """One image of the pool, with its rank in this list."""
 
@@ -38,6 +49,18 @@ class HardNegative(BaseModel):
     log_odds: float | None = Field(
         description="Log-odds of `max_score`: the ranking key.", examples=[4.377]
     )
+    held: bool | None = Field(
+        None,
+        description="Whether the version's last hold test takes it for an image of a true object, "
+        "and no person has said what it is; null if it was not tested.",
+        examples=[False],
+    )
+    hold_decision: float | None = Field(
+        None,
+        description="Above 0 it looks like a true object, the more the higher; null if it was not "
+        "tested.",
+        examples=[-1.2],
+    )
     detections: list[DetectionOut]
     image: ImageOut
 
@@ -47,6 +70,7 @@ class HardNegativePage(BaseModel):
 
     model_version: str = Field(examples=["v1"])
     pool: Coverage
+    hold_test: HoldTestSummary | None = Field(None, description="Null while none was done.")
     items: list[HardNegative]
     next_cursor: str | None = Field(
         description="Value of `cursor` for the next page, with the same filters; null on the last "

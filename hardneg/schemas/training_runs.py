@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from hardneg.schemas.deprecation import DEPRECATED
+from hardneg.schemas.hold_test import Selection
 from hardneg.schemas.text import PlainText
 
 # The bounds of `models.detectors.spec`, which loads torch; a test keeps them equal.
@@ -142,6 +143,9 @@ class FreezeRequest(BaseModel):
         description="`hard` takes the hardest images, `random` any; `none` trains for as many "
         "steps without new negatives.",
     )
+    selection: Selection = Field(
+        Selection(), description="Which of the images that `strategy` prefers are not mined."
+    )
     promotion: Promotion = Field(
         Promotion.AUTO,
         description="`auto` lets a better version serve at once and refuses any other; `manual` "
@@ -202,6 +206,7 @@ class FreezeFields(TypedDict, total=False):
     num_negatives: int | None
     negative_fraction: float
     strategy: Strategy | Literal["hard", "random", "none"]
+    selection: Selection | Mapping[str, object]
     promotion: Promotion | Literal["auto", "manual", "never"]
     ap_margin: float
     seed: int
@@ -229,6 +234,28 @@ class RetrainFields(FreezeFields, total=False):
     iterations: int
 
 
+class HeldImage(BaseModel):
+    """An image that looks as if it held a true object."""
+
+    image_id: int
+    decision: float = Field(description="Above 0; the higher, the more it looks like an object.")
+
+
+class Holding(BaseModel):
+    """The test for true objects that the new negatives of a training list went through."""
+
+    is_applied: bool = Field(
+        description="Whether the images of `held` were kept out of the list. Else the test was for "
+        "review only, and some of them may be in it."
+    )
+    reason: str = Field(description="Why they were kept out, or were not.")
+    num_tested: int = Field(description="Images of the pool that were tested.")
+    held: list[HeldImage] = Field(
+        [], description="Images of the pool that look like true objects, most object-like first."
+    )
+    suspicious_sealed: list[HeldImage] = Field([], description="The same among the sealed images.")
+
+
 class TrainingRunOut(BaseModel):
     """One training, here or elsewhere: its training list, its epochs, and the decision."""
 
@@ -247,6 +274,9 @@ class TrainingRunOut(BaseModel):
     num_labelled: int = Field(description="Labelled images of the training list.")
     num_kept: int = Field(description="Negatives that the parent version was trained on.")
     num_mined: int = Field(description="Negatives that are new in this run.")
+    holding: Holding | None = Field(
+        None, description="The test for true objects; null if the new negatives were not tested."
+    )
     history: list[dict[str, object]] = Field(description="Losses and AP of each epoch.")
     decision: str | None = Field(
         validation_alias=AliasChoices("decision", "verdict"),

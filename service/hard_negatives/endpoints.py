@@ -39,6 +39,13 @@ IsTrained = Annotated[
         "the others."
     ),
 ]
+IsHeld = Annotated[
+    bool | None,
+    Query(
+        description="`true`: only images that look like true objects by the version's last hold "
+        "test, the most object-like first; `false`: only the others."
+    ),
+]
 
 
 @router.get(
@@ -56,6 +63,7 @@ async def list_hard_negatives(
     source: OneSource = None,
     verdict: OneVerdict = None,
     trained: IsTrained = None,
+    held: IsHeld = None,
     cursor: Annotated[
         str | None, Query(max_length=300, description="`next_cursor` of the page before.")
     ] = None,
@@ -74,6 +82,7 @@ async def list_hard_negatives(
                 source=source,
                 verdict=verdict,
                 trained=trained,
+                held=held,
                 cursor=cursor,
             )
         return page_json(page)
@@ -106,6 +115,7 @@ def export_hard_negatives(
     source: OneSource = None,
     verdict: OneVerdict = None,
     trained: IsTrained = None,
+    held: IsHeld = None,
 ) -> Response:
     """
     Download the worst images as negatives, in a zip that other tools read.
@@ -127,5 +137,6 @@ def export_hard_negatives(
             source=source,
             verdict=verdict,
             trained=trained,
+            held=held,
         )
     return zip_response(exported)

@@ -46,6 +46,7 @@ def export_hard_negatives(
     source: str | None,
     verdict: VerdictFilter | None,
     trained: bool | None,
+    held: bool | None,
 ) -> ExportedZip:
     """
     Return a zip of the first `n` images of the list; the session is not needed after that.
@@ -65,6 +66,7 @@ def export_hard_negatives(
         source=source,
         verdict=_negative_verdict(verdict),
         trained=trained,
+        held=held,
     )
     images = _ranked_images(session, version, filters, n)
     name = f"hard-negatives-{version.name}"

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.errors import ServiceError
-from service.hard_negatives import store
+from service.hard_negatives import decisions, store
 from service.hard_negatives.cursor import Cursor, InvalidCursor
+from service.hard_negatives.decisions import HoldDecided, LastHoldTest
 from service.hard_negatives.store import Filters, RankedImage, RankingVersion
 from service.model_versions import service as version_service
 from service.scoring import store as score_store
@@ -33,6 +34,8 @@ class RankedPage:
     first_rank: int
     images: list[RankedImage]
     boxes: list[FoundBox]
+    decisions: list[HoldDecided]
+    hold_test: LastHoldTest | None
     next_cursor: Cursor | None
 
 
@@ -47,10 +50,11 @@ def list_hard_negatives(
     source: str | None,
     verdict: VerdictFilter | None,
     trained: bool | None,
+    held: bool | None,
     cursor: str | None,
 ) -> RankedPage:
     """
-    Return a page of the pool's worst images, worst first.
+    Return a page of the pool's worst images, worst first; held ones by their decision.
 
     Raises:
         ModelVersionNotFound: no version has this name; an empty list would hide a typing error.
@@ -69,6 +73,7 @@ def list_hard_negatives(
         source=source,
         verdict=verdict,
         trained=trained,
+        held=held,
     )
     images = store.hardest_images(session, version.id, filters, after, n + 1)
     first_rank = after.rank + 1 if after else 1
@@ -77,12 +82,15 @@ def list_hard_negatives(
         images.pop()
         last = images[-1]
         next_cursor = Cursor(version.id, last.ranking_key, last.id, first_rank + n - 1)
+    image_ids = [image.id for image in images]
     return RankedPage(
         version=version,
         coverage=score_store.scored_counts(session, version.id, "pool"),
         first_rank=first_rank,
         images=images,
-        boxes=score_store.boxes_on(session, version.id, [image.id for image in images]),
+        boxes=score_store.boxes_on(session, version.id, image_ids),
+        decisions=decisions.decisions_on(session, version.id, image_ids),
+        hold_test=decisions.find_hold_test(session, version.id),
         next_cursor=next_cursor,
     )
 
@@ -120,6 +128,7 @@ def resolve_filters(
     source: str | None,
     verdict: VerdictFilter | None,
     trained: bool | None,
+    held: bool | None,
 ) -> Filters:
     """Return filters as the list of a version takes them. Raises UnknownLabel."""
     return Filters(
@@ -130,6 +139,7 @@ def resolve_filters(
         verdict=verdict,
         trained=trained,
         run_ids=[] if trained is None else run_store.runs_behind(session, version.id),
+        held=held,
     )
 
 

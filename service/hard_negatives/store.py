@@ -20,10 +20,12 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.hard_negatives.cursor import Cursor
+from service.holding.store import is_held
 from service.images.store import IMAGE_COLUMNS, is_negative
 from service.tables import (
     Activation,
     Detection,
+    HoldDecision,
     Id,
     Image,
     ImageScore,
@@ -43,6 +45,8 @@ class Filters:
     Attributes:
         label: only images with a detection of this label.
         trained: only images that are in the frozen list of one of the runs `run_ids`, or in none.
+        held: only images that the version's last hold test holds, by their decision; or only the
+            others.
     """
 
     min_score: float | None
@@ -52,6 +56,7 @@ class Filters:
     verdict: VerdictFilter | None
     trained: bool | None
     run_ids: Sequence[int]
+    held: bool | None
 
 
 class RankingVersion(NamedTuple):
@@ -63,7 +68,11 @@ class RankingVersion(NamedTuple):
 
 
 class RankedImage(NamedTuple):
-    """One row of the list; `columns` has the image's `IMAGE_COLUMNS` by name."""
+    """
+    One row of the list; `columns` has the image's `IMAGE_COLUMNS` by name.
+
+    `ranking_key` orders the list; held images are listed by minus their decision.
+    """
 
     id: int
     ranking_key: float
@@ -80,8 +89,8 @@ def hardest_images(
 
     The statement reads a range of one index: the index of all ranked images, of one source or of
     one class. It checks the other filters for each image of the range until the page is full. For
-    one verdict, and for images that were trained on, it reads all of them and sorts: they are
-    few, and may be anywhere in the ranking.
+    one verdict, for images that were trained on and for held ones, it reads all of them and sorts:
+    they are few, and may be anywhere in the ranking.
     """
     values: dict[str, object] = {"version_id": version_id, "page_size": limit}
     if filters.min_score is not None:
@@ -96,7 +105,7 @@ def hardest_images(
         values["run_ids"] = filters.run_ids
     if after is not None:
         values |= {"after_key": after.ranking_key, "after_id": after.image_id}
-    statement = _ranking(frozenset(values), filters.verdict, filters.trained)
+    statement = _ranking(frozenset(values), filters.verdict, filters.trained, filters.held)
     rows = session.connection().execute(statement, values)
     return [
         RankedImage(
@@ -109,15 +118,19 @@ def hardest_images(
 # Built once for each set of filters: building takes several times longer than running it.
 @cache
 def _ranking(
-    given: frozenset[str], verdict: VerdictFilter | None, trained: bool | None
+    given: frozenset[str],
+    verdict: VerdictFilter | None,
+    trained: bool | None,
+    held: bool | None,
 ) -> Select[*tuple[Any, ...]]:
     """Build the statement for filters of these names; their values are bound when it runs."""
     ranked = Detection if "label" in given else ImageScore
-    key: ColumnElement[Any] = ranked.ranking_key.expression
+    ranking_key: ColumnElement[Any] = ranked.ranking_key.expression
+    key = -HoldDecision.decision if held else ranking_key
     statement = (
         select(
             ImageScore.image_id,
-            ranked.ranking_key,
+            key,
             ImageScore.max_score,
             ImageScore.log_odds,
             *IMAGE_COLUMNS.values(),
@@ -127,10 +140,11 @@ def _ranking(
         .where(
             ImageScore.model_version_id == bindparam("version_id"),
             ImageScore.split == "pool",
-            key.is_not(None),
-            *_range(ranked, given),
+            ranking_key.is_not(None),
+            *_range(ranked, key, given),
             *_verdict_conditions(verdict),
             *_trained_conditions(trained),
+            *_held_conditions(held),
         )
         .limit(bindparam("page_size"))
     )
@@ -141,6 +155,9 @@ def _ranking(
         )
     if "source" in given:
         statement = statement.where(ImageScore.source == bindparam("source"))
+    if held:
+        statement = statement.join(HoldDecision, HoldDecision.image_id == ImageScore.image_id)
+        return statement.order_by(key, ranked.image_id)
     selected = _preselected(verdict, trained)
     if selected is not None:
         statement = statement.join(selected, selected.c.id == ImageScore.image_id)
@@ -149,7 +166,7 @@ def _ranking(
 
 
 def _range(
-    ranked: type[ImageScore] | type[Detection], given: frozenset[str]
+    ranked: type[ImageScore] | type[Detection], key: ColumnElement[Any], given: frozenset[str]
 ) -> list[ColumnElement[bool]]:
     """Compare max_score exactly, and bound the range of the index by the key beside it."""
     conditions: list[ColumnElement[bool]] = []
@@ -161,7 +178,7 @@ def _range(
         conditions.append(ranked.ranking_key >= bindparam("low_key"))
     if "after_key" in given:
         after = tuple_(bindparam("after_key", type_=Double), bindparam("after_id", type_=Id))
-        conditions.append(tuple_(ranked.ranking_key, ranked.image_id) > after)
+        conditions.append(tuple_(key, ranked.image_id) > after)
     return conditions
 
 
@@ -195,6 +212,19 @@ def _trained_conditions(trained: bool | None) -> list[ColumnElement[bool]]:
             return [in_list]
         case False:
             return [~in_list]
+
+
+def _held_conditions(held: bool | None) -> list[ColumnElement[bool]]:
+    by_version = HoldDecision.model_version_id == bindparam("version_id")
+    match held:
+        case None:
+            return []
+        case True:
+            return [by_version, is_held()]
+        case False:
+            return [
+                ~exists().where(by_version, HoldDecision.image_id == ImageScore.image_id, is_held())
+            ]
 
 
 def _verdict_conditions(verdict: VerdictFilter | None) -> list[ColumnElement[bool]]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import orjson
 
+from service.hard_negatives.decisions import HoldDecided
 from service.hard_negatives.service import RankedPage
 from service.images.views import image_json
 from service.scoring.store import FoundBox
@@ -18,15 +19,18 @@ def page_json(page: RankedPage) -> bytes:
     boxes: dict[int, list[object]] = defaultdict(list)
     for box in page.boxes:
         boxes[box.image_id].append(_detection(box, page.version.class_names))
+    decisions = {decision.image_id: decision for decision in page.decisions}
     return orjson.dumps(
         {
             "model_version": page.version.name,
             "pool": page.coverage._asdict(),
+            "hold_test": page.hold_test._asdict() if page.hold_test else None,
             "items": [
                 {
                     "rank": rank,
                     "max_score": image.max_score,
                     "log_odds": image.log_odds,
+                    **_hold(decisions.get(image.id)),
                     "detections": boxes[image.id],
                     "image": image_json(image.columns),
                 }
@@ -36,6 +40,12 @@ def page_json(page: RankedPage) -> bytes:
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+def _hold(decision: HoldDecided | None) -> dict[str, object]:
+    if decision is None:
+        return {"held": None, "hold_decision": None}
+    return {"held": decision.is_held, "hold_decision": decision.decision}
 
 
 def _detection(box: FoundBox, class_names: list[str]) -> dict[str, object]:

@@ -1,26 +1,29 @@
 """The training list of a run: chosen and frozen before the training begins."""
 
+from collections.abc import Collection
+
 from sqlalchemy.orm import Session
 
-from hardneg.schemas.training_runs import FreezeRequest, Strategy
+from hardneg.schemas.training_runs import FreezeRequest, Holding, Strategy
 from service.labelled_images import store as labelled_store
 from service.tables import TrainingRun
 from service.training_runs import store
+from service.training_runs.holding import held_ids, holding_json
 from service.training_runs.retraining import Retraining
 from service.training_runs.selection import choose_negatives
 
 
 def freeze_training_list(
-    retraining: Retraining, iteration: int, parent_id: int | None
+    retraining: Retraining, iteration: int, parent_id: int | None, holding: Holding | None
 ) -> TrainingRun | None:
     """
-    Add the run of a round, with its training list.
+    Add the run of a round, with its training list and the test that its candidates went through.
 
     Returns None where a later round finds no new negatives: it would only repeat the one before.
     """
     job, request = retraining.job, retraining.request
     with job.transaction() as session:
-        images = choose_images(session, request, iteration, parent_id)
+        images = choose_images(session, request, iteration, parent_id, held_ids(holding))
         if iteration > 1 and request.strategy is not Strategy.NONE and not images["mined"]:
             return None
         run = TrainingRun(
@@ -28,6 +31,7 @@ def freeze_training_list(
             iteration=iteration,
             parent_version_id=parent_id,
             params=request.model_dump(mode="json"),
+            holding=holding_json(holding),
             history=[],
         )
         store.add_run(session, run, images)
@@ -39,13 +43,17 @@ def freeze_training_list(
 
 
 def choose_images(
-    session: Session, request: FreezeRequest, iteration: int, parent_id: int | None
+    session: Session,
+    request: FreezeRequest,
+    iteration: int,
+    parent_id: int | None,
+    held: Collection[int] = (),
 ) -> store.ImagesByRole:
     """
     Return the images that a round trains on.
 
     These are all images of train (`labelled`), the negatives that the parent version was trained
-    on (`kept`), and new ones from the pool (`mined`).
+    on (`kept`), and new ones from the pool (`mined`), without those that are `held`.
     """
     labelled = labelled_store.digests_in(session, "train")
     if parent_id is None:
@@ -59,6 +67,7 @@ def choose_images(
         parent_run_id=parent_run_id,
         num_labelled=len(labelled),
         iteration=iteration,
+        held=held,
     )
     kept = [] if parent_run_id is None else store.kept_negatives(session, parent_run_id)
     return {"labelled": labelled, "kept": kept, "mined": mined}

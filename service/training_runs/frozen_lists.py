@@ -15,6 +15,7 @@ from service.scoring.splits import RANKED_SPLIT
 from service.tables import ModelVersion, TrainingRun
 from service.training_runs import store
 from service.training_runs.freezing import choose_images
+from service.training_runs.holding import held_ids, holding_json, stored_holding
 from service.training_runs.job import RETRAIN
 from service.training_runs.parents import NotReadyToTrain, parent_version, require_known_classes
 
@@ -73,7 +74,8 @@ def freeze_list(session: Session, request: FreezeRequest) -> TrainingRun:
         )
     if request.strategy is Strategy.HARD:
         _require_scored_pool(session, parent)
-    images = choose_images(session, request, 1, parent.id)
+    holding = stored_holding(session, request, parent.id)
+    images = choose_images(session, request, 1, parent.id, held_ids(holding))
     if not images["mined"] and request.strategy is not Strategy.NONE and request.num_negatives != 0:
         raise NotReadyToTrain(
             f"the pool has no negative image that version '{parent.name}' was not trained on: send "
@@ -83,6 +85,7 @@ def freeze_list(session: Session, request: FreezeRequest) -> TrainingRun:
         iteration=1,
         parent_version_id=parent.id,
         params=request.model_copy(update={"start_from": str(parent.id)}).model_dump(mode="json"),
+        holding=holding_json(holding),
         history=[],
     )
     store.add_run(session, run, images)

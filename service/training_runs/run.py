@@ -10,6 +10,7 @@ from service.tables import TrainingRun
 from service.training_runs import store
 from service.training_runs.deciding import has_improved
 from service.training_runs.freezing import freeze_training_list
+from service.training_runs.holding import examine_candidates
 from service.training_runs.judging import judge_candidate
 from service.training_runs.retraining import Retraining
 from service.training_runs.scoring import score_unscored_images
@@ -53,12 +54,14 @@ def _run_rounds(retraining: Retraining) -> tuple[Sequence[TrainingRun], str]:
 def _start_round(
     retraining: Retraining, iteration: int, earlier: Sequence[TrainingRun]
 ) -> TrainingRun | None:
-    """Score with the parent version, then freeze the list; None if it would hold nothing new."""
+    """Score with the parent version, test, and freeze; None if the list would have nothing new."""
     parent_id = _parent_id(retraining.request, earlier)
+    holding = None
     if parent_id is not None:
         stage = f"round {iteration}: scoring with the parent version"
         score_unscored_images(retraining.job, retraining.resources, parent_id, stage)
-    return freeze_training_list(retraining, iteration, parent_id)
+        holding = examine_candidates(retraining, iteration, parent_id)
+    return freeze_training_list(retraining, iteration, parent_id, holding)
 
 
 def _parent_id(request: RetrainRequest, earlier: Sequence[TrainingRun]) -> int | None:

@@ -1,6 +1,7 @@
 """The choice of new negatives from the pool."""
 
 import random
+from collections.abc import Collection
 
 from sqlalchemy.orm import Session
 
@@ -16,12 +17,13 @@ def choose_negatives(
     parent_run_id: int | None,
     num_labelled: int,
     iteration: int,
+    held: Collection[int] = (),
 ) -> list[tuple[int, str]]:
     """
     Choose new negatives by the request's strategy; fewer where the pool has no more.
 
     Only images of the pool are chosen, so no sealed ones, and none that a person has judged to
-    contain an object or that the parent version was trained on.
+    contain an object, that the parent version was trained on, or that are held for review.
 
     Args:
         session: for reading.
@@ -30,6 +32,7 @@ def choose_negatives(
         parent_run_id: the run that the parent version came from; None if it was uploaded.
         num_labelled: images of train, for a request that wants a fraction of them.
         iteration: the round, counted from 1; each round draws other random images.
+        held: ids of images that look like true objects.
 
     Returns:
         Image ids and digests.
@@ -39,9 +42,10 @@ def choose_negatives(
         count = max(1, round(request.negative_fraction * num_labelled))
     match request.strategy:
         case Strategy.HARD:
-            return store.hardest_unused(session, version_id, parent_run_id, count)
+            images = store.hardest_unused(session, version_id, parent_run_id, count + len(held))
         case Strategy.RANDOM:
             images = store.unused(session, parent_run_id)
-            return random.Random(request.seed + iteration).sample(images, min(count, len(images)))
+            random.Random(request.seed + iteration).shuffle(images)
         case Strategy.NONE:
             return []
+    return [image for image in images if image[0] not in held][:count]

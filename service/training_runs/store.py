@@ -128,6 +128,11 @@ def frozen_page(
     return [(row[0], row[1]) for row in session.execute(statement)]
 
 
+def count_labelled(session: Session) -> int:
+    """Return the number of images of train."""
+    return session.scalars(select(func.count()).where(Image.split == "train")).one()
+
+
 def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
     """Return the negatives of a run that still exist and that nobody has judged otherwise."""
     rows = session.execute(

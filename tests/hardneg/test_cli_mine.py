@@ -90,6 +90,19 @@ def test_images_of_a_run_are_exported_with_their_boxes(url: str, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["delta.zip", "whole"]
 
 
+def test_held_tests_the_hardest_images_and_says_whether_to_trust_it(url: str) -> None:
+    words = ["held", "--url", url, "--model-version", "base"]
+
+    before = CliRunner().invoke(app, words)
+    after = CliRunner().invoke(app, [*words, "--test"])
+
+    assert before.exit_code == 1
+    assert "start a test with POST /hold-test" in before.stderr
+    assert after.exit_code == 0, after.stderr
+    assert "tested images of the pool look like true objects" in after.stdout
+    assert "the test is for review only: there are 8 labelled objects" in after.stdout
+
+
 def test_only_the_curves_are_missing_without_matplotlib(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ RUN = {
     "num_labelled": 20,
     "num_kept": 0,
     "num_mined": 5,
+    "holding": None,
     "history": [],
     "reason": "no version served before",
     "created_at": NOW,

@@ -23,6 +23,7 @@ from service.scoring import store as score_store
 from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import (
     Detection,
+    HoldDecision,
     Image,
     ImageScore,
     Job,
@@ -37,7 +38,7 @@ NUM_IMAGES = 60
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
-    """Yield images of all kinds with scores by two versions, and two runs that took a few."""
+    """Yield images of all kinds with scores by two versions, two runs, and two hold tests."""
     engine = open_engine(database_url)
     sessions = open_sessions(engine)
     with sessions.begin() as session:
@@ -53,6 +54,17 @@ def sessions(database_url: str) -> Iterator[Sessions]:
         session.add_all(
             TrainingRunImage(run_id=run_id, image_id=image_id, sha256="", role="mined")
             for run_id, image_id in [(1, 3), (1, 9), (2, 9), (1, 20), (2, 21), (2, 33)]
+        )
+        session.add_all(
+            HoldDecision(
+                image_id=image_id,
+                model_version_id=version_id,
+                split="pool",
+                decision=float(image_id * version_id % 5 - 2),
+                position=0,
+            )
+            for version_id in (1, 2)
+            for image_id in range(1 + version_id, NUM_IMAGES, 2)
         )
     yield sessions
     engine.dispose()
@@ -119,6 +131,10 @@ def expected(session: Session, filters: store.Filters) -> list[int]:
             select(TrainingRunImage.image_id).where(TrainingRunImage.run_id.in_(filters.run_ids))
         )
     )
+    decisions = {
+        row.image_id: row.decision
+        for row in session.scalars(select(HoldDecision).where(HoldDecision.model_version_id == 1))
+    }
     chosen = []
     for score in scores:
         image = images[score.image_id]
@@ -138,7 +154,11 @@ def expected(session: Session, filters: store.Filters) -> list[int]:
             continue
         if not _verdict_passes(image.verdict, filters.verdict):
             continue
-        chosen.append((score.ranking_key, image.id))
+        decision = decisions.get(image.id, 0)
+        held = decision > 0 and image.verdict in (None, "unsure")
+        if filters.held is not None and held != filters.held:
+            continue
+        chosen.append((-decision if filters.held else score.ranking_key, image.id))
     return [image_id for _, image_id in sorted(chosen)]
 
 
@@ -166,6 +186,7 @@ filters = st.builds(
     verdict=st.none() | st.sampled_from(VerdictFilter),
     trained=st.none() | st.booleans(),
     run_ids=st.lists(st.integers(1, 2), unique=True),
+    held=st.none() | st.booleans(),
 )
 
 

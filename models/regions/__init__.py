@@ -1,0 +1,1 @@
+"""Vectors of image regions from an ImageNet backbone, and the rules that compare them."""
