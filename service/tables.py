@@ -418,6 +418,9 @@ class TrainingRunImage(Base):
     image_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
     sha256: Mapped[str] = mapped_column(String(64))
     role: Mapped[str] = mapped_column(String(20))  # kept: a negative of an earlier run
+    # Only of a negative that holds an object: [x1, y1, x2, y2] in pixels of the upright image.
+    ignored_boxes: Mapped[list[list[float]] | None] = mapped_column(JSON(none_as_null=True))
+    background_boxes: Mapped[list[list[float]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class VersionEvaluation(Base):

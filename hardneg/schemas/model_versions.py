@@ -35,7 +35,7 @@ class AddedVersion(ModelVersionOut):
 
 
 class PreprocessingWarning(BaseModel):
-    """Another preprocessing with which an ONNX file finds clearly more of the objects on val."""
+    """Other preprocessing with which an ONNX file is clearly more accurate on val."""
 
     settings: list[str] = Field(
         description="Values to add the file with, as `hardneg model add --set` takes them.",
@@ -43,12 +43,11 @@ class PreprocessingWarning(BaseModel):
     )
     message: str
     num_images: int = Field(description="Images of val that were tried.", examples=[32])
-    found: float = Field(
-        description="Share of their objects that are found at score 0.5 as the version is.",
-        examples=[0.04],
+    ap50_95: float = Field(
+        description="AP@[.5:.95] on these images as the version is.", examples=[0.06]
     )
-    found_with_settings: float = Field(
-        description="The same share with the other values.", examples=[0.83]
+    ap50_95_with_settings: float = Field(
+        description="AP@[.5:.95] on them with the other values.", examples=[0.51]
     )
 
 

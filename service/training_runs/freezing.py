@@ -1,6 +1,6 @@
 """The training list of a run: chosen and frozen before the training begins."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy.orm import Session
 
@@ -9,6 +9,7 @@ from service.labelled_images import store as labelled_store
 from service.tables import TrainingRun
 from service.training_runs import store
 from service.training_runs.holding import held_ids, holding_json
+from service.training_runs.partial_negatives import frozen_boxes
 from service.training_runs.retraining import Retraining
 from service.training_runs.selection import choose_negatives
 
@@ -23,7 +24,9 @@ def freeze_training_list(
     """
     job, request = retraining.job, retraining.request
     with job.transaction() as session:
-        images = choose_images(session, request, iteration, parent_id, held_ids(holding))
+        images = choose_images(
+            session, request, iteration, parent_id, held_ids(holding), takes_partial=True
+        )
         if iteration > 1 and request.strategy is not Strategy.NONE and not images["mined"]:
             return None
         run = TrainingRun(
@@ -34,7 +37,7 @@ def freeze_training_list(
             holding=holding_json(holding),
             history=[],
         )
-        store.add_run(session, run, images)
+        store.add_run(session, run, images, _boxes(session, images, parent_id))
         counts = ", ".join(
             f"{len(found)} {role}" for role, found in sorted(images.items()) if found
         )
@@ -48,12 +51,15 @@ def choose_images(
     iteration: int,
     parent_id: int | None,
     held: Collection[int] = (),
+    *,
+    takes_partial: bool = False,
 ) -> store.ImagesByRole:
     """
     Return the images that a round trains on.
 
     These are all images of train (`labelled`), the negatives that the parent version was trained
-    on (`kept`), and new ones from the pool (`mined`), without those that are `held`.
+    on (`kept`), and new ones from the pool (`mined`), without those that are `held`. With
+    `takes_partial`, images that hold an object and a box judged to hold none are among them.
     """
     labelled = labelled_store.digests_in(session, "train")
     if parent_id is None:
@@ -68,6 +74,18 @@ def choose_images(
         num_labelled=len(labelled),
         iteration=iteration,
         held=held,
+        takes_partial=takes_partial,
     )
     kept = [] if parent_run_id is None else store.kept_negatives(session, parent_run_id)
+    if takes_partial and parent_run_id is not None:
+        kept += store.partial_negatives(session, parent_id, parent_run_id, used=True)
     return {"labelled": labelled, "kept": kept, "mined": mined}
+
+
+def _boxes(
+    session: Session, images: store.ImagesByRole, parent_id: int | None
+) -> Mapping[int, store.FrozenBoxes]:
+    if parent_id is None:
+        return {}
+    negatives = [image_id for image_id, _ in (*images["kept"], *images["mined"])]
+    return frozen_boxes(session, parent_id, negatives)

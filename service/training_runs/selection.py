@@ -18,12 +18,14 @@ def choose_negatives(
     num_labelled: int,
     iteration: int,
     held: Collection[int] = (),
+    takes_partial: bool = False,
 ) -> list[tuple[int, str]]:
     """
     Choose new negatives by the request's strategy; fewer where the pool has no more.
 
     Only images of the pool are chosen, so no sealed ones, and none that a person has judged to
-    contain an object, that the parent version was trained on, or that are held for review.
+    contain an object, that the parent version was trained on, or that are held for review. The
+    hardest come after those in which a person has found a false detection beside an object.
 
     Args:
         session: for reading.
@@ -33,6 +35,7 @@ def choose_negatives(
         num_labelled: images of train, for a request that wants a fraction of them.
         iteration: the round, counted from 1; each round draws other random images.
         held: ids of images that look like true objects.
+        takes_partial: whether images that hold an object and a box judged to hold none are chosen.
 
     Returns:
         Image ids and digests.
@@ -43,6 +46,11 @@ def choose_negatives(
     match request.strategy:
         case Strategy.HARD:
             images = store.hardest_unused(session, version_id, parent_run_id, count + len(held))
+            if takes_partial:
+                images = [
+                    *store.partial_negatives(session, version_id, parent_run_id, used=False),
+                    *images,
+                ]
         case Strategy.RANDOM:
             images = store.unused(session, parent_run_id)
             random.Random(request.seed + iteration).shuffle(images)

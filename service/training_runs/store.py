@@ -2,12 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
+from hardneg.schemas.images import Verdict
+from service.db import is_one_of
 from service.images.store import is_negative
 from service.tables import (
+    BoxJudgement,
     Image,
     ImageScore,
     ModelVersion,
@@ -20,12 +24,35 @@ NEGATIVE_ROLES = ("kept", "mined")
 ImagesByRole = Mapping[str, Sequence[tuple[int, str]]]  # image ids and digests
 
 
-def add_run(session: Session, run: TrainingRun, images: ImagesByRole) -> None:
-    """Add a run with its frozen training list."""
+class FrozenBoxes(NamedTuple):
+    """Boxes of a negative that holds an object: xyxy in pixels of the upright image."""
+
+    ignored: list[list[float]] | None = None
+    background: list[list[float]] | None = None
+
+
+NO_BOXES = FrozenBoxes()
+
+
+def add_run(
+    session: Session,
+    run: TrainingRun,
+    images: ImagesByRole,
+    boxes: Mapping[int, FrozenBoxes] | None = None,
+) -> None:
+    """Add a run with its frozen training list, and the boxes of images that hold an object."""
+    boxes = boxes or {}
     session.add(run)
     session.flush()
     session.add_all(
-        TrainingRunImage(run_id=run.id, image_id=image_id, sha256=digest, role=role)
+        TrainingRunImage(
+            run_id=run.id,
+            image_id=image_id,
+            sha256=digest,
+            role=role,
+            ignored_boxes=boxes.get(image_id, NO_BOXES).ignored,
+            background_boxes=boxes.get(image_id, NO_BOXES).background,
+        )
         for role, lines in images.items()
         for image_id, digest in lines
     )
@@ -146,6 +173,59 @@ def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
         .order_by(Image.id)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def partial_negatives(
+    session: Session, version_id: int, run_id: int | None, *, used: bool
+) -> list[tuple[int, str]]:
+    """
+    Return the pool's images that hold an object, and a box that is judged to hold none.
+
+    Only those that the version has scored: without its detections nobody knows where else an
+    object may be. With `used` they are the negatives of the run, else all others.
+    """
+    in_run = exists().where(
+        TrainingRunImage.run_id == run_id,
+        TrainingRunImage.image_id == Image.id,
+        TrainingRunImage.role.in_(NEGATIVE_ROLES),
+    )
+    rows = session.execute(
+        select(Image.id, Image.sha256)
+        .join(ImageScore, ImageScore.image_id == Image.id)
+        .where(
+            Image.split == "pool",
+            ImageScore.model_version_id == version_id,
+            ImageScore.ranking_key.is_not(None),
+            _is_partial_negative(),
+            in_run if used else ~in_run,
+        )
+        .order_by(ImageScore.ranking_key, ImageScore.image_id)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def judged_boxes_of_partial_negatives(
+    session: Session, image_ids: Sequence[int]
+) -> dict[int, list[BoxJudgement]]:
+    """Return the judged boxes of those images that hold an object and a box without one."""
+    rows = session.scalars(
+        select(BoxJudgement)
+        .join(Image, Image.id == BoxJudgement.image_id)
+        .where(is_one_of(session, Image.id, image_ids), _is_partial_negative())
+        .order_by(BoxJudgement.image_id, BoxJudgement.position)
+    )
+    judged: dict[int, list[BoxJudgement]] = defaultdict(list)
+    for row in rows:
+        judged[row.image_id].append(row)
+    return judged
+
+
+def _is_partial_negative() -> ColumnElement[bool]:
+    judged = aliased(BoxJudgement)
+    return and_(
+        Image.verdict == Verdict.CONTAINS_OBJECT,
+        exists().where(judged.image_id == Image.id, ~judged.is_object),
+    )
 
 
 def hardest_unused(

@@ -9,7 +9,7 @@ import torch
 from hardneg.schemas.training_runs import AugmentationChoice, RetrainRequest
 from models.data.augmentation import NO_AUGMENTATION, Augmentation
 from models.data.datasets import LabelledImage
-from models.data.ground_truth import GroundTruth
+from models.data.ground_truth import BACKGROUND, IGNORED, GroundTruth
 from models.detectors import Detector, build
 from models.inference.device import select_device
 from models.sampling import SamplerSpec, build_sampler
@@ -20,7 +20,7 @@ from service.labelled_images.ground_truth import ground_truth
 from service.model_versions import store as version_store
 from service.scoring.resources import Resources
 from service.serving.loading import load_detector
-from service.tables import Image, TrainingRun
+from service.tables import Image, TrainingRun, TrainingRunImage
 from service.training_runs import store
 from service.training_runs.retraining import Retraining
 
@@ -104,12 +104,22 @@ def training_sets(
             truth = ground_truth(train_boxes.get(image.id, []), class_names)
             labelled.append(_labelled(resources.blobs, image, truth))
         else:
-            negatives.append(_labelled(resources.blobs, image, GroundTruth.empty()))
+            negatives.append(_labelled(resources.blobs, image, _truth_of_negative(line)))
     val = [
         _labelled(resources.blobs, image, ground_truth(val_boxes.get(image.id, []), class_names))
         for image in val_images
     ]
     return TrainingSets(labelled, negatives, val)
+
+
+def _truth_of_negative(line: TrainingRunImage) -> GroundTruth:
+    """Return the boxes that a negative does not teach around; none for most."""
+    ignored, background = line.ignored_boxes or [], line.background_boxes or []
+    labels = [IGNORED] * len(ignored) + [BACKGROUND] * len(background)
+    return GroundTruth(
+        torch.tensor([*ignored, *background], dtype=torch.float32).reshape(-1, 4),
+        torch.tensor(labels, dtype=torch.int64),
+    )
 
 
 def _labelled(blobs: BlobStore, image: Image, truth: GroundTruth) -> LabelledImage:

@@ -19,7 +19,7 @@ MAX_IMAGES = 32
 
 
 def check_preprocessing(job: RunningJob, resources: Resources, version_id: int) -> None:
-    """Save, beside the figures of an ONNX file, whether another preprocessing finds more on val."""
+    """Save, beside the figures of an ONNX file, whether other preprocessing suits it better."""
     with resources.read_sessions.begin() as session:
         version = version_service.get_version(session, str(version_id))
         boxes = labelled_store.boxes_in(session, "val")
@@ -45,7 +45,8 @@ def check_preprocessing(job: RunningJob, resources: Resources, version_id: int) 
             session, version_id, None if warning is None else warning.model_dump(mode="json")
         )
         if warning is not None:
-            job.log_in(session, f"warning: {warning.message}", warning.model_dump(mode="json"))
+            settings = " and ".join(warning.settings)
+            job.log_in(session, f"{settings} suits val better", warning.model_dump(mode="json"))
 
 
 def _warning(spec: ForeignSpec, better: BetterPreprocessing) -> PreprocessingWarning:
@@ -54,14 +55,13 @@ def _warning(spec: ForeignSpec, better: BetterPreprocessing) -> PreprocessingWar
     return PreprocessingWarning(
         settings=settings,
         message=(
-            f"the preprocessing looks wrong: with {' and '.join(settings)} it finds "
-            f"{better.found_with_spec:.0%} of the objects on {better.num_images} images of val, "
-            f"as it is {better.found:.0%} (at score 0.5). If its trainer did so, add the file "
-            "again with that"
+            f"the preprocessing looks wrong: with {' and '.join(settings)}, AP@[.5:.95] on "
+            f"{better.num_images} images of val is {better.ap50_95_with_spec:.3f}, and "
+            f"{better.ap50_95:.3f} as it is. If its trainer did so, add the file again with that"
         ),
         num_images=better.num_images,
-        found=better.found,
-        found_with_settings=better.found_with_spec,
+        ap50_95=better.ap50_95,
+        ap50_95_with_settings=better.ap50_95_with_spec,
     )
 
 

@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 from hardneg.cli.app import app
 from hardneg.client import Client
 from hardneg.demo.server_process import free_port, running_server
+from models.detectors import build
+from models.detectors.checkpoint import save_checkpoint
 from tests.service.job_kinds import wait_until
 from tests.service.mining import send_everything
 
@@ -143,6 +145,35 @@ def test_ctrl_c_ends_the_command_but_not_the_job(url: str) -> None:
     watched = mine(url, "--job", str(job_id))
     assert watched.exit_code == 1
     assert f"hardneg: job {job_id} is cancelled" in watched.stderr
+
+
+def run(url: str, *words: str) -> Result:
+    return CliRunner().invoke(app, [*words, "--url", url])
+
+
+def test_result_of_a_training_elsewhere_is_judged(url: str, tmp_path: Path) -> None:
+    save_checkpoint(build("ssd_small", ("red",)), tmp_path / "theirs.safetensors")
+    frozen = run(url, "freeze", "--num-negatives", "2", "--start-from", "base")
+    with Client(url) as client:
+        run_id = client.training_runs().items[0].id
+
+    words = ["model", "add", str(tmp_path / "theirs.safetensors"), "--name", "theirs"]
+    added = run(url, *words, "--run", str(run_id))
+    shown = run(url, "model", "show", "theirs")
+    activated = run(url, *words, "--run", str(run_id), "--activate")
+
+    assert f"run {run_id} is frozen, from version base: 8 labelled, 0 kept and 2" in frozen.stdout
+    assert f"hardneg model add FILE --run {run_id}" in frozen.stdout
+    assert added.exit_code == 0, added.stderr
+    rows = [line.split()[:2] for line in added.stdout.splitlines()]
+    assert ["base", "0"] in rows
+    assert ["theirs", "2"] in rows
+    with Client(url) as client:
+        decided = client.training_run(run_id)
+    assert f"theirs is {decided.decision}: {decided.reason}" in added.stdout
+    assert "on 4 images of val: AP@[.5:.95] " in shown.stdout
+    assert activated.exit_code == 1
+    assert "--run goes with a FILE, and decides itself" in activated.stderr
 
 
 def test_refused_request_is_reported_in_one_sentence(url: str) -> None:

@@ -9,6 +9,7 @@ from service.app import create_app
 from service.db import open_engine
 from service.logs import set_up_logs
 from service.settings import Settings
+from tests.elsewhere import LABELLED_SEEDS, SquareNetwork, labelled_examples, train
 from tests.scenes import train_red_square_detector
 from tests.service.clients import local_client
 from tests.service.job_kinds import Jobs
@@ -32,6 +33,12 @@ def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "other.safetensors"
     train_red_square_detector(path, seed=1, steps=10)
     return path
+
+
+@pytest.fixture(scope="session")
+def square_network() -> SquareNetwork:
+    """Train a network of red squares for seconds, as others would; orange ones fool it."""
+    return train(labelled_examples(LABELLED_SEEDS))
 
 
 @pytest.fixture

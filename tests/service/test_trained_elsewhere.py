@@ -10,35 +10,29 @@ from fastapi.testclient import TestClient
 from models.detectors import build
 from models.detectors.checkpoint import save_checkpoint
 from service.settings import Settings
-from tests.scenes import ORANGE, RED, Box, encoded, scene, scene_bytes
+from tests.elsewhere import (
+    LABELLED_SEEDS,
+    Example,
+    SquareNetwork,
+    export,
+    labelled_examples,
+    train,
+)
+from tests.scenes import ORANGE, Box, scene_bytes
 from tests.service.conftest import AddVersion
-from tests.service.elsewhere import Example, SquareNetwork, export, train
 from tests.service.mining import send_images, send_labelled, work
 from tests.service.test_errors import assert_problem
 
-LABELLED = range(100, 140)
-
-
-def labelled_examples() -> list[Example]:
-    scenes = [scene(seed, RED) for seed in LABELLED]
-    return [(encoded(pixels), box) for pixels, box in scenes]
-
-
-@pytest.fixture(scope="module")
-def first() -> SquareNetwork:
-    torch.set_num_threads(1)
-    return train(labelled_examples())
-
 
 @pytest.fixture
-def theirs(client: TestClient, first: SquareNetwork, tmp_path: Path) -> TestClient:
+def theirs(client: TestClient, square_network: SquareNetwork, tmp_path: Path) -> TestClient:
     """Let an ONNX file serve that fires on orange squares, with images of each split."""
-    content = export(first, tmp_path / "first.onnx")
+    content = export(square_network, tmp_path / "first.onnx")
     fields = {"layout": "yolo", "class_names": ["red"], "name": "first"}
     added = client.post("/model-versions", files={"checkpoint": content}, data=fields)
     assert added.status_code == 201, added.text
     client.post("/model-versions/first/activate").raise_for_status()
-    send_labelled(client, "train", LABELLED)
+    send_labelled(client, "train", LABELLED_SEEDS)
     send_labelled(client, "val", range(200, 212))
     send_images(client, "negative-test", range(300, 312))
     send_images(client, "pool", range(400, 420))
@@ -60,7 +54,7 @@ def images_of(client: TestClient, run: dict[str, Any], role: str) -> list[int]:
 
 def examples_of(client: TestClient, run: dict[str, Any]) -> list[Example]:
     """Fetch a run's images; their trainer knows its own labels, and the others have none."""
-    boxes: dict[bytes, Box | None] = dict(labelled_examples())
+    boxes: dict[bytes, Box | None] = dict(labelled_examples(LABELLED_SEEDS))
     lines = client.get(f"/training-runs/{run['id']}/images").json()["items"]
     contents = [client.get(f"/images/{line['image_id']}/content").content for line in lines]
     return [(content, boxes.get(content)) for content in contents]
@@ -72,7 +66,7 @@ def give_back(client: TestClient, run: dict[str, Any], content: bytes, **fields:
 
 
 def test_list_is_frozen_trained_elsewhere_given_back_and_judged(
-    theirs: TestClient, settings: Settings, first: SquareNetwork, tmp_path: Path
+    theirs: TestClient, settings: Settings, square_network: SquareNetwork, tmp_path: Path
 ) -> None:
     hardest = theirs.get("/hard-negatives", params={"n": 12}).json()["items"]
     run = freeze(theirs, num_negatives=12, ap_margin=1)
@@ -81,7 +75,8 @@ def test_list_is_frozen_trained_elsewhere_given_back_and_judged(
     mined = images_of(theirs, run, "mined")
     assert set(mined) == {row["image"]["id"] for row in hardest}
 
-    content = export(train(examples_of(theirs, run), start=first), tmp_path / "second.onnx")
+    trained = train(examples_of(theirs, run), start=square_network)
+    content = export(trained, tmp_path / "second.onnx")
     response = give_back(theirs, run, content, name="second")
     assert response.status_code == 201, response.text
     assert work(settings, lane="measuring")

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -12,12 +12,20 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.scenes import SIDE, Box
+from tests.scenes import RED, SIDE, Box, encoded, scene
 
 STRIDE = 16
 CELLS = SIDE // STRIDE
 
+LABELLED_SEEDS = range(100, 140)
+
 Example = tuple[bytes, Box | None]  # an image file and its object, if it has one
+
+
+def labelled_examples(seeds: Iterable[int]) -> list[Example]:
+    """Return scenes with a red square each."""
+    scenes = [scene(seed, RED) for seed in seeds]
+    return [(encoded(pixels), box) for pixels, box in scenes]
 
 
 class SquareNetwork(nn.Module):
@@ -50,7 +58,16 @@ class SquareNetwork(nn.Module):
 def train(
     examples: Sequence[Example], *, start: SquareNetwork | None = None, steps: int = 150
 ) -> SquareNetwork:
-    """Train a network, new or from `start`, on batches of 16."""
+    """Train a network, new or from `start`, on batches of 16 and with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the network is too small for more
+    try:
+        return _train(examples, start, steps)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(examples: Sequence[Example], start: SquareNetwork | None, steps: int) -> SquareNetwork:
     torch.manual_seed(0)
     network = SquareNetwork() if start is None else deepcopy(start)
     images = torch.stack([_pixels(content) for content, _ in examples])
