@@ -118,6 +118,7 @@ def mining_request(options: LoopOptions) -> RetrainFields:
         "start_from": FIRST,
         "iterations": 2,
         "num_negatives": options.num_mined,
+        "selection": {"hold": "off"},  # the scenes of the pool were drawn without a 3 or an 8
         "negative_share": 0.4,
         "epochs": 1,
         "steps_per_epoch": options.num_round_steps,
