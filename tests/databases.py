@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
@@ -16,6 +17,9 @@ from service.db import open_engine
 from service.migrate import upgrade
 
 LOCAL_POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
+# For tests of what no SQL of their own decides; others run the same statements on Postgres.
+on_sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 KEEPER = Path(__file__).with_name("postgres_keeper.py")
 
 

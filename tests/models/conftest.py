@@ -80,14 +80,17 @@ def families(names: Iterable[str]) -> list[ParameterSet]:
     return [pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in names]
 
 
-# SSD300 is by far the heaviest, and what follows its network is the code of the other SSDs.
-ALL_BUT_SSD300 = families(name for name in ARCHITECTURES if name != "ssd300_vgg16")
+# SSD300, and Faster R-CNN over ResNet-50, share all their code with lighter architectures.
+HEAVIER_TWINS = {"ssd300_vgg16", "fasterrcnn_resnet50_fpn_v2"}
+EVERY_ARCHITECTURE = families(ARCHITECTURES)
 ONE_OF_EACH_STAGE = families(["ssd_small", "fasterrcnn_mobilenet_v3_large_320_fpn"])
 
 
-@pytest.fixture(scope="module", params=families(ARCHITECTURES))
+@pytest.fixture(
+    scope="module", params=families(name for name in ARCHITECTURES if name not in HEAVIER_TWINS)
+)
 def family(request: pytest.FixtureRequest) -> str:
-    """Give the name of each architecture in turn."""
+    """Give the name of each architecture in turn, without the heavier twins."""
     name: str = request.param
     return name
 

@@ -8,6 +8,7 @@ from PIL import Image
 from models.detectors.foreign.file import load_foreign
 from models.detectors.foreign.spec import Layout
 from models.inference.predict import predict, prepare
+from tests.databases import on_sqlite_only
 from tests.models.detectors.foreign.networks import CLASS_NAMES, HEIGHT, WIDTH, export
 from tests.models.detectors.foreign.test_layouts import expected, image
 from tests.service.test_errors import assert_problem
@@ -53,6 +54,7 @@ def test_onnx_file_scores_and_ranks_like_any_version(client: TestClient, onnx_fi
         assert {found["label"] for found in item["detections"]} <= set(CLASS_NAMES)
 
 
+@on_sqlite_only
 def test_downloaded_file_alone_rebuilds_the_version(
     client: TestClient, onnx_file: bytes, tmp_path: Path
 ) -> None:
@@ -69,6 +71,7 @@ def test_downloaded_file_alone_rebuilds_the_version(
     assert (again.status_code, again.json()["id"]) == (200, added["id"])
 
 
+@on_sqlite_only
 def test_same_file_with_another_threshold_is_another_version(
     client: TestClient, onnx_file: bytes
 ) -> None:
@@ -80,6 +83,7 @@ def test_same_file_with_another_threshold_is_another_version(
     assert other["spec"]["score_threshold"] == 0.5  # type: ignore[index]  # JSON
 
 
+@on_sqlite_only
 def test_refusal_says_what_to_do(client: TestClient, onnx_file: bytes) -> None:
     fields = {"layout": "yolo", "class_names": ["one", "two"]}
 
@@ -89,12 +93,14 @@ def test_refusal_says_what_to_do(client: TestClient, onnx_file: bytes) -> None:
     assert "with 2 classes" in response.json()["detail"]
 
 
+@on_sqlite_only
 def test_truncated_file_is_refused(client: TestClient, onnx_file: bytes) -> None:
     response = client.post("/model-versions", files={"checkpoint": onnx_file[:1000]}, data=FIELDS)
 
     assert_problem(response, 422, "not-a-detector")
 
 
+@on_sqlite_only
 def test_inspection_stores_nothing(client: TestClient, onnx_file: bytes) -> None:
     fields = {"layout": "yolo", "class_names": list(CLASS_NAMES)}
 
@@ -107,6 +113,7 @@ def test_inspection_stores_nothing(client: TestClient, onnx_file: bytes) -> None
     assert client.get("/model-versions").json() == []
 
 
+@on_sqlite_only
 def test_version_trained_elsewhere_is_not_trained_here(
     client: TestClient, onnx_file: bytes
 ) -> None:
@@ -117,6 +124,7 @@ def test_version_trained_elsewhere_is_not_trained_here(
     assert_problem(client.post("/retrain", json={}), 409, "not-trainable")
 
 
+@on_sqlite_only
 def test_preset_on_a_checkpoint_of_this_service_is_refused(
     client: TestClient, checkpoint: Path
 ) -> None:

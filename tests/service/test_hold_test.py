@@ -10,6 +10,7 @@ from sqlalchemy import Engine, func, select
 from service.db import open_sessions
 from service.settings import Settings
 from service.tables import HoldDecision, RegionVector
+from tests.databases import on_sqlite_only
 from tests.scenes import RED, scene_bytes
 from tests.service.mining import retrain, send_images, send_labelled, work
 
@@ -150,6 +151,7 @@ def test_retraining_holds_true_objects_back_and_mines_the_next(
 
 
 @pytest.mark.slow
+@on_sqlite_only
 def test_image_that_a_person_judged_negative_is_never_held(
     serving: TestClient, settings: Settings, pool: tuple[list[int], list[int]]
 ) -> None:
@@ -167,6 +169,7 @@ def test_image_that_a_person_judged_negative_is_never_held(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hold", ["review", "off"])
+@on_sqlite_only
 def test_request_may_leave_held_images_in(
     serving: TestClient, settings: Settings, pool: tuple[list[int], list[int]], hold: str
 ) -> None:
@@ -186,6 +189,7 @@ def test_request_may_leave_held_images_in(
 
 
 @pytest.mark.slow
+@on_sqlite_only
 def test_few_labelled_objects_hold_for_review_only(serving: TestClient, settings: Settings) -> None:
     send_labelled(serving, "train", range(100, 108))
     send_images(serving, "pool", range(400, 440))

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.settings import Settings
+from tests.databases import on_sqlite_only
 from tests.elsewhere import SquareNetwork, export
 from tests.service.mining import send_images, send_labelled, work
 
@@ -24,6 +25,7 @@ def content(square_network: SquareNetwork, tmp_path: Path) -> bytes:
     return export(square_network, tmp_path / "squares.onnx")
 
 
+@on_sqlite_only
 def test_onnx_file_is_measured_and_doubted_if_its_colours_are_swapped(
     client: TestClient, settings: Settings, content: bytes
 ) -> None:

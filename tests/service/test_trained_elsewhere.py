@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from models.detectors import build
 from models.detectors.checkpoint import save_checkpoint
 from service.settings import Settings
+from tests.databases import on_sqlite_only
 from tests.elsewhere import (
     LABELLED_SEEDS,
     Example,
@@ -115,6 +116,7 @@ def untrained(path: Path, *class_names: str) -> bytes:
     return path.read_bytes()
 
 
+@on_sqlite_only
 def test_result_sent_twice_is_one_version_with_one_job(
     pooled: TestClient, other_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_result_sent_twice_is_one_version_with_one_job(
     assert len(pooled.get("/model-versions").json()) == 2
 
 
+@on_sqlite_only
 def test_result_of_a_cancelled_job_is_judged_when_it_is_sent_again(
     pooled: TestClient, settings: Settings, other_checkpoint: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_result_of_a_cancelled_job_is_judged_when_it_is_sent_again(
     assert (run["job_id"], run["decision"]) == (again["job"]["id"], "offered")
 
 
+@on_sqlite_only
 def test_file_that_was_added_without_its_run_can_be_given_back(
     pooled: TestClient, other_checkpoint: Path, add_version: AddVersion
 ) -> None:
@@ -158,6 +162,7 @@ def test_file_that_was_added_without_its_run_can_be_given_back(
     assert (before["parent_id"], given.json()["parent_id"]) == (None, run["parent_version_id"])
 
 
+@on_sqlite_only
 def test_results_that_cannot_be_are_refused(
     pooled: TestClient, checkpoint: Path, other_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +185,7 @@ def test_results_that_cannot_be_are_refused(
     assert pooled.get(f"/training-runs/{run['id']}").json()["model_version_id"] is None
 
 
+@on_sqlite_only
 def test_run_that_trained_here_takes_no_result(
     serving: TestClient, settings: Settings, checkpoint: Path
 ) -> None:
@@ -192,6 +198,7 @@ def test_run_that_trained_here_takes_no_result(
     assert_problem(give_back(serving, {"id": 1}, checkpoint.read_bytes()), 409, "run-has-version")
 
 
+@on_sqlite_only
 def test_list_needs_a_version_that_has_scored_the_pool(
     serving: TestClient, other_checkpoint: Path, add_version: AddVersion
 ) -> None:
@@ -226,6 +233,7 @@ def test_list_without_a_serving_version_or_new_negatives_is_refused(
     assert client.get("/training-runs").json()["items"] == []
 
 
+@on_sqlite_only
 def test_images_of_a_run_are_the_pools_own(serving: TestClient) -> None:
     ids = send_images(serving, "pool", range(400, 403))
 

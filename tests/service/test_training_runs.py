@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from service.db import open_engine, open_sessions
 from service.settings import Settings
+from tests.databases import on_sqlite_only
 from tests.scenes import BLUE, ORANGE
 from tests.service.job_kinds import start_worker, wait_until
 from tests.service.mining import QUICK, retrain, send_everything, send_images, send_labelled, work
@@ -236,6 +237,7 @@ def test_cancelled_training_leaves_no_version(serving: TestClient, settings: Set
 
 
 @pytest.mark.slow
+@on_sqlite_only
 def test_non_finite_loss_fails_the_job_at_once(serving: TestClient, settings: Settings) -> None:
     send_everything(serving)
 
@@ -284,6 +286,7 @@ def test_nothing_to_start_from_is_409(client: TestClient) -> None:
         ({"name": "squares"}, 409),
     ],
 )
+@on_sqlite_only
 def test_impossible_requests_are_refused(
     serving: TestClient, request_body: dict[str, object], status: int
 ) -> None:
@@ -293,6 +296,7 @@ def test_impossible_requests_are_refused(
 
 
 @pytest.mark.slow
+@on_sqlite_only
 def test_sampler_of_the_request_is_used(serving: TestClient, settings: Settings) -> None:
     send_everything(serving)
 
@@ -302,6 +306,7 @@ def test_sampler_of_the_request_is_used(serving: TestClient, settings: Settings)
     assert job["status"] == "done", job["failure"]
 
 
+@on_sqlite_only
 def test_augmentation_of_the_request_is_used(serving: TestClient, settings: Settings) -> None:
     send_everything(serving)
     request = {"epochs": 1, "strategy": "none", "promotion": "never"}
@@ -314,6 +319,7 @@ def test_augmentation_of_the_request_is_used(serving: TestClient, settings: Sett
     assert len(digests) == 3
 
 
+@on_sqlite_only
 def test_each_round_is_logged_for_tensorboard_if_the_settings_say_so(
     serving: TestClient, settings: Settings, tmp_path: Path
 ) -> None:

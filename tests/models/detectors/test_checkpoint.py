@@ -18,7 +18,7 @@ from models.detectors.checkpoint import (
     save_checkpoint,
 )
 from models.inference.predict import predict
-from tests.models.conftest import build_small, draw_images, propose_few
+from tests.models.conftest import EVERY_ARCHITECTURE, build_small, draw_images, propose_few
 
 Metadata = dict[str, object]
 
@@ -45,6 +45,7 @@ def _rewrite(path: Path, metadata: dict[str, str] | None) -> None:
     save_file(load_file(path), path, metadata)
 
 
+@pytest.mark.parametrize("family", EVERY_ARCHITECTURE, indirect=True)
 def test_a_checkpoint_rebuilds_any_family(family: str, tmp_path: Path) -> None:
     detector = build_small(family).eval()
     image = detector.preprocess(draw_images([(80, 120)])[0])

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.detectors import Detector
 from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.sampling import AnchorSampler
-from tests.models.conftest import ALL_BUT_SSD300, build_small, draw_images
+from tests.models.conftest import EVERY_ARCHITECTURE, build_small, draw_images
 
 OBJECT = {"boxes": torch.tensor([[20.0, 30.0, 90.0, 100.0]]), "labels": torch.tensor([2])}
 EMPTY = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int64)}
@@ -36,12 +36,12 @@ def untrained(family: str) -> Detector:
     return build_small(family)
 
 
+@pytest.mark.parametrize("family", EVERY_ARCHITECTURE, indirect=True)
 @pytest.mark.parametrize("batch", BATCHES)
 def test_every_batch_teaches(untrained: Detector, batch: str) -> None:
     _require_gradient(untrained, batch, sampler=None)
 
 
-@pytest.mark.parametrize("family", ALL_BUT_SSD300, indirect=True)
 @pytest.mark.parametrize("batch", BATCHES)
 def test_every_batch_teaches_with_a_sampler(untrained: Detector, batch: str) -> None:
     _require_gradient(untrained, batch, sampler=_ten_hardest)

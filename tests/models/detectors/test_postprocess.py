@@ -20,7 +20,7 @@ from models.detectors.scores import (
 from models.inference.fused import fuse
 from models.inference.packed import pack_convolutions
 from models.inference.predict import predict
-from tests.models.conftest import ALL_BUT_SSD300, draw_images, spread_scores
+from tests.models.conftest import draw_images, spread_scores
 
 
 def _plain_score(detector: Detector, images: list[Tensor]) -> list[ScoredImage]:
@@ -67,7 +67,6 @@ def _require_same(detector: Detector, images: list[Tensor]) -> None:
         assert torch.equal(found.labels, expected.labels)
 
 
-@pytest.mark.parametrize("family", ALL_BUT_SSD300, indirect=True)
 @pytest.mark.parametrize("topk", [None, 7], ids=["all", "few"])
 def test_decoding_only_passing_anchors_changes_nothing(
     detector: Detector, topk: int | None

@@ -22,7 +22,7 @@ from models.sampling import (
     SamplerSpec,
     build_sampler,
 )
-from tests.models.conftest import build_small, draw_images
+from tests.models.conftest import HEAVIER_TWINS, build_small, draw_images
 
 OBJECT = {"boxes": torch.tensor([[20.0, 30.0, 90.0, 100.0]]), "labels": torch.tensor([2])}
 EMPTY = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int64)}
@@ -74,6 +74,7 @@ class KnownFeatures(nn.Module):
     params=[
         pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
         for name in ARCHITECTURES
+        if name not in HEAVIER_TWINS
     ],
 )
 def untrained(request: pytest.FixtureRequest) -> Detector:
