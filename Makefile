@@ -48,17 +48,16 @@ types: $(INSTALLED_DEV)  ## Check types with mypy --strict
 	$(BIN)/mypy --strict
 
 # Tracing costs half as much again before Python 3.12, so only the quick tests on SQLite are traced.
-# The slow ones wait a quarter of the time: three processes keep two cores busy.
-PYTEST := -m pytest --dist worksteal --durations=10
+PYTEST := -m pytest -n 2 --dist worksteal --durations=10
 test: $(INSTALLED_DEV)  ## Run all tests, on SQLite and on Postgres; COVERAGE=1 measures branches
 ifdef COVERAGE
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -n 2 -m 'not slow and not postgres'
-	$(BIN)/python $(PYTEST) -n 3 -m 'slow or postgres'
+	$(BIN)/coverage run $(PYTEST) -m 'not slow and not postgres'
+	$(BIN)/python $(PYTEST) -m 'slow or postgres'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 else
-	$(BIN)/python $(PYTEST) -n 3
+	$(BIN)/python $(PYTEST)
 endif
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
