@@ -12,6 +12,15 @@ import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
 from hardneg.cli.failure import fail
+from hardneg.cli.filters import (
+    HeldOption,
+    LabelOption,
+    MaxScoreOption,
+    MinScoreOption,
+    ModelVersionOption,
+    SourceOption,
+    TrainedOption,
+)
 
 if TYPE_CHECKING:
     from hardneg.client import Client
@@ -43,20 +52,11 @@ def export(
         Literal["inside", "links"],
         typer.Option(help="`inside` downloads the images, `links` names their addresses."),
     ] = "inside",
-    model_version: Annotated[
-        str | None,
-        typer.Option(help="Id or name of a model version. Default: the serving version."),
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Only images with a detection of this class.")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Only images with at least this max score.")
-    ] = None,
-    max_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Only images with at most this max score.")
-    ] = None,
-    source: Annotated[str | None, typer.Option(help="Only images from this source.")] = None,
+    model_version: ModelVersionOption = None,
+    label: LabelOption = None,
+    min_score: MinScoreOption = None,
+    max_score: MaxScoreOption = None,
+    source: SourceOption = None,
     verdict: Annotated[
         Literal["negative", "unsure", "none"] | None,
         typer.Option(
@@ -64,21 +64,8 @@ def export(
             "those with an object, which are never exported."
         ),
     ] = None,
-    trained: Annotated[
-        bool | None,
-        typer.Option(
-            "--trained/--not-trained",
-            help="Only images that were used in training, or only the others. Default: both.",
-        ),
-    ] = None,
-    held: Annotated[
-        bool | None,
-        typer.Option(
-            "--held/--not-held",
-            help="Only images that look like true objects by the last hold test, or only the "
-            "others. Default: both.",
-        ),
-    ] = None,
+    trained: TrainedOption = None,
+    held: HeldOption = None,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:

@@ -6,39 +6,26 @@ from typing import Annotated
 import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.filters import (
+    HeldOption,
+    LabelOption,
+    MaxScoreOption,
+    MinScoreOption,
+    ModelVersionOption,
+    SourceOption,
+    TrainedOption,
+)
 
 
 def hard_negatives(
     n: Annotated[int, typer.Option("-n", "--n", min=1, max=1000, help="How many images.")] = 10,
-    model_version: Annotated[
-        str | None,
-        typer.Option(help="Id or name of a model version. Default: the serving version."),
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Only images with a detection of this class.")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Only images with at least this max score.")
-    ] = None,
-    max_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Only images with at most this max score.")
-    ] = None,
-    source: Annotated[str | None, typer.Option(help="Only images from this source.")] = None,
-    trained: Annotated[
-        bool | None,
-        typer.Option(
-            "--trained/--not-trained",
-            help="Only images that were used in training, or only the others. Default: both.",
-        ),
-    ] = None,
-    held: Annotated[
-        bool | None,
-        typer.Option(
-            "--held/--not-held",
-            help="Only images that look like true objects by the last hold test, or only the "
-            "others. Default: both.",
-        ),
-    ] = None,
+    model_version: ModelVersionOption = None,
+    label: LabelOption = None,
+    min_score: MinScoreOption = None,
+    max_score: MaxScoreOption = None,
+    source: SourceOption = None,
+    trained: TrainedOption = None,
+    held: HeldOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's JSON.")] = False,
     save_sheet: Annotated[
         Path | None,

@@ -17,14 +17,14 @@ class ExportFormat(StrEnum):
 
 
 class ExportedImages(StrEnum):
-    """Whether the zip holds the images, or only links to them."""
+    """The place of the images: inside the zip, or behind links."""
 
     INSIDE = "inside"
     LINKS = "links"
 
 
 class ExportContent(StrEnum):
-    """Which part of a frozen list: the new negatives alone, or every image."""
+    """The part of a frozen list: its new negatives alone, or every image."""
 
     DELTA = "delta"
     ALL = "all"

@@ -28,7 +28,7 @@ class WrongLabelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _LabelledFile:
-    """What one XML file says, before its image is looked up."""
+    """The contents of one XML file, before its image is looked up."""
 
     path: Path
     file_name: str

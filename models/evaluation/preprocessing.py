@@ -1,4 +1,4 @@
-"""Whether an ONNX file is more accurate with another preprocessing than its spec says."""
+"""A search for a preprocessing that suits an ONNX file better than its spec."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Whether detections look like true objects: two rules on region vectors that must agree."""
+"""The hold rule: detections that look like true objects, by two decisions on region vectors."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whether a rule may decide without a person, and why."""
+    """The verdict on a rule: whether it may decide without a person, and the reason."""
 
     is_trusted: bool
     reason: str

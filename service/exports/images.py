@@ -23,7 +23,7 @@ class ExportedBox:
 
 @dataclass(frozen=True, slots=True)
 class ScoreByVersion:
-    """What a model version says about an image."""
+    """The score and detections of an image by a model version."""
 
     model_version: str
     max_score: float | None

@@ -1,4 +1,4 @@
-"""Where an export's reader finds an image: in the zip, or at the service."""
+"""The places of exported images: a path in the zip, an address at the service."""
 
 from dataclasses import dataclass
 

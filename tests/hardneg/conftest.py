@@ -1,4 +1,4 @@
-"""What several tests of the package share."""
+"""Fixtures that several tests of the package share."""
 
 from collections.abc import Iterator
 

@@ -22,6 +22,7 @@ COMMANDS = [
     ["import"],
     ["hard-negatives"],
     ["export"],
+    ["freeze"],
     ["mine"],
     ["demo"],
 ]

@@ -1,4 +1,4 @@
-"""Which ranks the hold rule presumes to hold no object."""
+"""The ranks that the hold rule presumes to hold no object."""
 
 from service.holding.evidence import MAX_RANK, NUM_FAR, NUM_HARDEST, NUM_NEAR, split_ranking
 

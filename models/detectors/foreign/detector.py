@@ -49,7 +49,7 @@ class ForeignDetector:
 
     @property
     def takes_floats(self) -> bool:
-        """Whether mean and standard deviation apply; a file that takes bytes scales them itself."""
+        """Return whether mean and deviation apply; a file that takes bytes scales them itself."""
         return self._image_port.dtype != "uint8"
 
     def with_spec(self, spec: ForeignSpec) -> "ForeignDetector":

@@ -1,4 +1,4 @@
-"""Which output of a file is which: told by shape, and by name only where shapes are equal."""
+"""The roles of a file's outputs, by their shapes, and by name only where shapes are equal."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
