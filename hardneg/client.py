@@ -20,6 +20,7 @@ from hardneg.calls.hold_test import HoldTestCalls
 from hardneg.calls.images import ImageCalls
 from hardneg.calls.imports import ImportCalls
 from hardneg.calls.jobs import JobCalls
+from hardneg.calls.keys import KeyCalls
 from hardneg.calls.labelled_images import LabelledImageCalls
 from hardneg.calls.model_versions import ModelVersionCalls
 from hardneg.calls.stats import StatsCalls
@@ -40,6 +41,7 @@ class Client(
     TrainingCalls,
     JobCalls,
     StatsCalls,
+    KeyCalls,
 ):
     """
     A client of one service; threads may share it, and a `with` block closes it.

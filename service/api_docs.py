@@ -6,6 +6,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from service.roles import open_to_all
+
 STATIC_PATH = "/static"
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -41,6 +43,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/docs")
+@open_to_all
 async def show_api_docs() -> HTMLResponse:
     """Show the OpenAPI document; everything that the page loads comes from the service."""
     return HTMLResponse(PAGE, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})

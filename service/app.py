@@ -12,7 +12,9 @@ from prometheus_fastapi_instrumentator import Instrumentator
 
 from models.inference.device import select_device
 from service import api_docs, health, migrate
-from service.auth import KeyGuard, describe_key
+from service.auth import endpoints as keys
+from service.auth.guard import KeyGuard, describe_key
+from service.auth.ring import KeyRing
 from service.errors import add_error_handlers, problem_responses
 from service.hard_negatives import endpoints as hard_negatives
 from service.holding import endpoints as holding
@@ -23,6 +25,7 @@ from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.model_versions import endpoints as model_versions
 from service.origins import OriginGuard
+from service.roles import RouteRoles
 from service.scoring.resources import open_resources
 from service.serving.backlog import Backlog
 from service.settings import Settings
@@ -52,6 +55,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             migrate.upgrade(resources.engine)
             backlog = Backlog(resources)
             app.state.resources, app.state.backlog = resources, backlog
+            app.state.key_ring = KeyRing(resources.read_sessions)
             backlog.start()
             yield
             backlog.close()
@@ -69,16 +73,13 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             HTTPStatus.FORBIDDEN,
             HTTPStatus.MISDIRECTED_REQUEST,
             HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     )
     # Not on the app: there the limit would answer outside the middleware that makes it a problem.
     app.router.max_body_size = settings.max_body_bytes
     add_error_handlers(app)
-    if settings.api_key is not None:
-        app.add_middleware(KeyGuard, api_key=settings.api_key.get_secret_value())
-    _count_requests(app, registry)
-    app.add_middleware(OriginGuard, hosts=settings.known_hosts)
-    app.add_middleware(RequestLog)  # the last one added sees a request first
     app.include_router(health.router)
     app.include_router(health.add_metrics(registry))
     app.include_router(api_docs.router)
@@ -94,8 +95,15 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         training_runs.router,
         stats.router,
         jobs.router,
+        keys.router,
     ):
         app.include_router(router, dependencies=[Depends(describe_key)])
+    # The last middleware added sees a request first.
+    open_paths = ["/openapi.json", api_docs.STATIC_PATH]
+    app.add_middleware(KeyGuard, settings=settings, roles=RouteRoles(app.routes, open_paths))
+    _count_requests(app, registry)
+    app.add_middleware(OriginGuard, hosts=settings.known_hosts)
+    app.add_middleware(RequestLog)
     return app
 
 

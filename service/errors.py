@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import structlog
@@ -23,10 +24,24 @@ class ServiceError(Exception):
     status: ClassVar[HTTPStatus]
     slug: ClassVar[str]
     title: ClassVar[str]
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class DatabaseAway(ServiceError):
+    """A query failed before the database answered."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "database-away"
+    title = "The database does not answer"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database does not answer: try again later; the service's log has the reason"
+        )
 
 
 def problem_of(error: ServiceError) -> Problem:
@@ -47,6 +62,12 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
         headers=dict(headers or {}),
         media_type=MEDIA_TYPE,
     )
+
+
+def error_response(error: ServiceError) -> JSONResponse:
+    """Return the HTTP response for an error; 503 says when to try again."""
+    retry = {"Retry-After": "5"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return problem_response(problem_of(error), {**retry, **error.headers})
 
 
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -71,8 +92,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _on_service_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    headers = {"Retry-After": "5"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return problem_response(problem_of(error), headers)
+    return error_response(error)
 
 
 async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:

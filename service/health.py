@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.errors import ServiceError, problem_responses
+from service.errors import DatabaseAway, ServiceError, problem_responses
+from service.roles import open_to_all
 from service.scoring.resources import ResourcesDep
 from service.serving.errors import NoServingVersion
 from service.serving.service import loaded_version
@@ -19,17 +20,6 @@ from service.serving.service import loaded_version
 log = structlog.get_logger()
 
 router = APIRouter(tags=["operation"])
-
-
-class DatabaseAway(ServiceError):
-    """A query failed before the database answered."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    slug = "database-away"
-    title = "The database does not answer"
-
-    def __init__(self) -> None:
-        super().__init__("the database does not answer; the service's log has the reason")
 
 
 class NotReady(ServiceError):
@@ -54,12 +44,14 @@ class Ready(BaseModel):
 
 
 @router.get("/healthz")
+@open_to_all
 async def alive() -> Alive:
     """Answer as long as the process lives, however many requests wait for a thread."""
     return Alive()
 
 
 @router.get("/readyz", responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE))
+@open_to_all
 def ready(resources: ResourcesDep) -> Ready:
     """Answer if the database does and a model version is loaded; else 503 with the reason."""
     try:
@@ -80,6 +72,7 @@ def add_metrics(registry: CollectorRegistry) -> APIRouter:
     metrics_router = APIRouter(tags=["operation"])
 
     @metrics_router.get("/metrics", response_class=PlainTextResponse)
+    @open_to_all
     async def metrics() -> Response:
         """Show the metrics in Prometheus's text format, without waiting for a thread."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ServiceError, problem_of, problem_response
+from service.errors import ServiceError, error_response
 from service.hosts import Authority, parse_authority
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -79,7 +79,7 @@ class OriginGuard:
         try:
             self._check(scope["method"], Headers(scope=scope))
         except ServiceError as error:
-            await problem_response(problem_of(error))(scope, receive, send_with_policy)
+            await error_response(error)(scope, receive, send_with_policy)
         else:
             await self.app(scope, receive, send_with_policy)
 

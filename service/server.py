@@ -13,6 +13,7 @@ from service.app import create_app
 from service.errors import ServiceError, problem_of, problem_response
 from service.logs import set_up_logs
 from service.settings import Settings
+from service.start import check_start
 from service.worker.embedded import EmbeddedWorker, start_embedded_worker
 
 STARTUP_FAILED = 3  # the exit status of `uvicorn.run`
@@ -65,8 +66,13 @@ class Server(uvicorn.Server):
 
 
 def run_server(settings: Settings) -> None:
-    """Serve on the address of the settings until SIGTERM or SIGINT stops it gracefully."""
+    """
+    Serve on the address of the settings until SIGTERM or SIGINT stops it gracefully.
+
+    Raises StartRefused.
+    """
     set_up_logs(settings.log_level, settings.log_format)
+    check_start(settings)
     stopping = Event()
     app = create_app(settings, stopping)
     config = uvicorn.Config(

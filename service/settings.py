@@ -1,17 +1,19 @@
 """The settings, read from the environment here and nowhere else."""
 
 import os
+import re
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.hosts import LOOPBACK_HOSTS, canonical_host, is_every_address, is_loopback
+from service.hosts import LOOPBACK_HOSTS, canonical_host, is_every_address
 
 # Read by the tests, and by the commands that call a service
+_SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 OTHER_VARIABLES = {"HARDNEG_TEST_POSTGRES_URL", "HARDNEG_URL"}
 
 
@@ -40,8 +42,21 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="Key that clients send as `Authorization: Bearer …` or `X-API-Key: …`. "
-        "Required to listen on any address other than loopback.",
+        description="A key with the role `admin` that clients may send as `Authorization: Bearer "
+        "…` or `X-API-Key: …`. To listen on any address other than loopback, set it or create a "
+        "key with `hardneg keys create`.",
+    )
+    key_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Most requests of one key in a minute; others are refused with 429. Each "
+        "server process counts for itself. Empty: no limit.",
+    )
+    key_bytes_per_minute: int | None = Field(
+        None,
+        ge=1024,
+        description="Most bytes of request bodies of one key in a minute; once they are used up, "
+        "requests are refused with 429. Empty: no limit.",
     )
     allowed_hosts: str = Field(
         "",
@@ -149,14 +164,15 @@ class Settings(BaseSettings):
         Field(description="`json`: one object per line; `console`: for reading."),
     ] = "json"
 
-    @model_validator(mode="after")
-    def _needs_a_key_beyond_loopback(self) -> Self:
-        if self.api_key is None and not is_loopback(self.host):
+    @field_validator("api_key")
+    @classmethod
+    def _can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not _SENDABLE.fullmatch(key.get_secret_value()):
             raise ValueError(
-                f"a key is required to listen on {self.host}: set HARDNEG_API_KEY, "
-                "or HARDNEG_HOST=127.0.0.1"
+                "a header cannot carry this key: use ASCII letters, digits and punctuation, and "
+                "no blank at either end"
             )
-        return self
+        return key
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -43,6 +43,46 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class ApiKey(Base):
+    """One API key: its role, and the hash of its text. A revoked key stays, for the audit."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("role IN ('read', 'review', 'write', 'train', 'admin')", name="role"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str] = mapped_column(String(20))
+    public_id: Mapped[str] = mapped_column(String(12), unique=True)  # part of the text
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the text
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AuditEvent(Base):
+    """One change: who made it, and what it changed. It is written in the change's transaction."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        Index("ix_audit_events_subject", "subject", "id"),
+        Index("ix_audit_events_at", "at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    actor: Mapped[str]
+    key_id: Mapped[int | None] = mapped_column(Id)  # null if the actor has no stored key
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str]  # such as `image 5`
+    before: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, object] | None] = mapped_column(JSON(none_as_null=True))
+
+
 class Image(Base):
     """One stored image; its bytes are the blob at `blob_key`."""
 

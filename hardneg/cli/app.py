@@ -12,6 +12,7 @@ from hardneg.cli.freeze import freeze
 from hardneg.cli.hard_negatives import hard_negatives
 from hardneg.cli.held import held
 from hardneg.cli.import_command import import_folder
+from hardneg.cli.keys import keys
 from hardneg.cli.mine import mine
 from hardneg.cli.model import model
 from hardneg.cli.serve import serve
@@ -53,6 +54,7 @@ def _options(
 app.command()(serve)
 app.command()(worker)
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 model.command()(check)  # it runs the detector here, as `serve` does; the others of `model` do not
 app.add_typer(model, name="model")
 app.command("import")(import_folder)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hardneg.cli.failure import fail
 from hardneg.cli.service_settings import DatabaseUrlOption, DataDirOption, load_service_settings
 
 
@@ -55,5 +56,9 @@ def serve(
         }
     )
     from service.server import run_server
+    from service.start import StartRefused
 
-    run_server(settings)
+    try:
+        run_server(settings)
+    except StartRefused as error:
+        fail(str(error))

@@ -14,6 +14,7 @@ from service.exports.export import ExportOptions
 from service.exports.response import ZIP_ANSWER, service_url, zip_response
 from service.hard_negatives import export, service
 from service.hard_negatives.views import page_json
+from service.roles import requires
 from service.scoring.resources import ResourcesDep
 
 router = APIRouter(tags=["hard negatives"])
@@ -53,6 +54,7 @@ IsHeld = Annotated[
     response_model=HardNegativePage,
     responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("read")
 async def list_hard_negatives(
     resources: ResourcesDep,
     n: Annotated[int, Query(ge=1, le=1000, description="How many images to list.")] = 10,
@@ -97,6 +99,7 @@ async def list_hard_negatives(
     response_class=Response,
     responses={**ZIP_ANSWER, **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
 )
+@requires("train")
 def export_hard_negatives(
     resources: ResourcesDep,
     request: Request,

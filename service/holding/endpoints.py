@@ -10,6 +10,7 @@ from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
 from service.holding import service
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep, SessionDep
 
 router = APIRouter(prefix="/hold-test", tags=["hard negatives"])
@@ -20,6 +21,7 @@ router = APIRouter(prefix="/hold-test", tags=["hard negatives"])
     status_code=HTTPStatus.ACCEPTED,
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("train")
 def start_hold_test(
     session: SessionDep, response: Response, request: HoldTestRequest | None = None
 ) -> JobOut:
@@ -36,6 +38,7 @@ def start_hold_test(
 
 
 @router.get("", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+@requires("read")
 def show_hold_test(
     session: ReadSessionDep,
     model_version: Annotated[

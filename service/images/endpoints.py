@@ -23,6 +23,7 @@ from service.errors import problem_responses
 from service.images import judging, service, views
 from service.images.ingest import IngestedFile, UploadedFile, ingest
 from service.images.storing import Destination
+from service.roles import requires
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
 from service.serving.backlog import BacklogDep
@@ -55,6 +56,7 @@ UNKNOWN_IMAGE = problem_responses(HTTPStatus.NOT_FOUND)
         **UPLOAD_PROBLEMS,
     },
 )
+@requires("write")
 def upload_images(
     resources: ResourcesDep,
     backlog: BacklogDep,
@@ -105,6 +107,7 @@ def _json(body: BaseModel, status: int, headers: dict[str, str]) -> Response:
     "/score",
     responses={**UPLOAD_PROBLEMS, **problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
+@requires("read")
 def score_image(
     resources: ResourcesDep,
     file: Annotated[UploadFile, File(description="One image.")],
@@ -115,6 +118,7 @@ def score_image(
 
 
 @router.get("/images")
+@requires("read")
 def list_images(
     session: ReadSessionDep,
     split: Annotated[AnySplit | None, Query(description="List only this split.")] = None,
@@ -133,6 +137,7 @@ def list_images(
 
 
 @router.get("/images/{image_id}", responses=UNKNOWN_IMAGE)
+@requires("read")
 def show_image(session: ReadSessionDep, image_id: ImageId) -> ScoredImageOut:
     """Show one image with its score by the serving version."""
     image, version, result, judged = service.show_image(session, image_id)
@@ -147,6 +152,7 @@ def show_image(session: ReadSessionDep, image_id: ImageId) -> ScoredImageOut:
         **UNKNOWN_IMAGE,
     },
 )
+@requires("read")
 def image_content(session: ReadSessionDep, resources: ResourcesDep, image_id: ImageId) -> Response:
     """Download the image's bytes as they were uploaded."""
     image, chunks = service.image_content(session, resources.blobs, image_id)
@@ -164,6 +170,7 @@ def image_content(session: ReadSessionDep, resources: ResourcesDep, image_id: Im
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG"}, **UNKNOWN_IMAGE},
 )
+@requires("read")
 def image_thumbnail(
     session: ReadSessionDep,
     resources: ResourcesDep,
@@ -180,6 +187,7 @@ def image_thumbnail(
     "/images/{image_id}/verdict",
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("review")
 def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) -> JudgedImageOut:
     """
     Set a person's verdict on an unlabelled image: whether it contains an object.
@@ -192,6 +200,7 @@ def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) ->
 
 
 @router.delete("/images/{image_id}", status_code=HTTPStatus.NO_CONTENT, responses=UNKNOWN_IMAGE)
+@requires("admin")
 def delete_image(resources: ResourcesDep, image_id: ImageId) -> None:
     """Delete an image with its bytes, its scores and its rank."""
     service.delete_image(resources.sessions, resources.blobs, image_id)

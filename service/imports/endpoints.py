@@ -15,6 +15,7 @@ from hardneg.schemas.jobs import JobOut
 from service.errors import ServiceError, problem_responses
 from service.imports import service
 from service.imports.schemas import ImportFields, ImportFromUri
+from service.roles import requires
 from service.scoring.resources import ResourcesDep
 from service.text import plain_file_name
 
@@ -96,6 +97,7 @@ def _invalid(field: str, message: str) -> RequestValidationError:
     return RequestValidationError([{"loc": ("body", field), "msg": message, "type": "value_error"}])
 
 
+@requires("write")
 def create_import(
     response: Response,
     resources: ResourcesDep,

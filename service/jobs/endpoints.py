@@ -12,6 +12,7 @@ from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
 from service.jobs import service
 from service.jobs.stream import EventStream
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -22,6 +23,7 @@ UNKNOWN_JOB = problem_responses(HTTPStatus.NOT_FOUND)
 
 
 @router.get("")
+@requires("read")
 def list_jobs(
     session: ReadSessionDep,
     kind: Annotated[PlainText | None, Query(description="Only jobs of this kind.")] = None,
@@ -36,6 +38,7 @@ def list_jobs(
 
 
 @router.get("/{job_id}", responses=UNKNOWN_JOB)
+@requires("read")
 def show_job(session: ReadSessionDep, job_id: JobId) -> JobDetail:
     """Show one job: its progress, its result or the reason of its failure, and its history."""
     return service.show_job(session, job_id)
@@ -48,6 +51,7 @@ def show_job(session: ReadSessionDep, job_id: JobId) -> JobDetail:
         **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     },
 )
+@requires("train")
 def cancel_job(resources: ResourcesDep, response: Response, job_id: JobId) -> JobOut:
     """Cancel a job: at once if no worker runs it, else within one step of its work."""
     job = service.cancel(resources.sessions, resources.blobs, job_id)
@@ -71,6 +75,7 @@ def open_stream(
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=UNKNOWN_JOB)
+@requires("read")
 async def stream_events(
     stream: Annotated[EventStream, Depends(open_stream)],
 ) -> AsyncIterator[ServerSentEvent]:

@@ -13,6 +13,7 @@ from service.imports.entries import Limits
 from service.labelled_images import service
 from service.labelled_images.service import InvalidAnnotations
 from service.labelled_images.sources import LabelledZip, uploaded_files
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep
 
 router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
@@ -23,6 +24,7 @@ router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
     status_code=HTTPStatus.MULTI_STATUS,
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )
+@requires("write")
 def upload_labelled_images(
     resources: ResourcesDep,
     split: Annotated[
@@ -63,6 +65,7 @@ def upload_labelled_images(
 
 
 @router.get("")
+@requires("read")
 def list_labelled_images(
     session: ReadSessionDep,
     split: Annotated[LabelledSplit, Query(description="Only this split.")],

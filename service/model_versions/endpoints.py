@@ -11,6 +11,7 @@ from hardneg.schemas.model_versions import ModelVersionDetail, ModelVersionOut
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
 from service.model_versions import service
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep
 from service.serving.backlog import BacklogDep
 
@@ -21,12 +22,14 @@ UNKNOWN_VERSION = problem_responses(HTTPStatus.NOT_FOUND)
 
 
 @router.get("")
+@requires("read")
 def list_versions(session: ReadSessionDep) -> list[ModelVersionOut]:
     """List all model versions, newest first."""
     return service.list_versions(session)
 
 
 @router.get("/{version}", responses=UNKNOWN_VERSION)
+@requires("read")
 def show_version(session: ReadSessionDep, version: VersionKey) -> ModelVersionDetail:
     """Show one model version and how much of the pool it has scored."""
     return service.show_version(session, version)
@@ -36,6 +39,7 @@ def show_version(session: ReadSessionDep, version: VersionKey) -> ModelVersionDe
     "/{version}/activate",
     responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("admin")
 def activate_version(
     resources: ResourcesDep, backlog: BacklogDep, version: VersionKey
 ) -> ModelVersionDetail:
@@ -59,6 +63,7 @@ def activate_version(
         **UNKNOWN_VERSION,
     },
 )
+@requires("train")
 def download_checkpoint(
     session: ReadSessionDep, resources: ResourcesDep, version: VersionKey
 ) -> Response:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from hardneg.schemas.stats import FalseDetectionReport, IterationPage
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep
 from service.stats import service
 
@@ -17,6 +18,7 @@ router = APIRouter(prefix="/stats", tags=["stats"])
 @router.get(
     "/false-detections", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 )
+@requires("read")
 def report_false_detections(
     session: ReadSessionDep,
     model_version: Annotated[
@@ -32,6 +34,7 @@ def report_false_detections(
 
 
 @router.get("/iterations")
+@requires("read")
 def list_iterations(
     session: ReadSessionDep,
     after_id: Annotated[

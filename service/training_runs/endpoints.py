@@ -18,6 +18,7 @@ from hardneg.schemas.training_runs import (
 from service.errors import problem_responses
 from service.exports.export import ExportOptions
 from service.exports.response import ZIP_ANSWER, service_url, zip_response
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
 from service.training_runs import export, service
 
@@ -33,6 +34,7 @@ UNKNOWN_RUN = problem_responses(HTTPStatus.NOT_FOUND)
     status_code=HTTPStatus.ACCEPTED,
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("train")
 def retrain(
     session: SessionDep, response: Response, request: RetrainRequest | None = None
 ) -> JobOut:
@@ -53,6 +55,7 @@ def retrain(
     status_code=HTTPStatus.CREATED,
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("train")
 def freeze_training_list(
     session: SessionDep, response: Response, request: FreezeRequest | None = None
 ) -> TrainingRunOut:
@@ -69,6 +72,7 @@ def freeze_training_list(
 
 
 @router.get("/training-runs", responses=UNKNOWN_RUN)
+@requires("read")
 def list_training_runs(
     session: ReadSessionDep,
     job_id: Annotated[
@@ -92,12 +96,14 @@ def list_training_runs(
 
 
 @router.get("/training-runs/{run_id}", responses=UNKNOWN_RUN)
+@requires("read")
 def show_training_run(session: ReadSessionDep, run_id: RunId) -> TrainingRunOut:
     """Show one training run: its parent version, its epochs, and the decision on its version."""
     return service.show_run(session, run_id)
 
 
 @router.get("/training-runs/{run_id}/images", responses=UNKNOWN_RUN)
+@requires("read")
 def list_training_run_images(
     session: ReadSessionDep,
     run_id: RunId,
@@ -113,6 +119,7 @@ def list_training_run_images(
     response_class=Response,
     responses={**ZIP_ANSWER, **UNKNOWN_RUN},
 )
+@requires("train")
 def export_training_run(
     session: ReadSessionDep,
     resources: ResourcesDep,

@@ -14,6 +14,7 @@ from hardneg.schemas.text import PlainText
 from models.detectors.foreign.inspection import SpecOverrides
 from service.errors import problem_responses
 from service.model_versions import foreign
+from service.roles import requires
 from service.scoring.resources import ResourcesDep
 from service.version_uploads import service
 from service.version_uploads.onnx_form import spec_overrides
@@ -53,6 +54,7 @@ def add_route(max_body_size: int) -> APIRouter:
     return upload
 
 
+@requires("admin")
 def add_version(
     response: Response,
     resources: ResourcesDep,
@@ -97,6 +99,7 @@ def add_version(
     return version
 
 
+@requires("admin")
 def inspect_detector(
     file: Annotated[UploadFile, File(description="An ONNX file.")],
     overrides: Annotated[SpecOverrides, Depends(spec_overrides)],
