@@ -14,6 +14,7 @@ Example:
 
 from ipaddress import ip_address
 
+from hardneg.calls.families import FamilyCalls
 from hardneg.calls.hard_negatives import HardNegativeCalls
 from hardneg.calls.health import HealthCalls
 from hardneg.calls.hold_test import HoldTestCalls
@@ -37,6 +38,7 @@ class Client(
     LabelledImageCalls,
     HardNegativeCalls,
     HoldTestCalls,
+    FamilyCalls,
     ModelVersionCalls,
     TrainingCalls,
     JobCalls,

@@ -16,6 +16,7 @@ from service.auth import endpoints as keys
 from service.auth.guard import KeyGuard, describe_key
 from service.auth.ring import KeyRing
 from service.errors import add_error_handlers, problem_responses
+from service.families import endpoints as families
 from service.hard_negatives import endpoints as hard_negatives
 from service.holding import endpoints as holding
 from service.images import endpoints as images
@@ -88,6 +89,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         images.router,
         hard_negatives.router,
         holding.router,
+        families.router,
         version_uploads.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
         labelled_images.router,

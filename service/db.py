@@ -199,7 +199,9 @@ def commit_unflushed(session: Session) -> None:
 
 
 def is_one_of(
-    session: Session, column: InstrumentedAttribute[int], values: Collection[int]
+    session: Session,
+    column: InstrumentedAttribute[int] | InstrumentedAttribute[int | None],
+    values: Collection[int],
 ) -> ColumnElement[bool]:
     """Return `column IN values`; on Postgres with one parameter, since thousands are slow."""
     if session.get_bind().dialect.name != "postgresql":

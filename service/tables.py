@@ -307,6 +307,56 @@ class HoldDecision(Base):
     position: Mapped[int]  # of the detection that looks most like one
 
 
+class FamilyGrouping(Base):
+    """The last grouping of a version's hardest images into families of look-alikes."""
+
+    __tablename__ = "family_groupings"
+
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    network: Mapped[str] = mapped_column(String(64))  # digest of the region network
+    num_images: Mapped[int]  # hardest images of the pool that were grouped
+    num_mapped: Mapped[int]  # hardest images of the pool that were placed on the map
+    grouped_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Family(Base):
+    """One family of a version's last grouping; a new grouping makes new families."""
+
+    __tablename__ = "families"
+    __table_args__ = (
+        Index("ix_families_model_version_id", "model_version_id", "number"),
+        {"sqlite_autoincrement": True},  # never reuse the id of a family that is gone
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    number: Mapped[int]  # from 1, by the best score of a member
+
+
+class GroupedDetection(Base):
+    """
+    A detection that a grouping looked at, with its place on the map.
+
+    Of an image of the pool this is the best detection, of a sealed one each of the first few.
+    """
+
+    __tablename__ = "grouped_detections"
+    __table_args__ = (
+        Index("ix_grouped_detections_split", "model_version_id", "split"),
+        Index("ix_grouped_detections_family_id", "family_id"),
+    )
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)  # of the detection
+    split: Mapped[str] = mapped_column(String(20))  # the image's, which never changes
+    family_id: Mapped[int | None] = mapped_column(ForeignKey("families.id", ondelete="CASCADE"))
+    x: Mapped[float] = mapped_column(Double)
+    y: Mapped[float] = mapped_column(Double)
+
+
 class ImageCount(Base):
     """
     The number of images of a split: the sum over its slots.

@@ -39,6 +39,7 @@ def call(name: str, folder: Path) -> list[tuple[str, str]]:
         "architecture": "ssd_small",
         "archive": file,
         "checkpoint": file,
+        "family_id": 1,
         "file": file,
         "file_format": "yolo",
         "files": [file],
