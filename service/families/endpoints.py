@@ -10,6 +10,7 @@ from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
 from service.families import service
+from service.roles import requires
 from service.scoring.resources import ReadSessionDep, SessionDep
 
 router = APIRouter(prefix="/families", tags=["hard negatives"])
@@ -22,6 +23,7 @@ MAX_ID = 2**63 - 1
     status_code=HTTPStatus.ACCEPTED,
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
+@requires("train")
 def start_grouping(
     session: SessionDep, response: Response, request: GroupingRequest | None = None
 ) -> JobOut:
@@ -38,6 +40,7 @@ def start_grouping(
 
 
 @router.get("", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+@requires("read")
 def list_families(
     session: ReadSessionDep,
     model_version: Annotated[
@@ -71,6 +74,7 @@ def list_families(
 
 
 @router.get("/{family_id}", responses=problem_responses(HTTPStatus.NOT_FOUND))
+@requires("read")
 def show_family(
     session: ReadSessionDep,
     family_id: Annotated[int, Path(ge=1, le=MAX_ID)],

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5e83b1c7a0f4"
-down_revision = "9d3e51f7a0c4"
+down_revision = "a41c07e9d2f5"
 branch_labels = None
 depends_on = None
 
