@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment clean
+.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment vendor clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -111,6 +111,9 @@ experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment --samplers
 	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/explanation/experiments
+
+vendor: $(INSTALLED_DEV)  ## Take the newest npm packages that the dashboard and its tests hold copies of
+	$(BIN)/python -m dashboard_tools.vendor
 
 clean:  ## Remove the environment and everything that the tools leave behind
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,9 @@ from service import api_docs, health, migrate
 from service.auth import endpoints as keys
 from service.auth.guard import KeyGuard, describe_key
 from service.auth.ring import KeyRing
+from service.dashboard import endpoints as dashboard
+from service.dashboard.assets import STATIC_PATH as DASHBOARD_STATIC_PATH
+from service.dashboard.assets import Assets
 from service.errors import add_error_handlers, problem_responses
 from service.families import endpoints as families
 from service.hard_negatives import endpoints as hard_negatives
@@ -34,6 +37,8 @@ from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs
 from service.version_uploads import endpoints as version_uploads
 
+# Open to all without a key, with everything below them.
+OPEN_PATHS = ("/openapi.json", api_docs.STATIC_PATH, DASHBOARD_STATIC_PATH)
 DESCRIPTION = """
 Mines hard negatives for object detectors: post images that hold no object, and ask which of them
 the detector is most surely wrong about.
@@ -100,9 +105,10 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         keys.router,
     ):
         app.include_router(router, dependencies=[Depends(describe_key)])
+    app.mount(DASHBOARD_STATIC_PATH, Assets())
+    app.include_router(dashboard.router)
     # The last middleware added sees a request first.
-    open_paths = ["/openapi.json", api_docs.STATIC_PATH]
-    app.add_middleware(KeyGuard, settings=settings, roles=RouteRoles(app.routes, open_paths))
+    app.add_middleware(KeyGuard, settings=settings, roles=RouteRoles(app.routes, OPEN_PATHS))
     _count_requests(app, registry)
     app.add_middleware(OriginGuard, hosts=settings.known_hosts)
     app.add_middleware(RequestLog)
@@ -110,7 +116,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
 
 
 def _count_requests(app: FastAPI, registry: CollectorRegistry) -> None:
-    excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH]
+    excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH, DASHBOARD_STATIC_PATH]
     Instrumentator(registry=registry, excluded_handlers=excluded).instrument(app)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -96,6 +96,12 @@ def list_images(
     if source is not None:
         statement = statement.where(Image.source == source)
     return session.scalars(statement).all()
+
+
+def count_judged(session: Session, split: str) -> int:
+    """Return how many images of a split have a person's verdict."""
+    statement = select(func.count()).where(Image.verdict.is_not(None), Image.split == split)
+    return session.scalars(statement).one()
 
 
 def find_scores(

@@ -11,7 +11,7 @@ from httpx2 import Response
 from sqlalchemy import update
 
 from hardneg.schemas.keys import KeyRequest, Role
-from service.app import create_app
+from service.app import OPEN_PATHS, create_app
 from service.auth import service
 from service.auth.allowances import MAX_ADDRESSES, WRONG_KEYS, KeyLimits, WrongKeys
 from service.auth.errors import KeyOverLimit, TooManyWrongKeys
@@ -61,7 +61,7 @@ def test_every_call_is_refused_without_a_key_of_its_role(
         past = {"expires_at": utc_now() - timedelta(seconds=1)}
         session.execute(update(ApiKey).where(ApiKey.name == "expired").values(past))
     assert isinstance(keyed.app, FastAPI)
-    roles = RouteRoles(keyed.app.routes, ["/openapi.json", "/static"])
+    roles = RouteRoles(keyed.app.routes, OPEN_PATHS)
     calls = [
         (method.upper(), path)
         for path, methods in keyed.app.openapi()["paths"].items()

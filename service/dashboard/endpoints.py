@@ -1,0 +1,36 @@
+"""Pages over HTTP. A page is a module in `pages/` with a `PAGE` and a `show` function."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from service.dashboard.page import Page, render, render_template
+from service.dashboard.pages import overview
+from service.roles import requires
+from service.scoring.resources import ReadSessionDep
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+# The pages of the navigation, in its order.
+NAVIGATION: tuple[Page, ...] = (overview.PAGE,)
+
+
+@router.get(overview.PAGE.path)
+@requires("read")
+def show_overview(session: ReadSessionDep) -> HTMLResponse:
+    return render(overview.PAGE, NAVIGATION, overview.show(session))
+
+
+@router.get("/dashboard")
+@requires("read")
+def redirect_to_overview() -> RedirectResponse:
+    return RedirectResponse("/")
+
+
+@router.get("/dashboard/{path:path}")
+@requires("read")
+def show_unknown_page(path: str) -> HTMLResponse:
+    """Answer for the addresses under the dashboard's that no page has; keep it the last route."""
+    context = {"page": None, "navigation": NAVIGATION, "path": path}
+    return render_template("unknown.html", context, HTTPStatus.NOT_FOUND)

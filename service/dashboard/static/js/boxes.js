@@ -1,0 +1,82 @@
+// @ts-check
+/** Images with boxes drawn over them, in SVG. */
+import { element, svg } from "./dom.js";
+import { score } from "./format.js";
+
+/** @typedef {{x1: number, y1: number, x2: number, y2: number}} Box */
+/** @typedef {{label?: string | null, score?: number, box: Box, is_object?: boolean}} DrawnBox */
+/** @typedef {{id: number, width: number, height: number, file_name: string, links: {thumbnail: string}}} ShownImage */
+
+export const SMALL_SIDE = 384;
+export const LARGE_SIDE = 1024;
+
+/**
+ * Return an image with its boxes: `<div class="shot">`.
+ *
+ * @param {ShownImage} image
+ * @param {DrawnBox[]} boxes
+ * @param {{threshold?: number, large?: boolean, labels?: boolean, alt?: string}} [options]
+ */
+export function shotOf(image, boxes, { threshold = 0, large = false, labels = true, alt } = {}) {
+  const picture = element("img", {
+    src: `${image.links.thumbnail}?max_side=${large ? LARGE_SIDE : SMALL_SIDE}`,
+    alt: alt ?? altOf(image, boxes),
+    decoding: "async",
+    draggable: "false",
+  });
+  return element("div", { class: "shot" }, picture, ...overlay(image, boxes, { threshold, labels }));
+}
+
+/**
+ * Return the layers that draw boxes over an image: the frames, and a label for each.
+ *
+ * @param {{width: number, height: number}} image
+ * @param {DrawnBox[]} boxes
+ * @param {{threshold?: number, labels?: boolean}} [options]
+ * @returns {Element[]}
+ */
+export function overlay(image, boxes, { threshold = 0, labels = true } = {}) {
+  const shown = boxes.filter((item) => item.score === undefined || item.score >= threshold);
+  const frames = svg("svg", {
+    class: "boxes",
+    viewBox: `0 0 ${image.width} ${image.height}`,
+    "aria-hidden": "true",
+  });
+  // the surest box is drawn last, on top
+  frames.append(...[...shown].reverse().map((item) => frame(item)));
+  return labels ? [frames, ...shown.slice(0, 8).map((item) => label(image, item))] : [frames];
+}
+
+/** @param {DrawnBox} item */
+function frame({ box, is_object: isObject }) {
+  const place = { x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1 };
+  return svg(
+    "g",
+    { class: isObject ? "object" : "detection" },
+    svg("rect", { class: "under", ...place }),
+    svg("rect", { class: "over", ...place }),
+  );
+}
+
+/** @param {{width: number, height: number}} image @param {DrawnBox} item */
+function label(image, { label: name, score: value, box }) {
+  const words = [name, value === undefined ? "" : score(value)].filter(Boolean).join(" ");
+  const made = element("span", { class: "box-label", "aria-hidden": "true", text: words });
+  const top = box.y1 / image.height;
+  made.style.left = `${clamp(box.x1 / image.width) * 100}%`;
+  if (top < 0.1) made.style.top = `${clamp(top) * 100}%`;
+  else made.style.bottom = `${(1 - top) * 100}%`;
+  return made;
+}
+
+/** @param {number} share */
+function clamp(share) {
+  return Math.min(Math.max(share, 0), 1);
+}
+
+/** @param {ShownImage} image @param {DrawnBox[]} boxes */
+function altOf(image, boxes) {
+  const [first] = boxes;
+  const found = first ? `, ${first.label} ${score(first.score)}` : "";
+  return `${image.file_name}${found}`;
+}
