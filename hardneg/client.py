@@ -14,6 +14,7 @@ Example:
 
 from ipaddress import ip_address
 
+from hardneg.calls.audit import AuditCalls
 from hardneg.calls.families import FamilyCalls
 from hardneg.calls.hard_negatives import HardNegativeCalls
 from hardneg.calls.health import HealthCalls
@@ -44,6 +45,7 @@ class Client(
     JobCalls,
     StatsCalls,
     KeyCalls,
+    AuditCalls,
 ):
     """
     A client of one service; threads may share it, and a `with` block closes it.

@@ -12,6 +12,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 
 from models.inference.device import select_device
 from service import api_docs, health, migrate
+from service.audit import endpoints as audit
 from service.auth import endpoints as keys
 from service.auth.guard import KeyGuard, describe_key
 from service.auth.ring import KeyRing
@@ -103,6 +104,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         stats.router,
         jobs.router,
         keys.router,
+        audit.router,
     ):
         app.include_router(router, dependencies=[Depends(describe_key)])
     app.mount(DASHBOARD_STATIC_PATH, Assets())

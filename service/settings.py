@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         description="Most bytes of request bodies of one key in a minute; once they are used up, "
         "requests are refused with 429. Empty: no limit.",
     )
+    audit_days: int = Field(
+        400, ge=1, le=36_500, description="Days for which the audit remembers changes."
+    )
     allowed_hosts: str = Field(
         "",
         description="Names and addresses besides loopback and `HARDNEG_HOST` under which clients "

@@ -4,6 +4,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.keys import KeyOut, KeyRequest, NewKey
+from service.audit.store import record
 from service.auth import store
 from service.auth.errors import KeyExpiresInThePast, KeyNameTaken, UnknownKey
 from service.auth.key_text import new_key_text
@@ -33,6 +34,7 @@ def create_key(session: Session, request: KeyRequest) -> NewKey:
         )
     except IntegrityError as error:  # another request has just taken the name
         raise KeyNameTaken(request.name) from error
+    record(session, "create-key", f"key {key.id}", after=key_out(key).model_dump(mode="json"))
     return NewKey(**dict(key_out(key)), key=text.text)
 
 
@@ -49,6 +51,7 @@ def revoke_key(session: Session, name_or_id: str) -> KeyOut:
     if key.revoked_at is None:
         key.revoked_at = utc_now()
         session.flush()
+        record(session, "revoke-key", f"key {key.id}", after={"name": key.name})
     return key_out(key)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.images import AnySplit, JudgedBox, Judgement, Verdict
+from service.audit.store import record
 from service.images import store
 from service.images.errors import ContradictoryVerdict, ImageIsLabelled, InvalidBox
 from service.images.service import get_image
@@ -26,6 +27,7 @@ def judge_image(
     image = get_image(session, image_id, lock=True)
     if image.split in (AnySplit.TRAIN, AnySplit.VAL):
         raise ImageIsLabelled(image_id, image.split)
+    before = _judged_json(image.verdict, store.box_judgements(session, image_id))
     if judgement.boxes is not None:
         rows = [_box_row(image, position, box) for position, box in enumerate(judgement.boxes)]
         store.replace_box_judgements(session, image_id, rows)
@@ -34,7 +36,23 @@ def judge_image(
     if has_object and judgement.verdict is not Verdict.CONTAINS_OBJECT:
         raise ContradictoryVerdict(image_id, judgement.verdict)
     image.verdict = judgement.verdict
+    after = _judged_json(image.verdict, judged)
+    record(session, "judge-image", f"image {image_id}", before=before, after=after)
     return image, judged
+
+
+def _judged_json(verdict: str | None, boxes: Sequence[BoxJudgement]) -> dict[str, object]:
+    return {
+        "verdict": verdict,
+        "boxes": [
+            {
+                "is_object": box.is_object,
+                "label": box.class_name,
+                "box": [box.x1, box.y1, box.x2, box.y2],
+            }
+            for box in boxes
+        ],
+    }
 
 
 def _box_row(image: Image, position: int, judged: JudgedBox) -> BoxJudgement:

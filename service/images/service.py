@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.orm import Session
 
 from models.data.images import thumbnail
+from service.audit.store import record
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store
@@ -77,6 +78,8 @@ def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:
     with sessions.begin() as session:
         image = get_image(session, image_id, lock=True)
         session.delete(image)
+        kept = {name: getattr(image, name) for name in ("sha256", "split", "source", "file_name")}
+        record(session, "delete-image", f"image {image_id}", before=kept)
     blobs.delete(image.blob_key)
 
 

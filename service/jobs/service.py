@@ -16,6 +16,7 @@ from hardneg.schemas.jobs import (
     JobProgress,
     JobStatus,
 )
+from service.audit.store import record
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.errors import ServiceError
@@ -55,6 +56,7 @@ def enqueue(session: Session, kind: JobKind, params: BaseModel) -> JobOut:
         max_failures=kind.max_failures,
     )
     store.add_event(session, job, "state", "queued", {"status": job.status})
+    record(session, f"queue-{kind.name}", f"job {job.id}", after=job.params)
     return job_out(session, job)
 
 
@@ -100,6 +102,7 @@ def cancel(sessions: Sessions, blobs: BlobStore, job_id: int) -> JobOut:
         if job is None:
             return _request_stop(session, job_id)
         store.add_event(session, job, "state", "cancelled", {"status": job.status})
+        record(session, "cancel-job", f"job {job.id}", after={"status": job.status})
         cancelled = job_out(session, job)
     delete_leftovers(blobs, job.params, job.resume)
     return cancelled
@@ -115,6 +118,7 @@ def _request_stop(session: Session, job_id: int) -> JobOut:
             session.refresh(job)
             return job_out(session, job)
         store.add_event(session, requested, "log", "cancellation requested")
+        record(session, "cancel-job", f"job {job_id}", after={"status": requested.status})
         job = requested
     return job_out(session, job)
 

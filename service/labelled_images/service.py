@@ -20,6 +20,7 @@ from hardneg.schemas.labelled_images import (
 from models.data.coco import CocoFormatError, CocoReading, read_coco
 from models.data.datasets import LabelledImage, Reader
 from models.data.ground_truth import GroundTruth
+from service.audit.store import record
 from service.errors import ServiceError, problem_of
 from service.images import service as image_service
 from service.images import views
@@ -66,6 +67,7 @@ def store_labelled_images(
     """
     reading = _read_annotations(annotations, find_file)
     max_pixels, window = resources.settings.max_pixels, resources.scorer.window
+    _record_upload(resources, destination, len(reading.images))
     items: list[LabelledUploadItem] = []
     names: dict[str, str] = {}
     for start in range(0, len(reading.images), window):
@@ -88,6 +90,13 @@ def store_labelled_images(
     return LabelledUploadResult(
         class_names=list(reading.class_names), items=items, problems=problems
     )
+
+
+def _record_upload(resources: Resources, destination: Destination, num_images: int) -> None:
+    """Record an upload before its first image is stored: each image is a transaction of its own."""
+    after = {"split": destination.split, "source": destination.source, "num_images": num_images}
+    with resources.sessions.begin() as session:
+        record(session, "upload-labelled-images", str(destination.split), after=after)
 
 
 def _store(

@@ -18,6 +18,7 @@ from models.detectors.foreign.inspection import SpecOverrides
 from models.detectors.formats import CheckpointFormat, format_of
 from models.detectors.scoring import ScoringDetector
 from models.inference.proof import prove, prove_finite
+from service.audit.store import record
 from service.blobs import BlobStore, file_sha256, new_key
 from service.db import Sessions
 from service.errors import ServiceError
@@ -277,6 +278,8 @@ def register_checkpoint(
         with sessions.begin() as session:
             store.add_version(session, version)
             version.name = name or _free_name(session, version)
+            added = {"name": version.name, "checkpoint_sha256": digest, "parent_id": parent_id}
+            record(session, "add-version", f"model version {version.id}", after=added)
     except IntegrityError as error:
         blobs.delete(key)
         with sessions.begin() as session:

@@ -3,6 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from service.audit.store import record
 from service.tables import Activation, ModelVersion
 
 
@@ -24,4 +25,13 @@ def version_before(session: Session, version_id: int) -> int | None:
 
 
 def add_activation(session: Session, version_id: int) -> None:
+    """Let a version serve from the commit on, and record it in the audit."""
+    serving = serving_version(session)
     session.add(Activation(model_version_id=version_id))
+    record(
+        session,
+        "activate-version",
+        f"model version {version_id}",
+        before={"serving": serving and serving.id},
+        after={"serving": version_id},
+    )

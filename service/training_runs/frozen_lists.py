@@ -5,6 +5,7 @@ from http import HTTPStatus
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.training_runs import FreezeRequest, Strategy
+from service.audit.store import record
 from service.errors import ServiceError
 from service.jobs import service as job_service
 from service.labelled_images import store as labelled_store
@@ -89,6 +90,7 @@ def freeze_list(session: Session, request: FreezeRequest) -> TrainingRun:
         history=[],
     )
     store.add_run(session, run, images)
+    record(session, "freeze-list", f"training run {run.id}", after=run.params)
     return run
 
 

@@ -91,7 +91,7 @@ def test_wrong_key_is_reported_in_one_sentence(url: str, tmp_path: Path) -> None
     upload = hardneg(url, "import", str(tmp_path), key="wrong")
 
     assert (listing.exit_code, upload.exit_code) == (1, 1)
-    assert listing.stderr.startswith("hardneg: send the service's key")
+    assert listing.stderr.startswith("hardneg: send a valid key")
     assert "send the service's key" in upload.stderr
 
 
