@@ -95,7 +95,7 @@ def run(
     """Print one row for each share of objects and number of labelled boxes."""
     torch.set_num_threads(threads)
     results.mkdir(parents=True, exist_ok=True)
-    seen = _seen(pack, results, aside, checkpoint)
+    seen = see(pack, results, aside, checkpoint)
     typer.echo(
         "| objects | boxes | in top 60 | AUROC | caught | left of 60 | objects held "
         "| negatives held | trusted |\n| --- " + "| --- " * 8 + "|"
@@ -109,25 +109,34 @@ def run(
 def hold(seen: Seen, share: float, num_labels: int, seed: int) -> HoldResult:
     """Inject objects into the pool, fit the rule, and fill a list of 60."""
     rng = random.Random(seed)
-    ranked = _injected(seen, share, rng)
+    ranked = inject(seen, share, rng)
     objects = seen.objects
     if num_labels:
         objects = objects[rng.sample(range(len(objects)), num_labels)]
     images = [image for image, _ in ranked]
     is_object = np.array([with_object for _, with_object in ranked])
-    rest = images[HARDEST:]
+    rule = fit_rule(objects, images)
+    return _result(rule, decisions_of(rule, images), is_object)
+
+
+def fit_rule(objects: np.ndarray, ranked: Sequence[PoolImage]) -> HoldRule:
+    """Fit the rule to labelled objects, float32 [M, 432], and a ranking, as the service does."""
+    rest = ranked[HARDEST:]
     far = rest[NEAR:]
-    rule = HoldRule(
+    return HoldRule(
         Evidence(
             objects=objects,
             near=_best(rest[:NEAR]),
             far=_best([far[k * len(far) // FAR] for k in range(min(FAR, len(far)))]),
             negatives=np.zeros((0, VECTOR_LENGTH), np.float32),
-            hardest=_best(images[:HARDEST]),
+            hardest=_best(ranked[:HARDEST]),
         )
     )
-    decisions = np.array([rule.decisions(image.vectors).max() for image in images])
-    return _result(rule, decisions, is_object)
+
+
+def decisions_of(rule: HoldRule, images: Sequence[PoolImage]) -> np.ndarray:
+    """Decide on images by the highest of their detections' decisions: float [I]."""
+    return np.array([rule.decisions(image.vectors).max() for image in images])
 
 
 def _result(rule: HoldRule, decisions: np.ndarray, is_object: np.ndarray) -> HoldResult:
@@ -148,8 +157,8 @@ def _result(rule: HoldRule, decisions: np.ndarray, is_object: np.ndarray) -> Hol
     )
 
 
-def _injected(seen: Seen, share: float, rng: random.Random) -> list[tuple[PoolImage, bool]]:
-    """Return a ranking with a share of images with objects, and which ones they are."""
+def inject(seen: Seen, share: float, rng: random.Random) -> list[tuple[PoolImage, bool]]:
+    """Rank a pool with a share of images with objects; True marks those."""
     available = seen.with_object + (seen.mirrored if share >= MIRRORED_FROM else [])
     count = min(len(available), round(share * len(seen.pool) / (1 - share)))
     others = len(seen.pool) if share == 0 else round(count * (1 - share) / share)
@@ -196,17 +205,18 @@ def _mean(values: Sequence[float], number: str) -> str:
     return mean if low == high else f"{mean} ({low}–{high})"
 
 
-def _seen(pack: Path, results: Path, aside: int, checkpoint: Path | None) -> Seen:
+def see(
+    pack: Path, results: Path, aside: int, checkpoint: Path | None, *, hides_val: bool = True
+) -> Seen:
     """Detect and describe all images, or read what an earlier run has saved."""
     saved = results / f"{pack.name}.pt"
     if saved.exists():
         seen: Seen = torch.load(saved, weights_only=False)
         return seen
     labelled = read_split(pack, "train")
-    images = list(labelled.images)
-    random.Random(5).shuffle(images)
-    images, hidden = images[: len(images) - aside], images[len(images) - aside :]
-    hidden += read_split(pack, "val").images
+    images, hidden = set_aside(labelled.images, aside)
+    if hides_val:
+        hidden += read_split(pack, "val").images
     if (pack / "contamination").exists():
         hidden += negatives_in(pack / "contamination")
     if checkpoint is None:
@@ -222,6 +232,15 @@ def _seen(pack: Path, results: Path, aside: int, checkpoint: Path | None) -> See
     )
     torch.save(seen, saved)
     return seen
+
+
+def set_aside(
+    images: Sequence[LabelledImage], count: int
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Part labelled images into those to train on and those to hide in the pool."""
+    shuffled = list(images)
+    random.Random(5).shuffle(shuffled)
+    return shuffled[: len(shuffled) - count], shuffled[len(shuffled) - count :]
 
 
 def _train(class_names: Sequence[str], images: Sequence[LabelledImage], path: Path) -> None:
