@@ -38,6 +38,11 @@ def print_iterations(rows: Sequence[Iteration]) -> None:
     for row in rows:
         if row.reason is not None:
             typer.echo(f"{row.model_version} is {row.decision}: {row.reason}")
+        if row.figures is not None and row.figures.comparison is not None:
+            typer.echo(
+                f"{row.model_version} finds as many objects as its parent version with scores of "
+                f"at least {row.figures.operating_threshold:.2f}"
+            )
 
 
 def false_detections(row: Iteration, threshold: float) -> IntervalOut | None:

@@ -52,11 +52,17 @@ class FalseDetectionFigures(BaseModel):
 
 
 class ComparisonOut(BaseModel):
-    """A version compared with another one, at the same recall."""
+    """
+    A version compared with another one, at the same recalls.
+
+    The fields on several recalls are null in comparisons that were made before they existed.
+    """
 
     model_version_id: int = Field(description="The other version.")
-    recall: float = Field(
-        description="Recall of the other version at score 0.5; both are compared at this recall."
+    recall: float = Field(description="Recall of the other version at its operating threshold.")
+    threshold: float | None = Field(
+        None,
+        description="Score threshold at which this version has that recall; null if none gives it.",
     )
     fppi_before: IntervalOut = Field(
         description="False detections per sealed image of the other version."
@@ -64,6 +70,22 @@ class ComparisonOut(BaseModel):
     fppi: IntervalOut = Field(
         description="False detections per sealed image of this version; null if it never reaches "
         "the recall."
+    )
+    lowest_recall: float | None = Field(
+        None, description="Of the recalls around `recall` that the means are taken over."
+    )
+    highest_recall: float | None = Field(None, description="As above.")
+    mean_fppi_before: IntervalOut | None = Field(
+        None,
+        description="False detections per sealed image of the other version, averaged over the "
+        "recalls from `lowest_recall` to `highest_recall`.",
+    )
+    mean_fppi: IntervalOut | None = Field(
+        None,
+        description="The same of this version; its value is null if it never reaches `recall`.",
+    )
+    mean_fppi_difference: IntervalOut | None = Field(
+        None, description="`mean_fppi` minus `mean_fppi_before`, paired by image."
     )
     ap50_95_difference: IntervalOut = Field(
         description="AP of this version minus AP of the other one, paired by image."
@@ -82,6 +104,12 @@ class Figures(BaseModel):
     ap50: float | None = Field(description="AP at IoU 0.5 on val; null as above.")
     recall: IntervalOut | None = Field(description="Recall on val, at IoU 0.5 and score 0.5.")
     false_detections: list[FalseDetectionFigures] = Field(description="At scores 0.3 and 0.5.")
+    operating_threshold: float = Field(
+        0.5,
+        description="Score threshold at which the version finds as many objects of val as its "
+        "parent version does at its own; 0.5 without a parent, or if it never finds as many. Use "
+        "it in place of a fixed threshold: after mining, scores are lower.",
+    )
     comparison: ComparisonOut | None = Field(
         None, description="Comparison with the parent version; null without one."
     )

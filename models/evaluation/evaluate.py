@@ -8,6 +8,7 @@ from models.data.datasets import LabelledImage
 from models.data.ground_truth import GroundTruth
 from models.detectors import Detector, PreparedImage
 from models.detectors.detections import Detections
+from models.evaluation.around_recall import FppiAroundRecall, Version, fppi_around_recall
 from models.evaluation.average_precision import (
     AveragePrecision,
     average_precision,
@@ -121,11 +122,13 @@ class Comparison:
     Attributes:
         parent: false detections of the parent, at the recall it has at the score threshold.
         candidate: false detections of the version at that recall, at whatever threshold.
+        around: false detections of both, averaged over the recalls around that one.
         ap50_95_difference: candidate's minus parent's, by paired bootstrap.
     """
 
     parent: FppiAtRecall
     candidate: FppiAtRecall
+    around: FppiAroundRecall
     ap50_95_difference: Interval
 
 
@@ -164,5 +167,11 @@ def compare(
     return Comparison(
         parent=fppi_at_recall(parent.matches, parent.false_detections, recall, seed=seed),
         candidate=fppi_at_recall(candidate.matches, candidate.false_detections, recall, seed=seed),
+        around=fppi_around_recall(
+            Version(candidate.matches, candidate.false_detections),
+            Version(parent.matches, parent.false_detections),
+            threshold=threshold,
+            seed=seed,
+        ),
         ap50_95_difference=bootstrap_ap_difference(candidate.matches, parent.matches, seed=seed),
     )

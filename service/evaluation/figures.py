@@ -13,7 +13,7 @@ from service.model_versions import store as version_store
 from service.tables import ModelVersion
 
 KEPT_THRESHOLDS = (0.3, 0.5)
-RECALL_THRESHOLD = 0.5
+DEFAULT_THRESHOLD = 0.5  # operating threshold of a version without a parent
 
 
 def figures_of(session: Session, version: ModelVersion) -> Figures:
@@ -36,7 +36,7 @@ def compare_versions(
     session: Session, version: ModelVersion, other: ModelVersion
 ) -> ComparisonOut | None:
     """
-    Compare two versions on the images that both have scored.
+    Compare two versions on the images that both have scored, at the other's operating threshold.
 
     Returns None where a comparison would say nothing: without sealed images, without objects on
     val of which `other` finds at least one, or between different classes.
@@ -48,17 +48,44 @@ def compare_versions(
     found_by_other = evaluation_of(session, other, images)
     if not images.negative_ids or not _num_objects(found_by_other):
         return None
-    if found_by_other.recall(RECALL_THRESHOLD).value == 0:
+    threshold = operating_threshold(session, other.id)
+    if found_by_other.recall(threshold).value == 0:
         return None
-    return _comparison_out(other.id, compare(found, found_by_other, threshold=RECALL_THRESHOLD))
+    return _comparison_out(other.id, compare(found, found_by_other, threshold=threshold))
+
+
+def compare_with_parent(
+    session: Session, figures: Figures, version: ModelVersion, parent: ModelVersion
+) -> Figures:
+    """Return the figures with a comparison, and the threshold that keeps the parent's recall."""
+    comparison = compare_versions(session, version, parent)
+    kept = comparison.threshold if comparison else None
+    return figures.model_copy(
+        update={
+            "comparison": comparison,
+            "operating_threshold": DEFAULT_THRESHOLD if kept is None else kept,
+        }
+    )
+
+
+def operating_threshold(session: Session, version_id: int) -> float:
+    """Return the score threshold that a version was measured to need."""
+    figures = find_figures(session, version_id)
+    return figures.operating_threshold if figures else DEFAULT_THRESHOLD
 
 
 def _comparison_out(version_id: int, comparison: Comparison) -> ComparisonOut:
     return ComparisonOut(
         model_version_id=version_id,
         recall=comparison.parent.recall.value,
+        threshold=finite(comparison.candidate.threshold),
         fppi_before=IntervalOut.of(comparison.parent.fppi),
         fppi=IntervalOut.of(comparison.candidate.fppi),
+        lowest_recall=comparison.around.lowest_recall,
+        highest_recall=comparison.around.highest_recall,
+        mean_fppi_before=IntervalOut.of(comparison.around.parent),
+        mean_fppi=IntervalOut.of(comparison.around.candidate),
+        mean_fppi_difference=IntervalOut.of(comparison.around.difference),
         ap50_95_difference=IntervalOut.of(comparison.ap50_95_difference),
     )
 
@@ -72,7 +99,7 @@ def _figures(evaluation: Evaluation) -> Figures:
         num_negative_images=len(evaluation.negatives),
         ap50_95=IntervalOut.of(bootstrap_ap(evaluation.matches, seed=0)) if has_objects else None,
         ap50=finite(precision.ap50) if precision else None,
-        recall=IntervalOut.of(evaluation.recall(RECALL_THRESHOLD)) if has_objects else None,
+        recall=IntervalOut.of(evaluation.recall(DEFAULT_THRESHOLD)) if has_objects else None,
         false_detections=_false_detections(evaluation),
     )
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.stats import Figures
-from service.evaluation.figures import compare_versions, figures_of, find_figures, save_figures
+from service.evaluation.figures import (
+    compare_with_parent,
+    figures_of,
+    find_figures,
+    save_figures,
+)
 from service.model_versions import store as version_store
 from service.serving import store as serving_store
 from service.tables import ModelVersion, TrainingRun
@@ -55,11 +60,12 @@ def measure(retraining: Retraining, contenders: Contenders) -> Figures:
         figures = figures_of(session, candidate)
         if parent is None:
             return figures
-        figures.comparison = compare_versions(session, candidate, parent)
+        figures = compare_with_parent(session, figures, candidate, parent)
         parent_figures = figures_of(session, parent)
         known = find_figures(session, parent.id)
-    if known is not None:
-        parent_figures.comparison = known.comparison  # with its own parent, which is not at hand
+    if known is not None:  # compared with its own parent, which is not at hand
+        kept = known.model_dump(include={"comparison", "operating_threshold"})
+        parent_figures = Figures.model_validate(parent_figures.model_dump() | kept)
     with retraining.job.transaction() as session:
         save_figures(session, parent.id, parent_figures)
     return figures

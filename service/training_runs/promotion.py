@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from hardneg.schemas.stats import ComparisonOut, Figures
+from hardneg.schemas.stats import ComparisonOut, Figures, IntervalOut
 from hardneg.schemas.training_runs import Promotion
 
 Decision = Literal["promoted", "refused", "offered"]
@@ -23,8 +23,9 @@ def decide(
     """
     Apply a promotion rule to a new version.
 
-    `auto` promotes it when no version serves yet, or when false detections per sealed image fell
-    at the serving version's recall and AP@[.5:.95] did not drop by more than the margin.
+    `auto` promotes it when no version serves yet, or when false detections per sealed image,
+    averaged over the recalls around the serving version's, fell and AP@[.5:.95] did not drop by
+    more than the margin.
 
     Args:
         rule: the request's.
@@ -49,25 +50,28 @@ def decide(
 
 
 def _decide_by(comparison: ComparisonOut, ap_margin: float) -> ReasonedDecision:
-    before, after = comparison.fppi_before.value, comparison.fppi.value
-    difference = comparison.ap50_95_difference
-    ap_text = _signed(difference.value)
-    if difference.low is not None and difference.high is not None:
-        ap_text += f" ({_signed(difference.low)} to {_signed(difference.high)})"
-    if after is None or before is None:
+    before, after = comparison.mean_fppi_before, comparison.mean_fppi
+    if before is None or after is None or before.value is None or after.value is None:
         return ReasonedDecision(
             "refused",
             f"it never finds {comparison.recall:.1%} of the objects, as the serving version does",
         )
-    fppi_text = (
-        f"false detections per sealed image went from {before:.3f} to {after:.3f} at "
-        f"{comparison.recall:.1%} recall, AP@[.5:.95] changed by {ap_text}"
+    ap_difference = comparison.ap50_95_difference
+    reason = (
+        f"false detections per sealed image went from {before.value:.3f} to {after.value:.3f} at "
+        f"{comparison.lowest_recall:.1%} to {comparison.highest_recall:.1%} recall"
+        f"{_change(comparison.mean_fppi_difference)}, AP@[.5:.95] changed by "
+        f"{_with_bounds(ap_difference)}"
     )
-    if after >= before:
-        return ReasonedDecision("refused", f"false detections did not fall: {fppi_text}")
-    if difference.value is None or difference.value < -ap_margin:
-        return ReasonedDecision("refused", f"AP dropped by more than {ap_margin:g}: {fppi_text}")
-    return ReasonedDecision("promoted", fppi_text)
+    if after.value >= before.value:
+        return ReasonedDecision("refused", f"false detections did not fall: {reason}")
+    if ap_difference.value is None or ap_difference.value < -ap_margin:
+        return ReasonedDecision("refused", f"AP dropped by more than {ap_margin:g}: {reason}")
+    return ReasonedDecision("promoted", reason)
+
+
+def _change(difference: IntervalOut | None) -> str:
+    return "" if difference is None else f" ({_with_bounds(difference)})"
 
 
 def is_better(figures: Figures, before: Figures) -> bool:
@@ -93,6 +97,14 @@ def is_better(figures: Figures, before: Figures) -> bool:
 def _fppi(figures: Figures) -> float | None:
     found = figures.at(0.5)
     return found.fppi.value if found else None
+
+
+def _with_bounds(interval: IntervalOut) -> str:
+    """Format a difference with the bounds of its interval, where it has any."""
+    text = _signed(interval.value)
+    if interval.low is not None and interval.high is not None:
+        text += f" [{_signed(interval.low)}, {_signed(interval.high)}]"
+    return text
 
 
 def _signed(value: float | None) -> str:

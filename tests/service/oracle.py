@@ -61,6 +61,17 @@ class Oracle:
             hits += sum(self._hits(kept, label, min_overlap=0.5))
         return hits / sum(len(boxes) for boxes in self.objects.values())
 
+    def threshold_at(self, recall: float) -> float | None:
+        """Try scores from the highest down until enough objects are found."""
+        scores = sorted({found.score for found in self.on_val}, reverse=True)
+        return next((score for score in scores if self.recall(score) >= recall - 1e-9), None)
+
+    def fppi_around(self, recalls: Sequence[float]) -> float:
+        """Average false detections per sealed image over recalls, leaving out those unreached."""
+        thresholds = [self.threshold_at(recall) for recall in recalls]
+        reached = [len(self.false_detections(t)) for t in thresholds if t is not None]
+        return sum(reached) / len(reached) / 6
+
     def ap50(self) -> float:
         return self._mean_precision([0.5])
 

@@ -13,8 +13,13 @@ def comparison(before: float, after: float | None, ap_difference: float) -> Comp
     return ComparisonOut(
         model_version_id=1,
         recall=0.9,
-        fppi_before=interval(before),
-        fppi=interval(after),
+        fppi_before=interval(0.0),  # at one recall: the rule looks at several
+        fppi=interval(9.0),
+        lowest_recall=0.87,
+        highest_recall=0.93,
+        mean_fppi_before=interval(before),
+        mean_fppi=interval(after),
+        mean_fppi_difference=interval(None if after is None else after - before),
         ap50_95_difference=interval(ap_difference),
     )
 
@@ -46,7 +51,11 @@ def figures(ap: float | None, fppi: float | None) -> Figures:
 @pytest.mark.parametrize(
     ("found", "decision", "reason"),
     [
-        (comparison(2.0, 0.5, 0.0), "promoted", "went from 2.000 to 0.500"),
+        (
+            comparison(2.0, 0.5, 0.0),
+            "promoted",
+            "from 2.000 to 0.500 at 87.0% to 93.0% recall (-1.500",
+        ),
         (comparison(2.0, 0.5, -0.009), "promoted", "changed by -0.009"),
         (comparison(2.0, 0.5, -0.011), "refused", "AP dropped by more than 0.01"),
         (comparison(2.0, 2.0, 0.1), "refused", "did not fall"),

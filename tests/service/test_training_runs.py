@@ -114,6 +114,21 @@ def test_stats_agree_with_plain_loops_over_stored_boxes(
             assert kept["false_detections"]["value"] == len(found)
         for threshold in (0.1, 0.3, 0.5, 0.9):
             _check_report(serving, version["model_version"], oracle, threshold)
+    _check_comparison(versions[1]["figures"], *oracles)
+
+
+def _check_comparison(figures: dict[str, Any], parent: Oracle, child: Oracle) -> None:
+    compared = figures["comparison"]
+    num_objects = figures["num_objects"]
+    num_found = round(parent.recall(0.5) * num_objects)
+    counts = range(num_found - 2, num_found + 3)
+    recalls = [count / num_objects for count in counts if count > 0]
+    recalls = [r for r in recalls if parent.threshold_at(r) and child.threshold_at(r)]
+    assert parent.recall(0.5) in recalls, "else there is nothing to compare"
+    assert (compared["lowest_recall"], compared["highest_recall"]) == (recalls[0], recalls[-1])
+    assert compared["mean_fppi_before"]["value"] == pytest.approx(parent.fppi_around(recalls))
+    assert compared["mean_fppi"]["value"] == pytest.approx(child.fppi_around(recalls))
+    assert figures["operating_threshold"] == child.threshold_at(parent.recall(0.5))
 
 
 def _check_report(client: TestClient, version: str, oracle: Oracle, threshold: float) -> None:
