@@ -27,6 +27,7 @@ from hardneg.calls.labelled_images import LabelledImageCalls
 from hardneg.calls.model_versions import ModelVersionCalls
 from hardneg.calls.stats import StatsCalls
 from hardneg.calls.training import TrainingCalls
+from hardneg.calls.verdicts import VerdictCalls
 from hardneg.errors import ClientError, Refused, TimedOut, Unreachable
 
 __all__ = ["Client", "ClientError", "Refused", "TimedOut", "Unreachable", "server_url"]
@@ -40,6 +41,7 @@ class Client(
     HardNegativeCalls,
     HoldTestCalls,
     FamilyCalls,
+    VerdictCalls,
     ModelVersionCalls,
     TrainingCalls,
     JobCalls,

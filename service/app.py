@@ -36,6 +36,7 @@ from service.serving.backlog import Backlog
 from service.settings import Settings
 from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs
+from service.verdicts import endpoints as verdicts
 from service.version_uploads import endpoints as version_uploads
 
 # Open to all without a key, with everything below them.
@@ -96,6 +97,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         hard_negatives.router,
         holding.router,
         families.router,
+        verdicts.router,
         version_uploads.add_route(settings.max_checkpoint_bytes),
         model_versions.router,
         labelled_images.router,

@@ -8,6 +8,7 @@ from hardneg.cli.check import check
 from hardneg.cli.db import db
 from hardneg.cli.demo import demo
 from hardneg.cli.export import export
+from hardneg.cli.families import families
 from hardneg.cli.freeze import freeze
 from hardneg.cli.hard_negatives import hard_negatives
 from hardneg.cli.held import held
@@ -60,6 +61,7 @@ app.add_typer(model, name="model")
 app.command("import")(import_folder)
 app.command("hard-negatives")(hard_negatives)
 app.command()(held)
+app.command()(families)
 app.command()(export)
 app.command()(mine)
 app.command()(freeze)

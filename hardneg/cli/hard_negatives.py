@@ -60,7 +60,7 @@ def hard_negatives(
         if save_sheet is not None:  # before anything is printed: `| head` may end the command
             from hardneg.display.contact_sheet import save_contact_sheet
 
-            save_contact_sheet(client, page, save_sheet)
+            save_contact_sheet(client, page.items, save_sheet)
             typer.echo(f"saved {save_sheet}", err=True)
     if as_json:
         typer.echo(page.model_dump_json(indent=2))

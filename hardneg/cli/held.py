@@ -56,7 +56,7 @@ def held(
         if save_sheet is not None:  # before anything is printed: `| head` may end the command
             from hardneg.display.contact_sheet import save_contact_sheet
 
-            save_contact_sheet(client, page, save_sheet)
+            save_contact_sheet(client, page.items, save_sheet)
             typer.echo(f"saved {save_sheet}", err=True)
     if as_json:
         typer.echo(page.model_dump_json(indent=2))

@@ -159,7 +159,7 @@ def _show_hardest(client: Client, sheet: Path) -> None:
         "(the file's name tells what is)"
     )
     print_table(page)
-    save_contact_sheet(client, page, sheet)
+    save_contact_sheet(client, page.items, sheet)
     typer.echo(f"with their boxes drawn: {sheet}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from hardneg.client import Client, ClientError
-from hardneg.schemas.hard_negatives import HardNegative, HardNegativePage
+from hardneg.schemas.hard_negatives import HardNegative
 from hardneg.schemas.images import DetectionOut
 
 COLUMNS = 5
@@ -29,11 +29,11 @@ class Tile:
     item: HardNegative
 
 
-def save_contact_sheet(client: Client, page: HardNegativePage, path: Path) -> None:
-    """Fetch the images of a page and save them as one JPEG or PNG; raise ClientError."""
+def save_contact_sheet(client: Client, items: Sequence[HardNegative], path: Path) -> None:
+    """Fetch images and save them as one JPEG or PNG; raise ClientError."""
     tiles = [
         Tile(Image.open(BytesIO(client.thumbnail(item.image.id, 2 * TILE_SIDE))), item)
-        for item in page.items
+        for item in items
     ]
     try:
         draw_contact_sheet(tiles).save(path, quality=JPEG_QUALITY)

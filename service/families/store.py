@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Select, delete, exists, func, select
+from sqlalchemy import Select, and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from service.db import insert_rows, is_one_of
@@ -120,6 +120,24 @@ def families_of(session: Session, version_id: int) -> Sequence[Family]:
     return session.scalars(
         select(Family).where(Family.model_version_id == version_id).order_by(Family.number)
     ).all()
+
+
+def image_ids_of(session: Session, family_id: int) -> list[int]:
+    """Return the images of a family, worst first."""
+    return list(
+        session.scalars(
+            select(GroupedDetection.image_id)
+            .join(
+                ImageScore,
+                and_(
+                    ImageScore.image_id == GroupedDetection.image_id,
+                    ImageScore.model_version_id == GroupedDetection.model_version_id,
+                ),
+            )
+            .where(GroupedDetection.family_id == family_id, GroupedDetection.split == "pool")
+            .order_by(ImageScore.ranking_key, ImageScore.image_id)
+        )
+    )
 
 
 def numbers_of(session: Session, version_id: int) -> dict[int, int]:

@@ -27,21 +27,32 @@ def judge_image(
     image = get_image(session, image_id, lock=True)
     if image.split in (AnySplit.TRAIN, AnySplit.VAL):
         raise ImageIsLabelled(image_id, image.split)
-    before = _judged_json(image.verdict, store.box_judgements(session, image_id))
+    before = judged_json(image.verdict, store.box_judgements(session, image_id))
     if judgement.boxes is not None:
         rows = [_box_row(image, position, box) for position, box in enumerate(judgement.boxes)]
         store.replace_box_judgements(session, image_id, rows)
     judged = store.box_judgements(session, image_id)
-    has_object = any(box.is_object for box in judged)
-    if has_object and judgement.verdict is not Verdict.CONTAINS_OBJECT:
-        raise ContradictoryVerdict(image_id, judgement.verdict)
-    image.verdict = judgement.verdict
-    after = _judged_json(image.verdict, judged)
+    set_verdict(image, judged, judgement.verdict)
+    after = judged_json(image.verdict, judged)
     record(session, "judge-image", f"image {image_id}", before=before, after=after)
     return image, judged
 
 
-def _judged_json(verdict: str | None, boxes: Sequence[BoxJudgement]) -> dict[str, object]:
+def set_verdict(image: Image, judged: Sequence[BoxJudgement], verdict: Verdict | None) -> None:
+    """
+    Set the verdict on an image, given those on its boxes.
+
+    Raises ImageIsLabelled, ContradictoryVerdict.
+    """
+    if image.split in (AnySplit.TRAIN, AnySplit.VAL):
+        raise ImageIsLabelled(image.id, image.split)
+    if verdict is not Verdict.CONTAINS_OBJECT and any(box.is_object for box in judged):
+        raise ContradictoryVerdict(image.id, verdict)
+    image.verdict = verdict
+
+
+def judged_json(verdict: str | None, boxes: Sequence[BoxJudgement]) -> dict[str, object]:
+    """Return the verdicts on an image and its boxes, for the audit."""
     return {
         "verdict": verdict,
         "boxes": [

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from hardneg.schemas.images import ImageOut, Verdict
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
+from service.db import is_one_of
 from service.scoring import store as score_store
 from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import BoxJudgement, Detection, Image, ImageScore
@@ -78,6 +79,17 @@ def find_image(session: Session, image_id: int, *, lock: bool = False) -> Image 
     deadlock. On SQLite a transaction that writes locks the whole database already.
     """
     return session.get(Image, image_id, with_for_update=True if lock else None)
+
+
+def lock_images(session: Session, image_ids: Sequence[int]) -> dict[int, Image]:
+    """Return images by id, each locked as by `find_image`; in order of id, so none deadlocks."""
+    found = session.scalars(
+        select(Image)
+        .where(is_one_of(session, Image.id, image_ids))
+        .order_by(Image.id)
+        .with_for_update()
+    )
+    return {image.id: image for image in found}
 
 
 def find_by_digest(session: Session, sha256: str, *, lock: bool = False) -> Image | None:

@@ -24,6 +24,7 @@ COMMANDS = [
     ["model", "activate"],
     ["import"],
     ["hard-negatives"],
+    ["families"],
     ["export"],
     ["freeze"],
     ["mine"],
