@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from models.data.images import close_decode_processes
 from models.inference.device import select_device
 from service import api_docs, health, migrate
 from service.audit import endpoints as audit
@@ -66,6 +67,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             app.state.key_ring = KeyRing(resources.read_sessions)
             backlog.start()
             yield
+            close_decode_processes()  # no stop waits for a hostile image
             backlog.close()
 
     app = FastAPI(
