@@ -35,6 +35,7 @@ from service.roles import RouteRoles
 from service.scoring.resources import open_resources
 from service.serving.backlog import Backlog
 from service.settings import Settings
+from service.sources import endpoints as sources
 from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs
 from service.verdicts import endpoints as verdicts
@@ -96,6 +97,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
         images.router,
+        sources.router,
         hard_negatives.router,
         holding.router,
         families.router,
