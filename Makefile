@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment vendor clean
+.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment browser vendor screenshots clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,7 +33,14 @@ $(INSTALLED_DEV): $(INPUTS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(INSTALLED)
 
-setup: $(INSTALLED_DEV)  ## Make .venv with everything that development needs
+setup: $(INSTALLED_DEV) browser  ## Make .venv with everything that development needs
+
+browser:  ## Install Chromium for the tests of the dashboard, where apt-get may do so
+	@if command -v chromium > /dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium > /dev/null && exit 0; \
+	fi; \
+	echo 'make: no Chromium, so the tests in a browser are skipped; on Debian: apt-get install chromium'
 
 fmt: $(INSTALLED_DEV)  ## Format the code and repair what ruff can repair
 	$(BIN)/ruff check --fix-only --quiet .
@@ -62,9 +69,6 @@ endif
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
-
-faults: $(INSTALLED_DEV)  ## Run all tests against faults and hostile input, the long ones too
-	$(BIN)/pytest tests/faults
 
 check: lint types test  ## Run all that CI runs, without measuring coverage
 
@@ -117,6 +121,9 @@ experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long
 
 vendor: $(INSTALLED_DEV)  ## Take the newest npm packages that the dashboard and its tests hold copies of
 	$(BIN)/python -m dashboard_tools.vendor
+
+screenshots: $(INSTALLED_DEV)  ## Make the pictures of the dashboard in docs/images/dashboard
+	$(BIN)/python -m dashboard_tools.screenshots
 
 clean:  ## Remove the environment and everything that the tools leave behind
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

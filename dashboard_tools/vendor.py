@@ -18,7 +18,7 @@ from typing import TypedDict
 ROOT = Path(__file__).parents[1]
 LOCKS = (
     ROOT / "service" / "dashboard" / "static" / "vendor" / "lock.json",
-    ROOT / "tests" / "browser" / "vendor" / "lock.json",
+    ROOT / "tests" / "service" / "dashboard" / "vendor" / "lock.json",
 )
 
 

@@ -98,9 +98,10 @@ class ImageCalls(Connection):
         for page in iterate_pages(show, lambda page: page.next_after_id):
             yield from page.items
 
-    def image(self, image_id: int) -> ScoredImageOut:
-        """Return one image with its score by the serving version."""
-        return read_answer(ScoredImageOut, self._get(f"/images/{image_id}"))
+    def image(self, image_id: int, *, model_version: str | None = None) -> ScoredImageOut:
+        """Return one image with its score by a version, by default the serving one."""
+        query = {"model_version": model_version}
+        return read_answer(ScoredImageOut, self._get(f"/images/{image_id}", query))
 
     def image_content(self, image_id: int) -> bytes:
         """Return the bytes of an image as they were uploaded."""

@@ -6,20 +6,36 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from service.dashboard.page import Page, render, render_template
-from service.dashboard.pages import overview
+from service.dashboard.pages import hard_negatives, overview, review
 from service.roles import requires
 from service.scoring.resources import ReadSessionDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 # The pages of the navigation, in its order.
-NAVIGATION: tuple[Page, ...] = (overview.PAGE,)
+NAVIGATION: tuple[Page, ...] = (
+    overview.PAGE,
+    hard_negatives.PAGE,
+    review.PAGE,
+)
 
 
 @router.get(overview.PAGE.path)
 @requires("read")
 def show_overview(session: ReadSessionDep) -> HTMLResponse:
     return render(overview.PAGE, NAVIGATION, overview.show(session))
+
+
+@router.get(hard_negatives.PAGE.path)
+@requires("read")
+def show_hard_negatives(session: ReadSessionDep) -> HTMLResponse:
+    return render(hard_negatives.PAGE, NAVIGATION, hard_negatives.show(session))
+
+
+@router.get(review.PAGE.path)
+@requires("read")
+def show_review(session: ReadSessionDep) -> HTMLResponse:
+    return render(review.PAGE, NAVIGATION, review.show(session))
 
 
 @router.get("/dashboard")

@@ -138,9 +138,20 @@ def list_images(
 
 @router.get("/images/{image_id}", responses=UNKNOWN_IMAGE)
 @requires("read")
-def show_image(session: ReadSessionDep, image_id: ImageId) -> ScoredImageOut:
-    """Show one image with its score by the serving version."""
-    image, version, result, judged = service.show_image(session, image_id)
+def show_image(
+    session: ReadSessionDep,
+    image_id: ImageId,
+    model_version: Annotated[
+        PlainText | None,
+        Query(
+            min_length=1,
+            description="Id or name of the version whose score to show; the "
+            "serving version by default.",
+        ),
+    ] = None,
+) -> ScoredImageOut:
+    """Show one image with its score by one model version; nulls if it has none by that version."""
+    image, version, result, judged = service.show_image(session, image_id, model_version)
     return views.scored_image_out(image, views.score_out(version, result), judged)
 
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
-from models.data.images import UnreadableImageError, thumbnail
+from models.data.images import thumbnail
 from service.audit.store import record
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store
-from service.images.errors import ImageNotFound, refusal_of
+from service.images.errors import ImageNotFound
 from service.images.storing import validate_image
+from service.model_versions import service as version_service
 from service.scoring.engine import LoadedVersion
 from service.scoring.resources import Resources
 from service.scoring.results import ScoreResult, wait_for_result
@@ -32,15 +33,21 @@ def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
 
 
 def show_image(
-    session: Session, image_id: int
+    session: Session, image_id: int, model_version: str | None = None
 ) -> tuple[Image, ModelVersion | None, ScoreResult | None, Sequence[BoxJudgement]]:
     """
-    Return an image, the serving version, its score of the image, and the judged boxes.
+    Return an image, a version, its score of the image, and the judged boxes.
 
-    Raises ImageNotFound.
+    Without a name or id it is the serving version, if one serves.
+
+    Raises ImageNotFound, ModelVersionNotFound.
     """
     image = get_image(session, image_id)
-    version = serving_store.serving_version(session)
+    version = (
+        serving_store.serving_version(session)
+        if model_version is None
+        else version_service.get_version(session, model_version)
+    )
     scores = store.find_scores(session, version.id, [image_id]) if version is not None else {}
     return image, version, scores.get(image_id), store.box_judgements(session, image_id)
 
@@ -64,20 +71,13 @@ def image_content(
 
 
 def image_thumbnail(session: Session, blobs: BlobStore, image_id: int, max_side: int) -> bytes:
-    """
-    Encode an image anew, as a JPEG with sides of at most `max_side`.
-
-    Raises ImageNotFound, and DecodeFailed for an image that was stored under other limits.
-    """
+    """Encode an image anew, as a JPEG with sides of at most `max_side`. Raises ImageNotFound."""
     image = get_image(session, image_id)
     try:
         content = blobs.get(image.blob_key)
     except FileNotFoundError as error:
         raise ImageNotFound(image_id) from error
-    try:
-        return thumbnail(content, max_side, max_pixels=image.width * image.height)
-    except UnreadableImageError as error:
-        raise refusal_of(error) from error
+    return thumbnail(content, max_side, max_pixels=image.width * image.height)
 
 
 def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:

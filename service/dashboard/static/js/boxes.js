@@ -63,7 +63,9 @@ function label(image, { label: name, score: value, box }) {
   const words = [name, value === undefined ? "" : score(value)].filter(Boolean).join(" ");
   const made = element("span", { class: "box-label", "aria-hidden": "true", text: words });
   const top = box.y1 / image.height;
-  made.style.left = `${clamp(box.x1 / image.width) * 100}%`;
+  // a label near the right edge grows to the left
+  if (box.x1 / image.width < 0.7) made.style.left = `${clamp(box.x1 / image.width) * 100}%`;
+  else made.style.right = `${clamp(1 - box.x2 / image.width) * 100}%`;
   if (top < 0.1) made.style.top = `${clamp(top) * 100}%`;
   else made.style.bottom = `${(1 - top) * 100}%`;
   return made;
