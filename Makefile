@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick check docs demo serve worker migrate migration up bench experiment browser vendor screenshots clean
+.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser vendor screenshots clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ endif
 
 quick: $(INSTALLED_DEV)  ## Run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
+
+faults: $(INSTALLED_DEV)  ## Run all tests against faults and hostile input, the long ones too
+	$(BIN)/pytest tests/faults
 
 check: lint types test  ## Run all that CI runs, without measuring coverage
 

@@ -25,6 +25,7 @@ from hardneg.calls.jobs import JobCalls
 from hardneg.calls.keys import KeyCalls
 from hardneg.calls.labelled_images import LabelledImageCalls
 from hardneg.calls.model_versions import ModelVersionCalls
+from hardneg.calls.sources import SourceCalls
 from hardneg.calls.stats import StatsCalls
 from hardneg.calls.training import TrainingCalls
 from hardneg.calls.verdicts import VerdictCalls
@@ -36,6 +37,7 @@ __all__ = ["Client", "ClientError", "Refused", "TimedOut", "Unreachable", "serve
 class Client(
     HealthCalls,
     ImageCalls,
+    SourceCalls,
     ImportCalls,
     LabelledImageCalls,
     HardNegativeCalls,

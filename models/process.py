@@ -1,7 +1,8 @@
-"""Settings of memory, threads and kernels for a process, made before torch is loaded."""
+"""Memory, threads and kernels of a process: its limit, and settings made before torch loads."""
 
 import ctypes
 import os
+from pathlib import Path
 
 # mallopt's parameters (glibc's malloc.h), the variables that set them, too, and our values
 _MALLOC_OPTIONS = (
@@ -11,6 +12,20 @@ _MALLOC_OPTIONS = (
 )
 _SPINS = "1000"
 _KERNELS = "4096"
+
+
+# Of the container that this process runs in, by version 2 and version 1 of control groups
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_limit_bytes() -> int:
+    """Return the memory of this machine, or of the container if that has a smaller limit."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in map(Path, _GROUP_LIMITS):
+        text = file.read_text().strip() if file.exists() else ""
+        if text.isdecimal():  # "max" where there is none
+            limit = min(limit, int(text))
+    return limit
 
 
 def tune_process() -> None:

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from models.data.images import close_decode_processes
 from models.inference.device import select_device
 from service import api_docs, health, migrate
 from service.audit import endpoints as audit
@@ -34,6 +35,7 @@ from service.roles import RouteRoles
 from service.scoring.resources import open_resources
 from service.serving.backlog import Backlog
 from service.settings import Settings
+from service.sources import endpoints as sources
 from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs
 from service.verdicts import endpoints as verdicts
@@ -66,6 +68,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             app.state.key_ring = KeyRing(resources.read_sessions)
             backlog.start()
             yield
+            close_decode_processes()  # no stop waits for a hostile image
             backlog.close()
 
     app = FastAPI(
@@ -94,6 +97,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
         images.router,
+        sources.router,
         hard_negatives.router,
         holding.router,
         families.router,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.process import memory_limit_bytes
 from service.hosts import LOOPBACK_HOSTS, canonical_host, is_every_address
 
 # Read by the tests, and by the commands that call a service
@@ -111,6 +112,20 @@ class Settings(BaseSettings):
         3.0, ge=0, le=1000, description="Longest wait of a batch for more images, in ms."
     )
     decode_threads: int = Field(2, ge=1, le=64, description="Threads that decode images.")
+    decode_timeout_s: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        description="Most processor time for decoding one unusual image, in s; one that takes "
+        "longer is refused with 422.",
+    )
+    memory_budget_bytes: int | None = Field(
+        None,
+        ge=256 * 1024**2,
+        description="Memory for images that are decoded at one time, and again as much for "
+        "uploads that are taken in. What does not fit waits. Empty: an eighth of the machine's "
+        "memory, or of the container's limit, from 256 MiB to 4 GiB.",
+    )
     max_body_bytes: int = Field(
         256 * 1024**2,
         ge=1024,
@@ -157,7 +172,8 @@ class Settings(BaseSettings):
         10,
         ge=1,
         le=600,
-        description="Longest wait for running requests when the server stops, in s.",
+        description="Longest time from the signal to stop to the end of the server, in s. Running "
+        "requests get seven tenths of it.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level of the log lines to write."
@@ -201,6 +217,12 @@ class Settings(BaseSettings):
         if backend == "openvino" and find_spec("openvino") is None:
             raise ValueError("OpenVINO is missing: pip install 'hardneg[openvino]'")
         return backend
+
+    @property
+    def memory_budget(self) -> int:
+        """The memory budget in bytes, from the machine's memory unless it is set."""
+        eighth = memory_limit_bytes() // 8
+        return self.memory_budget_bytes or min(max(eighth, 256 * 1024**2), 4 * 1024**3)
 
     @property
     def sqlalchemy_url(self) -> str:

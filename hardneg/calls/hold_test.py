@@ -1,6 +1,6 @@
 """Tests of images for true objects."""
 
-from hardneg.schemas.hold_test import HoldTestReport
+from hardneg.schemas.hold_test import HeldPage, HoldTestReport
 from hardneg.schemas.jobs import JobOut
 from hardneg.transport import Connection, read_answer
 
@@ -41,3 +41,34 @@ class HoldTestCalls(Connection):
         """
         query = {"model_version": model_version}
         return read_answer(HoldTestReport, self._get("/hold-test", query))
+
+    def held_images(
+        self,
+        model_version: str | int | None = None,
+        *,
+        split: str = "pool",
+        num_nearest: int = 3,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> HeldPage:
+        """
+        Return a page of held images, each with the labelled boxes that it looks like.
+
+        Args:
+            model_version: id or name; the serving version by default.
+            split: `pool`, or `negative-test` for suspicious sealed images.
+            num_nearest: how many labelled boxes to show beside each image, up to 10.
+            offset: how many images to skip.
+            limit: size of the page, 1 to 500.
+
+        Raises:
+            Refused: There is no such version, or it was not tested yet.
+        """
+        query = {
+            "model_version": model_version,
+            "split": split,
+            "num_nearest": num_nearest,
+            "offset": offset,
+            "limit": limit,
+        }
+        return read_answer(HeldPage, self._get("/hold-test/held", query))

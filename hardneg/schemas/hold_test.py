@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hardneg.schemas.images import DetectionOut, ImageOut
+from hardneg.schemas.images import Box, DetectionOut, ImageOut
 from hardneg.schemas.text import PlainText
 
 
@@ -85,6 +85,37 @@ class SuspiciousImage(BaseModel):
         "scored again since."
     )
     image: ImageOut
+
+
+class NearestBox(BaseModel):
+    """A labelled box that looks like a detection."""
+
+    similarity: float = Field(
+        ge=-1, le=1, description="Cosine of the two region vectors.", examples=[0.87]
+    )
+    label: str = Field(examples=["raccoon"])
+    box: Box
+    image: ImageOut
+
+
+class ComparedImage(SuspiciousImage):
+    """An image that looks as if it held a true object, and the labelled boxes most like it."""
+
+    nearest: list[NearestBox] = Field(
+        description="The most similar first; empty if the vectors of the test are no longer stored."
+    )
+
+
+class HeldPage(BaseModel):
+    """A page of the held images of a split, the most object-like first."""
+
+    model_version: str = Field(examples=["v1"])
+    num_held: int = Field(description="Images of the split that are held.", examples=[13])
+    items: list[ComparedImage]
+    next_offset: int | None = Field(
+        description="Value of `offset` for the next page; null on the last page. Judged images "
+        "leave the list, so begin again after a verdict."
+    )
 
 
 class HoldTestReport(HoldTestOut):

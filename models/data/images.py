@@ -13,93 +13,115 @@ JPEG, PNG, WebP, BMP, TIFF (first page) and GIF (first frame) are read. Every ki
 
 A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size straight from its frequencies. This saves most
 of the work on a large photograph; see `decode`.
+
+Nothing in a file is trusted. Ordinary JPEGs and PNGs are decoded in the calling thread, all other
+files in processes that the kernel stops at a limit of time and memory. Both share one budget of
+memory. See `docs/decisions/0015-decoding-apart.md`.
 """
 
-import io
-import struct
-import zlib
+import atexit
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-# Pillow's own limit only warns, and through a filter of the whole process; `decode` has its own.
-Image.MAX_IMAGE_PIXELS = None
-
-MAX_PIXELS = 100_000_000
-THUMBNAIL_QUALITY = 85
-
-_MEDIA_TYPES = {
-    "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # several JPEGs in one file, as phones write; the first is the picture
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "BMP": "image/bmp",
-    "TIFF": "image/tiff",
-    "GIF": "image/gif",
-}
-_FORMATS = tuple(name for name in _MEDIA_TYPES if name != "MPO")  # reached through JPEG
-
-_ORIENTATION_TAG = 0x0112
-_TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-# Pillow raised each of these for a damaged file, or can.
-_PILLOW_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BufferError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
+from models.data import pixels
+from models.data.budget import MemoryBudget
+from models.data.decode_processes import DecodeProcesses
+from models.data.file_structure import count_scans, may_be_image, ordinary_file
+from models.data.pixels import (
+    DecodeFailedError,
+    ImageHeader,
+    ImageTooLargeError,
+    Pixels,
+    UnreadableImageError,
+    UnsupportedImageError,
+    as_stored,
 )
 
+__all__ = [
+    "DecodeFailedError",
+    "DecodeLimits",
+    "ImageHeader",
+    "ImageTooLargeError",
+    "UnreadableImageError",
+    "UnsupportedImageError",
+    "close_decode_processes",
+    "decode",
+    "limit_decoding",
+    "read_header",
+    "thumbnail",
+]
 
-class UnreadableImageError(ValueError):
-    """Bytes that are not a readable image; the text tells the sender why."""
+MAX_PIXELS = 100_000_000
+MAX_SCANS = 100  # encoders write about ten; each one is a pass over all coefficients
 
-
-class UnsupportedImageError(UnreadableImageError):
-    """Bytes in a format that is not supported."""
-
-
-class ImageTooLargeError(UnreadableImageError):
-    """An image with too many pixels, detected from the header before decoding."""
+# Of a decode process, beside the file: its own code, buffers, and the layers of the worst format
+HEADER_BYTES = 128 * 1024**2
+BYTES_PER_PIXEL = 16
+COPIES_OF_FILE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """The media type, and the width and height in pixels of the upright image."""
+class DecodeLimits:
+    """
+    What decoding may cost this process and its decode processes.
 
-    media_type: str
-    width: int
-    height: int
+    Attributes:
+        memory_bytes: of all images that are decoded at one time.
+        timeout_s: processor time for one image in a decode process.
+        max_processes: decode processes at one time.
+    """
+
+    memory_bytes: int = 1024**3
+    timeout_s: float = 10.0
+    max_processes: int = 2
+
+
+class _Decoding:
+    """The budget and the decode processes of this process; memory belongs to a process."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self.limits = limits
+        self.budget = MemoryBudget(limits.memory_bytes)
+        self.processes = DecodeProcesses(limits.max_processes, limits.timeout_s)
+
+
+_decoding = _Decoding(DecodeLimits())
+
+
+def limit_decoding(limits: DecodeLimits) -> None:
+    """Set the limits for all decoding in this process; images under way keep those before."""
+    global _decoding
+    if limits != _decoding.limits:
+        before, _decoding = _decoding, _Decoding(limits)
+        before.processes.retire()
+
+
+def close_decode_processes() -> None:
+    """Kill the decode processes; images that they decode raise DecodersClosed."""
+    global _decoding
+    before, _decoding = _decoding, _Decoding(_decoding.limits)
+    before.processes.close()
+
+
+def _forget_after_fork() -> None:
+    """Start anew in a forked process: the pipes and the threads are its parent's."""
+    global _decoding
+    _decoding = _Decoding(_decoding.limits)
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+atexit.register(close_decode_processes)
 
 
 def read_header(data: bytes) -> ImageHeader:
     """Read type and size without decoding any pixels. Raises UnreadableImageError."""
-    try:
-        with _open(data) as image:
-            return _header(image)
-    except _PILLOW_ERRORS as error:
-        raise _unreadable(data, error) from error
+    if ordinary_file(data) is not None:
+        return pixels.read_header(data)
+    return _header_apart(data, _decoding)
 
 
 def decode(
@@ -118,93 +140,66 @@ def decode(
     Raises:
         UnreadableImageError: The bytes are not a readable image.
         ImageTooLargeError: The header gives more than `max_pixels`; a kind of the above.
+        DecodeFailedError: Decoding takes too much time or memory; a kind of the above, too.
     """
-    pixels = np.array(_upright_rgb(data, max_pixels, enough))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    decoding, ordinary = _decoding, ordinary_file(data)
+    if ordinary is not None:
+        with decoding.budget.take(ordinary.num_pixels * ordinary.bytes_per_pixel):
+            return _as_tensor(_upright(pixels.read_strips(data, max_pixels, enough)))
+    needed_bytes = _bytes_needed_apart(data, max_pixels, decoding)
+    with decoding.budget.take(needed_bytes):
+        return _as_tensor(
+            decoding.processes.decode(data, max_pixels, enough, memory_bytes=needed_bytes)
+        )
 
 
 def thumbnail(data: bytes, max_side: int, *, max_pixels: int = MAX_PIXELS) -> bytes:
     """Encode the upright image as a JPEG within `max_side` pixels. Raises what `decode` raises."""
-    image = _upright_rgb(data, max_pixels, (2 * max_side, 2 * max_side))
-    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    image.save(out, format="JPEG", quality=THUMBNAIL_QUALITY)
-    return out.getvalue()
+    decoding, ordinary = _decoding, ordinary_file(data)
+    if ordinary is not None:
+        with decoding.budget.take(ordinary.num_pixels * ordinary.bytes_per_pixel):
+            return pixels.thumbnail(data, max_side, max_pixels)
+    needed_bytes = _bytes_needed_apart(data, max_pixels, decoding)
+    with decoding.budget.take(needed_bytes):
+        return decoding.processes.thumbnail(data, max_side, max_pixels, memory_bytes=needed_bytes)
 
 
-def _upright_rgb(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Image.Image:
-    try:
-        with _open(data) as image:
-            header = _header(image)
-            if header.width * header.height > max_pixels:
-                raise ImageTooLargeError(
-                    f"{header.width} x {header.height} pixels are more than {max_pixels} allowed"
-                )
-            orientation = _orientation(image)
-            transpose = _TRANSPOSES.get(orientation)
-            if enough is not None and header.media_type == "image/jpeg":
-                image.draft(None, enough if orientation >= 5 else enough[::-1])
-            image.load()
-            rgb = _to_rgb(image)
-            return rgb if transpose is None else rgb.transpose(transpose)
-    except UnreadableImageError:
-        raise
-    except _PILLOW_ERRORS as error:
-        raise _unreadable(data, error) from error
+def _bytes_needed_apart(data: bytes, max_pixels: int, decoding: _Decoding) -> int:
+    """Return the memory that a decode process may use for a file, by its header."""
+    header = _header_apart(data, decoding)
+    num_pixels = header.width * header.height
+    if num_pixels > max_pixels:
+        raise ImageTooLargeError(
+            f"{header.width} x {header.height} pixels are more than {max_pixels} allowed"
+        )
+    needed_bytes = HEADER_BYTES + COPIES_OF_FILE * len(data) + BYTES_PER_PIXEL * num_pixels
+    return min(needed_bytes, decoding.limits.memory_bytes)
 
 
-def _open(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=_FORMATS)
-
-
-def _header(image: Image.Image) -> ImageHeader:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise UnreadableImageError(f"the image has {width} x {height} pixels")
-    if _orientation(image) >= 5:
-        width, height = height, width
-    return ImageHeader(_MEDIA_TYPES[image.format or ""], width, height)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return 1 to 8 from the header, without decoding pixels; 1 for any other value."""
-    raw = image.info.get("exif")
-    if image.format == "TIFF" or not isinstance(raw, bytes):
-        return 1  # Pillow rotates TIFF itself, and its reported size, too
-    exif = Image.Exif()
-    try:
-        exif.load(raw)
-        value = exif.get(_ORIENTATION_TAG)
-    except _PILLOW_ERRORS:  # the pixels can be good all the same
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise UnreadableImageError("floating-point pixels are not supported: save as 8 or 16 bit")
-    if image.mode.startswith("I"):
-        return _upper_bits(image)
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _upper_bits(image: Image.Image) -> Image.Image:
-    """Convert 16-bit grey to RGB, from any of Pillow's integer modes."""
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise UnreadableImageError("integer pixels of more than 16 bits are not supported")
-    return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-
-
-def _unreadable(data: bytes, error: Exception) -> UnreadableImageError:
-    if isinstance(error, UnreadableImageError):
-        return error
+def _header_apart(data: bytes, decoding: _Decoding) -> ImageHeader:
     if not data:
-        return UnreadableImageError("the file is empty")
-    if isinstance(error, UnidentifiedImageError):
-        return UnsupportedImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF image")
-    return UnreadableImageError(f"the image is damaged: {str(error) or type(error).__name__}")
+        raise UnreadableImageError("the file is empty")
+    if not may_be_image(data):
+        raise UnsupportedImageError("not a JPEG, PNG, WebP, BMP, TIFF or GIF image")
+    if count_scans(data, MAX_SCANS) > MAX_SCANS:
+        raise DecodeFailedError(
+            f"the JPEG has more than {MAX_SCANS} scans: save it again as a baseline JPEG"
+        )
+    needed_bytes = HEADER_BYTES + COPIES_OF_FILE * len(data)
+    with decoding.budget.take(needed_bytes):
+        return decoding.processes.header(data, memory_bytes=needed_bytes)
+
+
+def _upright(decoded: pixels.Strips) -> Pixels:
+    height, width = decoded.height, decoded.width
+    shape = (width, height) if decoded.orientation >= 5 else (height, width)
+    out = np.empty((*shape, 3), np.uint8)
+    stored, top = as_stored(out, decoded.orientation), 0
+    for strip in decoded.strips:
+        stored[top : top + len(strip)] = strip
+        top += len(strip)
+    return out
+
+
+def _as_tensor(upright: Pixels) -> Tensor:
+    return torch.from_numpy(upright).permute(2, 0, 1)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from hardneg.schemas.hold_test import HoldTestReport, HoldTestRequest
+from hardneg.schemas.hold_test import HeldPage, HoldTestReport, HoldTestRequest
+from hardneg.schemas.images import Split
 from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
@@ -47,3 +48,30 @@ def show_hold_test(
 ) -> HoldTestReport:
     """Show the last test of a version, and the sealed images that look like true objects."""
     return service.show_hold_test(session, model_version)
+
+
+@router.get("/held", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+@requires("read")
+def list_held_images(
+    session: ReadSessionDep,
+    model_version: Annotated[
+        PlainText | None, Query(min_length=1, description="Id or name; the serving one by default.")
+    ] = None,
+    split: Annotated[
+        Split, Query(description="`pool`, or `negative-test` for suspicious sealed images.")
+    ] = Split.POOL,
+    num_nearest: Annotated[
+        int, Query(ge=0, le=10, description="How many labelled boxes to show beside each.")
+    ] = 3,
+    offset: Annotated[int, Query(ge=0, le=2**63 - 1, description="Images to skip.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> HeldPage:
+    """
+    List the held images of a split, each with the labelled boxes that its detection looks like.
+
+    They come from the version's last test, the most object-like first. A verdict `negative` or
+    `contains-object` ends the holding of an image.
+    """
+    return service.list_held(
+        session, model_version, split, num_nearest=num_nearest, offset=offset, limit=limit
+    )

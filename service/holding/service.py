@@ -5,21 +5,23 @@ from http import HTTPStatus
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.hold_test import (
+    ComparedImage,
+    HeldPage,
     HoldCounts,
     HoldTestReport,
     HoldTestRequest,
     SuspiciousImage,
 )
-from hardneg.schemas.images import Box, DetectionOut
+from hardneg.schemas.images import Box, DetectionOut, Split
 from hardneg.schemas.jobs import JobOut
 from service.errors import ServiceError
-from service.holding import store
+from service.holding import nearest, store
 from service.holding.job import HOLD_TEST
 from service.images.views import image_out
 from service.jobs.service import enqueue
 from service.labelled_images import store as labelled_store
 from service.model_versions import service as version_service
-from service.tables import Detection, ModelVersion
+from service.tables import Detection, HoldTest, ModelVersion
 
 SHOWN_SUSPICIOUS = 100
 
@@ -67,10 +69,7 @@ def show_hold_test(session: Session, model_version: str | None) -> HoldTestRepor
 
     Raises ModelVersionNotFound, NoServingVersion, NotTested.
     """
-    version = version_service.named_or_serving(session, model_version)
-    test = store.find_test(session, version.id)
-    if test is None:
-        raise NotTested(version.name)
+    version, test = _tested_version(session, model_version)
     counts = store.count_tested(session, version.id)
     suspicious = store.held_images(session, version.id, "negative-test", SHOWN_SUSPICIOUS)
     return HoldTestReport(
@@ -91,6 +90,49 @@ def show_hold_test(session: Session, model_version: str | None) -> HoldTestRepor
             for decision, image, detection in suspicious
         ],
     )
+
+
+def list_held(
+    session: Session,
+    model_version: str | None,
+    split: Split,
+    *,
+    num_nearest: int,
+    offset: int,
+    limit: int,
+) -> HeldPage:
+    """
+    Return a page of the held images of a split, with the labelled boxes that they look like.
+
+    Raises ModelVersionNotFound, NoServingVersion, NotTested.
+    """
+    version, test = _tested_version(session, model_version)
+    rows = store.held_images(session, version.id, split, limit + 1, offset)
+    shown = rows[:limit]
+    detected = {image.id: found for _, image, found in shown if found is not None}
+    boxes = nearest.nearest_boxes(session, test.network, detected, num_nearest)
+    return HeldPage(
+        model_version=version.name,
+        num_held=store.count_tested(session, version.id)[split].held,
+        items=[
+            ComparedImage(
+                decision=decision.decision,
+                detection=_detection_out(version, detection),
+                image=image_out(image),
+                nearest=boxes.get(image.id, []),
+            )
+            for decision, image, detection in shown
+        ],
+        next_offset=offset + limit if len(rows) > limit else None,
+    )
+
+
+def _tested_version(session: Session, model_version: str | None) -> tuple[ModelVersion, HoldTest]:
+    version = version_service.named_or_serving(session, model_version)
+    test = store.find_test(session, version.id)
+    if test is None:
+        raise NotTested(version.name)
+    return version, test
 
 
 def _detection_out(version: ModelVersion, found: Detection | None) -> DetectionOut | None:

@@ -228,7 +228,7 @@ def count_tested(session: Session, version_id: int) -> dict[str, TestedCounts]:
 
 
 def held_images(
-    session: Session, version_id: int, split: str, limit: int
+    session: Session, version_id: int, split: str, limit: int, offset: int = 0
 ) -> list[tuple[HoldDecision, Image, Detection | None]]:
     """Return held images of a split, the most object-like first, with the detection meant."""
     rows = session.execute(
@@ -244,6 +244,7 @@ def held_images(
         )
         .where(HoldDecision.model_version_id == version_id, HoldDecision.split == split, is_held())
         .order_by(HoldDecision.decision.desc(), HoldDecision.image_id)
+        .offset(offset)
         .limit(limit)
     )
     return [(row[0], row[1], row[2]) for row in rows]

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from models.data.images import DecodeFailedError, UnreadableImageError, UnsupportedImageError
 from service.errors import ServiceError
 
 
@@ -35,12 +36,29 @@ class UnreadableImage(ServiceError):
     title = "Unreadable image"
 
 
+class DecodeFailed(ServiceError):
+    """Decoding an image takes too much time or memory, or ends the decoder."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "decode-failed"
+    title = "Decoding failed"
+
+
 class UnsupportedImage(ServiceError):
     """A file is not an image, or its format is not supported."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     slug = "unsupported-image"
     title = "Not an image of a supported format"
+
+
+def refusal_of(error: UnreadableImageError) -> ServiceError:
+    """Return what a client sees of an image that cannot be decoded."""
+    if isinstance(error, UnsupportedImageError):
+        return UnsupportedImage(str(error))
+    if isinstance(error, DecodeFailedError):
+        return DecodeFailed(str(error))
+    return UnreadableImage(str(error))
 
 
 class TooManyPixels(ServiceError):

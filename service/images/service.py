@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
-from models.data.images import thumbnail
+from models.data.images import UnreadableImageError, thumbnail
 from service.audit.store import record
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store
-from service.images.errors import ImageNotFound
+from service.images.errors import ImageNotFound, refusal_of
 from service.images.storing import validate_image
 from service.model_versions import service as version_service
 from service.scoring.engine import LoadedVersion
@@ -71,13 +71,20 @@ def image_content(
 
 
 def image_thumbnail(session: Session, blobs: BlobStore, image_id: int, max_side: int) -> bytes:
-    """Encode an image anew, as a JPEG with sides of at most `max_side`. Raises ImageNotFound."""
+    """
+    Encode an image anew, as a JPEG with sides of at most `max_side`.
+
+    Raises ImageNotFound, and DecodeFailed for an image that was stored under other limits.
+    """
     image = get_image(session, image_id)
     try:
         content = blobs.get(image.blob_key)
     except FileNotFoundError as error:
         raise ImageNotFound(image_id) from error
-    return thumbnail(content, max_side, max_pixels=image.width * image.height)
+    try:
+        return thumbnail(content, max_side, max_pixels=image.width * image.height)
+    except UnreadableImageError as error:
+        raise refusal_of(error) from error
 
 
 def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:

@@ -6,19 +6,13 @@ from hashlib import sha256
 
 from sqlalchemy.orm import Session
 
-from models.data.images import UnreadableImageError, UnsupportedImageError, decode, read_header
+from models.data.images import UnreadableImageError, decode, read_header
 from models.detectors import PreparedImage
 from models.inference.predict import prepare
 from service.blobs import BlobStore, new_key
 from service.db import Sessions
 from service.images import store
-from service.images.errors import (
-    EmptyFile,
-    SplitConflict,
-    TooManyPixels,
-    UnreadableImage,
-    UnsupportedImage,
-)
+from service.images.errors import EmptyFile, SplitConflict, TooManyPixels, refusal_of
 from service.scoring.engine import LoadedVersion
 from service.tables import Image
 
@@ -74,7 +68,7 @@ def validate_image(
     Check that bytes decode as an image, and prepare it for a version's detector.
 
     Raises:
-        EmptyFile, UnsupportedImage, UnreadableImage.
+        EmptyFile, UnsupportedImage, UnreadableImage, DecodeFailed.
         TooManyPixels: by the header, before any pixel is decoded.
     """
     if not content:
@@ -88,10 +82,8 @@ def validate_image(
             decode(content, max_pixels=max_pixels, enough=(1, 1))
         else:
             prepared = prepare(version.detector, content, max_pixels=max_pixels)
-    except UnsupportedImageError as error:
-        raise UnsupportedImage(str(error)) from error
     except UnreadableImageError as error:
-        raise UnreadableImage(str(error)) from error
+        raise refusal_of(error) from error
     return ValidatedImage(
         content=content,
         sha256=sha256(content).hexdigest(),

@@ -54,7 +54,7 @@ def region_vectors(
                 if found is None:
                     continue
                 stored = computed[image.id] = found
-            vectors[image.id] = _as_array([stored[box_key(box)] for box in image.boxes])
+            vectors[image.id] = as_array([stored[box_key(box)] for box in image.boxes])
         with resources.sessions.begin() as session:
             store.replace_vectors(session, network.digest, computed)
     return vectors
@@ -76,6 +76,7 @@ def _compute(
     return {box_key(box): row.tobytes() for box, row in zip(image.boxes, rows, strict=True)}
 
 
-def _as_array(stored: Sequence[bytes]) -> np.ndarray:
+def as_array(stored: Sequence[bytes]) -> np.ndarray:
+    """Return stored vectors as float32 [N, 432]."""
     array = np.frombuffer(b"".join(stored), STORED_DTYPE).astype(np.float32)
     return array.reshape(-1, VECTOR_LENGTH)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from prometheus_client import CollectorRegistry
 
+from models.data.images import DecodeLimits, limit_decoding
 from models.detectors.detector import PreparedImage
 from models.inference.batch_size import CPU_BATCH
 from models.inference.device import select_device
@@ -49,6 +50,9 @@ class Scorer:
             settings.batch_wait_ms / 1000, registry, self.num_engine_threads, self.cores_of_each
         )
         self._decoders = DecodeThreads(settings.decode_threads)
+        limit_decoding(
+            DecodeLimits(settings.memory_budget, settings.decode_timeout_s, settings.decode_threads)
+        )
 
     @property
     def window(self) -> int:

@@ -48,6 +48,11 @@ def listed(client: TestClient, **params: int) -> list[dict[str, Any]]:
     return items
 
 
+def held_images(client: TestClient, **params: str | int) -> dict[str, Any]:
+    page: dict[str, Any] = client.get("/hold-test/held", params=params).json()
+    return page
+
+
 def ids(items: Sequence[dict[str, Any]]) -> set[int]:
     return {item["image"]["id"] for item in items}
 
@@ -81,6 +86,7 @@ def test_list_and_report_show_what_is_held(
     send_images(serving, "negative-test", range(300, 304))
     suspicious = send_objects(serving, "negative-test", [600, 601])
     before = serving.get("/hard-negatives").json()
+    untested = serving.get("/hold-test/held").json()
 
     job = run_hold_test(serving, settings)
 
@@ -106,6 +112,21 @@ def test_list_and_report_show_what_is_held(
     assert report["pool"] == {"tested": 46, "held": NUM_OBJECTS}
     assert job["result"]["num_suspicious_sealed"] == 2
     assert "sealed: 2 of 6 images look like true objects" in str(job["events"])
+
+    assert untested["type"] == "/problems/not-tested"
+    sealed = held_images(serving, split="negative-test", num_nearest=0)
+    assert ids(sealed["items"]) == set(suspicious)
+    assert [item["nearest"] for item in sealed["items"]] == [[], []]
+    first = held_images(serving, limit=4, num_nearest=2)
+    rest = held_images(serving, offset=first["next_offset"])
+    assert [item["decision"] for item in [*first["items"], *rest["items"]]] == decisions
+    assert (first["num_held"], rest["next_offset"]) == (NUM_OBJECTS, None)
+    labelled = serving.get("/labelled-images", params={"split": "train"}).json()["items"]
+    boxes = {item["image"]["id"]: item["boxes"][0] for item in labelled}
+    for item in first["items"]:
+        nearest, second = item["nearest"]
+        assert nearest["similarity"] >= second["similarity"] > 0.5
+        assert {"label": nearest["label"], "box": nearest["box"]} == boxes[nearest["image"]["id"]]
 
 
 def test_verdicts_end_the_holding_of_an_image(
