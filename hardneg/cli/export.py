@@ -58,10 +58,10 @@ def export(
     max_score: MaxScoreOption = None,
     source: SourceOption = None,
     verdict: Annotated[
-        Literal["negative", "unsure", "none"] | None,
+        Literal["negative", "contains-object", "unsure", "none"] | None,
         typer.Option(
-            help="Only images that a person judged so, or that nobody judged. Default: all but "
-            "those with an object, which are never exported."
+            help="Only images that a person judged so, or that nobody judged. `contains-object` "
+            "exports detections that were judged true, as labels. Default: all but those."
         ),
     ] = None,
     trained: TrainedOption = None,
@@ -78,6 +78,7 @@ def export(
     Examples:
       hardneg export --format yolo --out mined -n 200
       hardneg export --format label-studio --out review.zip --verdict none
+      hardneg export --format coco --out found -n 500 --verdict contains-object
       hardneg export --format coco --out round-7 --run 7 --content delta
     """
     filters = (n, model_version, label, min_score, max_score, source, verdict, trained, held)

@@ -39,10 +39,11 @@ class ExportedImage:
     Attributes:
         name: its file name in the export, as `exported_name` gives it.
         uploaded_as: its file name when it was uploaded.
-        role: labelled, kept or mined; mined for an image of the ranked list.
+        role: labelled, kept or mined; an image of the ranked list is mined, or judged if it has
+            judged objects.
         rank: its place in the ranked list; None in a training list.
         score: None for an image that the version has not scored, such as a labelled one.
-        objects: the labelled boxes; none on a negative.
+        objects: the labelled or judged boxes; none on a negative.
         judged: a person's verdicts on single boxes.
     """
 
@@ -97,6 +98,15 @@ def exported_image(
 def labelled_objects(boxes: Iterable[LabelledBox]) -> list[ExportedBox]:
     """Return the labelled boxes of an image."""
     return [ExportedBox(box.class_name, box.x1, box.y1, box.x2, box.y2) for box in boxes]
+
+
+def judged_objects(judged: Iterable[BoxJudgement]) -> list[ExportedBox]:
+    """Return the boxes that a person judged to be objects."""
+    return [
+        ExportedBox(box.class_name, box.x1, box.y1, box.x2, box.y2)
+        for box in judged
+        if box.is_object and box.class_name is not None
+    ]
 
 
 def detected_boxes(

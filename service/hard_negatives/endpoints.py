@@ -124,7 +124,9 @@ def export_hard_negatives(
     Download the worst images as negatives, in a zip that other tools read.
 
     Every image is written down as one without objects; `hardneg.jsonl` has its digest, verdict,
-    score and detections. Images that were judged to contain an object are never in it.
+    score and detections. Images that were judged to contain an object are not in it, unless
+    `verdict=contains-object` asks for them: then the zip holds those with judged objects, and
+    these boxes as labels.
     """
     options = ExportOptions(file_format, images, service_url(request))
     with resources.read_sessions.begin() as session:

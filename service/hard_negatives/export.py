@@ -1,15 +1,20 @@
 """The ranked list as an export."""
 
 from collections.abc import Iterator
-from http import HTTPStatus
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.blobs import BlobStore
-from service.errors import ServiceError
 from service.exports.export import ExportedZip, ExportOptions, start_export
-from service.exports.images import ExportedImage, ScoreByVersion, detected_boxes, exported_image
+from service.exports.images import (
+    ExportedImage,
+    ScoreByVersion,
+    detected_boxes,
+    exported_image,
+    judged_objects,
+)
 from service.hard_negatives import service, store
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.store import Filters, RankedImage, RankingVersion
@@ -17,20 +22,6 @@ from service.images import store as image_store
 from service.scoring import store as score_store
 
 PAGE_SIZE = 1000
-
-
-class NotNegative(ServiceError):
-    """An export of images that contain an object was asked for."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    slug = "not-negative"
-    title = "Not negative"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "images that were judged to contain an object are never exported as negatives: draw "
-            "their boxes, and send them to POST /labelled-images"
-        )
 
 
 def export_hard_negatives(
@@ -51,8 +42,10 @@ def export_hard_negatives(
     """
     Return a zip of the first `n` images of the list; the session is not needed after that.
 
+    They are written down as images without objects. With `verdict` contains-object they are those
+    on which a person has judged detections to be objects, with these boxes as their labels.
+
     Raises:
-        NotNegative: images that contain an object were asked for.
         ModelVersionNotFound, NoServingVersion, UnknownLabel: as for the list itself.
         ExportExtraMissing: a package that the format needs is not installed.
     """
@@ -64,20 +57,18 @@ def export_hard_negatives(
         max_score=max_score,
         label=label,
         source=source,
-        verdict=_negative_verdict(verdict),
+        verdict=None if verdict is VerdictFilter.ANY else verdict,  # None: no object
         trained=trained,
         held=held,
     )
     images = _ranked_images(session, version, filters, n)
-    name = f"hard-negatives-{version.name}"
-    return start_export(blobs, options, name, version.class_names, images)
-
-
-def _negative_verdict(verdict: VerdictFilter | None) -> VerdictFilter | None:
-    """Return the filter without images that contain an object. Raises NotNegative."""
+    class_names = list(version.class_names)
     if verdict is VerdictFilter.CONTAINS_OBJECT:
-        raise NotNegative
-    return None if verdict is VerdictFilter.ANY else verdict
+        judged_names = image_store.judged_class_names(session)
+        class_names += [name for name in judged_names if name not in class_names]
+        images = (judged for image in images if (judged := _with_judged_objects(image)))
+    name = f"hard-negatives-{version.name}"
+    return start_export(blobs, options, name, class_names, images)
 
 
 def _ranked_images(
@@ -93,6 +84,12 @@ def _ranked_images(
             return
         last = page[-1]
         after = Cursor(version.id, last.ranking_key, last.id, first_rank + size - 1)
+
+
+def _with_judged_objects(image: ExportedImage) -> ExportedImage | None:
+    """Label an image with the boxes that a person judged to be objects; None without any."""
+    objects = judged_objects(image.judged)
+    return replace(image, role="judged", objects=objects) if objects else None
 
 
 def _with_boxes(

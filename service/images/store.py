@@ -162,6 +162,14 @@ def box_judgements_of(
     return {image_id: list(found) for image_id, found in groupby(rows, lambda row: row.image_id)}
 
 
+def judged_class_names(session: Session) -> list[str]:
+    """Return the classes of the boxes that people judged to be objects, sorted by name."""
+    names = session.scalars(
+        select(BoxJudgement.class_name).where(BoxJudgement.is_object).distinct()
+    )
+    return sorted(name for name in names if name is not None)
+
+
 def replace_box_judgements(session: Session, image_id: int, rows: Sequence[BoxJudgement]) -> None:
     """Replace all verdicts on boxes of an image."""
     session.execute(delete(BoxJudgement).where(BoxJudgement.image_id == image_id))

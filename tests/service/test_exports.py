@@ -1,5 +1,6 @@
 """Exports over HTTP; `exports/test_formats.py` reads what is in them."""
 
+import json
 import sys
 from collections.abc import Callable
 from hashlib import sha256
@@ -100,6 +101,25 @@ def test_sealed_images_and_those_with_an_object_are_never_exported(serving: Test
     assert line["judged_boxes"] == boxes
 
 
+def test_judged_objects_are_exported_as_labels(serving: TestClient, tmp_path: Path) -> None:
+    pool = send_images(serving, "pool", range(400, 404))
+    true, false = {"x1": 1, "y1": 2, "x2": 31, "y2": 42}, {"x1": 40, "y1": 2, "x2": 60, "y2": 22}
+    boxes = [{"box": box, "is_object": box is true, "label": "green"} for box in (true, false)]
+    judged = {"verdict": "contains-object", "boxes": boxes}
+    serving.put(f"/images/{pool[0]}/verdict", json=judged).raise_for_status()
+    judge(serving, pool[1], "contains-object")  # nobody has said where
+
+    response = export(serving, n=100, format="coco", verdict="contains-object")
+
+    (line,) = record_of(response.content)
+    assert (line["image_id"], line["role"], line["num_objects"]) == (pool[0], "judged", 1)
+    coco = json.loads((unpack(response.content, tmp_path) / "annotations.json").read_bytes())
+    (annotation,) = coco["annotations"]
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    assert annotation["bbox"] == [1, 2, 30, 40]
+    assert names[annotation["category_id"]] == "green"  # which the version does not know
+
+
 def test_filters_are_those_of_the_list(serving: TestClient) -> None:
     send_everything(serving)
     median = listed(serving, n=10)[4]["max_score"]
@@ -114,7 +134,6 @@ def test_impossible_exports_are_problems(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     cases: list[tuple[dict[str, str | float], int, str]] = [
-        ({"verdict": "contains-object"}, 422, "not-negative"),
         ({"format": "unknown"}, 422, "invalid-request"),
         ({"n": 0}, 422, "invalid-request"),
         ({"n": 100_001}, 422, "invalid-request"),
