@@ -38,6 +38,17 @@ def scene_bytes(seed: int, colour: tuple[int, int, int] | None = None) -> bytes:
     return encoded(scene(seed, colour)[0])
 
 
+def striped_bytes(seed: int, colour: tuple[int, int, int]) -> bytes:
+    """Return the scene with stripes in place of noise: what lies around the square differs."""
+    pixels, box = scene(seed, colour)
+    assert box is not None
+    x1, y1, x2, y2 = box
+    stripes = np.zeros_like(pixels)
+    stripes[:, np.arange(SIDE) // 16 % 2 == 0] = 255
+    stripes[y1:y2, x1:x2] = colour
+    return encoded(stripes)
+
+
 def train_red_square_detector(path: Path, *, seed: int = 0, steps: int = 40) -> None:
     """Train a detector of red and blue squares, which orange ones fool a little, and save it."""
     torch.manual_seed(seed)

@@ -27,9 +27,10 @@ def freeze(
         ),
     ] = None,
     strategy: Annotated[
-        Literal["hard", "random", "none"] | None,
+        Literal["hard", "families", "random", "none"] | None,
         typer.Option(
-            help="`hard` takes the hardest images, `random` any, `none` no new ones. Default: hard."
+            help="`hard` takes the hardest images, `families` the hardest of each family of "
+            "look-alikes in turn, `random` any, `none` no new ones. Default: hard."
         ),
     ] = None,
     promotion: Annotated[

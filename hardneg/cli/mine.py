@@ -39,10 +39,11 @@ def mine(
         ),
     ] = None,
     strategy: Annotated[
-        Literal["hard", "random", "none"] | None,
+        Literal["hard", "families", "random", "none"] | None,
         typer.Option(
-            help="`hard` takes the hardest images, `random` any, `none` trains as long without new "
-            "negatives. Default: hard."
+            help="`hard` takes the hardest images, `families` the hardest of each family of "
+            "look-alikes in turn, `random` any, `none` trains as long without new negatives. "
+            "Default: hard."
         ),
     ] = None,
     hold: Annotated[

@@ -29,6 +29,7 @@ class Strategy(StrEnum):
     """The choice of the next negatives from the pool."""
 
     HARD = "hard"
+    FAMILIES = "families"
     RANDOM = "random"
     NONE = "none"
 
@@ -140,8 +141,8 @@ class FreezeRequest(BaseModel):
     )
     strategy: Strategy = Field(
         Strategy.HARD,
-        description="`hard` takes the hardest images, `random` any; `none` trains for as many "
-        "steps without new negatives.",
+        description="`hard` takes the hardest images; `families` the hardest of each family of "
+        "look-alikes in turn; `random` any; `none` trains for as many steps without new negatives.",
     )
     selection: Selection = Field(
         Selection(), description="Which of the images that `strategy` prefers are not mined."
@@ -205,7 +206,7 @@ class FreezeFields(TypedDict, total=False):
     start_from: str | None
     num_negatives: int | None
     negative_fraction: float
-    strategy: Strategy | Literal["hard", "random", "none"]
+    strategy: Strategy | Literal["hard", "families", "random", "none"]
     selection: Selection | Mapping[str, object]
     promotion: Promotion | Literal["auto", "manual", "never"]
     ap_margin: float

@@ -1,8 +1,5 @@
 """Families of look-alikes: region vectors that lie close together, and their places on a map."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
@@ -50,26 +47,6 @@ def find_families(vectors: np.ndarray, members: np.ndarray, families: np.ndarray
     cosines = vectors @ centres.T  # the cosine to a mean of vectors is the mean of the cosines
     nearest = np.unique(families)[cosines.argmax(axis=1)]
     return np.where(1 - cosines.max(axis=1) <= CUT, nearest, NO_FAMILY)
-
-
-def take_turns(families: Sequence[int]) -> list[int]:
-    """
-    Return the order in which families take turns: the first of each, then the second of each.
-
-    Args:
-        families: the family of each item, in order of the items' scores.
-
-    Returns:
-        Positions of the items. Within a turn, families come in the order of their first items.
-    """
-    ranks: dict[int, int] = {}
-    sizes: dict[int, int] = defaultdict(int)
-    turns: list[tuple[int, int, int]] = []
-    for position, family in enumerate(families):
-        rank = ranks.setdefault(family, len(ranks))
-        turns.append((sizes[family], rank, position))
-        sizes[family] += 1
-    return [position for _, _, position in sorted(turns)]
 
 
 def lay_out(vectors: np.ndarray) -> np.ndarray:

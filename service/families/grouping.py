@@ -86,18 +86,20 @@ def group_images(
 
 
 @dataclass(frozen=True, slots=True)
-class _Images:
+class _ImagesToPlace:
     grouped_ids: list[int]  # worst first
     pool: list[BoxedImage]  # to be grouped or mapped, the best detection of each first
     sealed: list[BoxedImage]
 
 
-def _find_images(session: Session, version_id: int, num_images: int, num_mapped: int) -> _Images:
+def _find_images(
+    session: Session, version_id: int, num_images: int, num_mapped: int
+) -> _ImagesToPlace:
     grouped_ids = store.hardest_minable(session, version_id, num_images)
     mapped_ids = store.hardest_detected(session, version_id, num_mapped)
     pool_ids = list(dict.fromkeys([*grouped_ids, *mapped_ids]))
     sealed_ids = hold_store.sealed_ids(session, version_id, MAX_SEALED_IMAGES)
-    return _Images(
+    return _ImagesToPlace(
         grouped_ids,
         hold_store.detected_images(session, version_id, pool_ids),
         hold_store.detected_images(session, version_id, sealed_ids),

@@ -2,6 +2,7 @@
 
 from hardneg.schemas.families import GroupingRequest
 from service.families.grouping import group_images
+from service.families.texts import grouped_text
 from service.jobs.kind import JobResult
 from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob
@@ -21,9 +22,7 @@ def run_grouping(job: RunningJob) -> JobResult:
             stage="describing images",
         )
     sizes = grouped.sizes
-    job.log(
-        f"{sum(sizes)} images form {len(sizes)} families; the largest has {max(sizes, default=0)}"
-    )
+    job.log(grouped_text(sizes))
     return {
         "num_grouped": sum(sizes),
         "num_mapped": grouped.num_mapped,

@@ -9,13 +9,18 @@ from service.labelled_images import store as labelled_store
 from service.tables import TrainingRun
 from service.training_runs import store
 from service.training_runs.holding import held_ids, holding_json
+from service.training_runs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from service.training_runs.partial_negatives import frozen_boxes
 from service.training_runs.retraining import Retraining
 from service.training_runs.selection import choose_negatives
 
 
 def freeze_training_list(
-    retraining: Retraining, iteration: int, parent_id: int | None, holding: Holding | None
+    retraining: Retraining,
+    iteration: int,
+    parent_id: int | None,
+    holding: Holding | None,
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
 ) -> TrainingRun | None:
     """
     Add the run of a round, with its training list and the test that its candidates went through.
@@ -25,7 +30,13 @@ def freeze_training_list(
     job, request = retraining.job, retraining.request
     with job.transaction() as session:
         images = choose_images(
-            session, request, iteration, parent_id, held_ids(holding), takes_partial=True
+            session,
+            request,
+            iteration,
+            parent_id,
+            held_ids(holding),
+            look_alikes,
+            takes_partial=True,
         )
         if iteration > 1 and request.strategy is not Strategy.NONE and not images["mined"]:
             return None
@@ -51,6 +62,7 @@ def choose_images(
     iteration: int,
     parent_id: int | None,
     held: Collection[int] = (),
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
     *,
     takes_partial: bool = False,
 ) -> store.ImagesByRole:
@@ -74,6 +86,7 @@ def choose_images(
         num_labelled=len(labelled),
         iteration=iteration,
         held=held,
+        look_alikes=look_alikes,
         takes_partial=takes_partial,
     )
     kept = [] if parent_run_id is None else store.kept_negatives(session, parent_run_id)

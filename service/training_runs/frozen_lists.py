@@ -18,6 +18,7 @@ from service.training_runs import store
 from service.training_runs.freezing import choose_images
 from service.training_runs.holding import held_ids, holding_json, stored_holding
 from service.training_runs.job import RETRAIN
+from service.training_runs.look_alikes import stored_look_alikes
 from service.training_runs.parents import NotReadyToTrain, parent_version, require_known_classes
 
 
@@ -63,7 +64,8 @@ def freeze_list(session: Session, request: FreezeRequest) -> TrainingRun:
     """
     Freeze the images of a training that happens elsewhere, chosen as a retraining chooses them.
 
-    Raises ModelVersionNotFound, NotReadyToTrain, PoolNotScored, InvalidFreezeRequest.
+    Raises ModelVersionNotFound, NotReadyToTrain, PoolNotScored, FamiliesMissing,
+    InvalidFreezeRequest.
     """
     parent = parent_version(session, request)
     class_names = labelled_store.class_names_in(session, "train")
@@ -73,10 +75,11 @@ def freeze_list(session: Session, request: FreezeRequest) -> TrainingRun:
             "without labelled images there is nothing that 'negative_fraction' could be a fraction "
             "of: say 'num_negatives', or send images with boxes to POST /labelled-images"
         )
-    if request.strategy is Strategy.HARD:
+    if request.strategy in (Strategy.HARD, Strategy.FAMILIES):
         _require_scored_pool(session, parent)
     holding = stored_holding(session, request, parent.id)
-    images = choose_images(session, request, 1, parent.id, held_ids(holding))
+    look_alikes = stored_look_alikes(session, request, parent, store.count_labelled(session))
+    images = choose_images(session, request, 1, parent.id, held_ids(holding), look_alikes)
     if not images["mined"] and request.strategy is not Strategy.NONE and request.num_negatives != 0:
         raise NotReadyToTrain(
             f"the pool has no negative image that version '{parent.name}' was not trained on: send "

@@ -10,11 +10,17 @@ from service.holding import store as hold_store
 from service.holding.store import Decided
 from service.holding.texts import held_of, held_text, trust_text
 from service.training_runs import store
+from service.training_runs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from service.training_runs.retraining import Retraining
 from service.training_runs.selection import choose_negatives
 
 
-def examine_candidates(retraining: Retraining, iteration: int, parent_id: int) -> Holding | None:
+def examine_candidates(
+    retraining: Retraining,
+    iteration: int,
+    parent_id: int,
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
+) -> Holding | None:
     """
     Test the images that a round would mine, and those that would take the place of held ones.
 
@@ -30,7 +36,9 @@ def examine_candidates(retraining: Retraining, iteration: int, parent_id: int) -
     trust = tester.rule.trust
     is_applied = trust.is_trusted and retraining.request.selection.hold is Hold.AUTO
     tested: dict[int, Decided | None] = {}  # None: a person has judged it, or nothing is detected
-    while untested := _untested(retraining, iteration, parent_id, tested, is_applied=is_applied):
+    while untested := _untested(
+        retraining, iteration, parent_id, look_alikes, tested, is_applied=is_applied
+    ):
         tested |= dict.fromkeys(untested)
         tested |= {image.image_id: image for image in tester.decide(untested)}
     pool = [image for image in tested.values() if image is not None]
@@ -85,6 +93,7 @@ def _untested(
     retraining: Retraining,
     iteration: int,
     parent_id: int,
+    look_alikes: LookAlikes,
     tested: dict[int, Decided | None],
     *,
     is_applied: bool,
@@ -102,6 +111,7 @@ def _untested(
             num_labelled=store.count_labelled(session),
             iteration=iteration,
             held=held,
+            look_alikes=look_alikes,
         )
     return [image_id for image_id, _ in chosen if image_id not in tested]
 

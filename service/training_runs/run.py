@@ -12,6 +12,7 @@ from service.training_runs.deciding import has_improved
 from service.training_runs.freezing import freeze_training_list
 from service.training_runs.holding import examine_candidates
 from service.training_runs.judging import judge_candidate
+from service.training_runs.look_alikes import NO_LOOK_ALIKES, find_look_alikes
 from service.training_runs.retraining import Retraining
 from service.training_runs.scoring import score_unscored_images
 from service.training_runs.training import train_version
@@ -56,12 +57,13 @@ def _start_round(
 ) -> TrainingRun | None:
     """Score with the parent version, test, and freeze; None if the list would have nothing new."""
     parent_id = _parent_id(retraining.request, earlier)
-    holding = None
+    holding, look_alikes = None, NO_LOOK_ALIKES
     if parent_id is not None:
         stage = f"round {iteration}: scoring with the parent version"
         score_unscored_images(retraining.job, retraining.resources, parent_id, stage)
-        holding = examine_candidates(retraining, iteration, parent_id)
-    return freeze_training_list(retraining, iteration, parent_id, holding)
+        look_alikes = find_look_alikes(retraining, iteration, parent_id)
+        holding = examine_candidates(retraining, iteration, parent_id, look_alikes)
+    return freeze_training_list(retraining, iteration, parent_id, holding, look_alikes)
 
 
 def _parent_id(request: RetrainRequest, earlier: Sequence[TrainingRun]) -> int | None:

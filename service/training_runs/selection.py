@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.training_runs import FreezeRequest, Strategy
 from service.training_runs import store
+from service.training_runs.look_alikes import NO_LOOK_ALIKES, LookAlikes, by_families, num_wanted
 
 
 def choose_negatives(
@@ -18,6 +19,7 @@ def choose_negatives(
     num_labelled: int,
     iteration: int,
     held: Collection[int] = (),
+    look_alikes: LookAlikes = NO_LOOK_ALIKES,
     takes_partial: bool = False,
 ) -> list[tuple[int, str]]:
     """
@@ -35,22 +37,22 @@ def choose_negatives(
         num_labelled: images of train, for a request that wants a fraction of them.
         iteration: the round, counted from 1; each round draws other random images.
         held: ids of images that look like true objects.
+        look_alikes: families of the hardest images, for the strategy that takes them in turns.
         takes_partial: whether images that hold an object and a box judged to hold none are chosen.
 
     Returns:
         Image ids and digests.
     """
-    count = request.num_negatives
-    if count is None:
-        count = max(1, round(request.negative_fraction * num_labelled))
+    count = num_wanted(request, num_labelled)
     match request.strategy:
-        case Strategy.HARD:
-            images = store.hardest_unused(session, version_id, parent_run_id, count + len(held))
+        case Strategy.HARD | Strategy.FAMILIES:
+            families = look_alikes.families
+            limit = max(count, len(families)) + len(held)
+            hardest = store.hardest_unused(session, version_id, parent_run_id, limit)
+            images = by_families([image for image in hardest if image[0] not in held], families)
             if takes_partial:
-                images = [
-                    *store.partial_negatives(session, version_id, parent_run_id, used=False),
-                    *images,
-                ]
+                partial = store.partial_negatives(session, version_id, parent_run_id, used=False)
+                images = [*partial, *images]
         case Strategy.RANDOM:
             images = store.unused(session, parent_run_id)
             random.Random(request.seed + iteration).shuffle(images)

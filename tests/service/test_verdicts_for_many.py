@@ -8,9 +8,8 @@ from fastapi.testclient import TestClient
 
 from service.settings import Settings
 from tests.databases import on_sqlite_only
-from tests.scenes import RED
 from tests.service.mining import send_images, send_labelled
-from tests.service.test_families import family_of, group_images, send_squares
+from tests.service.test_families import family_of, group_images, send_striped
 
 
 def judge(client: TestClient, verdict: str | None, **body: object) -> dict[str, Any]:
@@ -118,9 +117,9 @@ def test_two_reviewers_at_once_never_judge_an_image_twice(
 
 @on_sqlite_only
 def test_family_is_judged_by_one_call(serving: TestClient, settings: Settings) -> None:
-    red = send_squares(serving, "pool", range(500, 504), RED)
+    striped = send_striped(serving, "pool", range(500, 504))
     families = group_images(serving, settings)
-    family = family_of(serving, families, red[0])
+    family = family_of(serving, families, striped[0])
 
     report = judge(serving, "negative", family_id=family["id"])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.regions.families import MAX_GROUPED, find_families, group, lay_out, take_turns
+from models.regions.families import MAX_GROUPED, find_families, group, lay_out
 
 
 def at_angles(*degrees: float) -> np.ndarray:
@@ -39,10 +39,6 @@ def test_other_vectors_find_the_nearest_family_within_the_cut() -> None:
 
     assert find_families(at_angles(-5, 80, 180), members, families).tolist() == [1, 0, -1]
     assert find_families(at_angles(0), at_angles(0)[:0], families[:0]).tolist() == [-1]
-
-
-def test_families_take_turns_in_order_of_their_best() -> None:
-    assert take_turns([7, 7, 7, 2, 7, 2, 5]) == [0, 3, 6, 1, 5, 2, 4]
 
 
 def test_places_keep_the_largest_spread_and_never_flip() -> None:

@@ -1,0 +1,10 @@
+"""Groupings in words, for the history of a job."""
+
+from collections.abc import Sequence
+
+
+def grouped_text(sizes: Sequence[int]) -> str:
+    """Return how many images form how many families, given the families' sizes."""
+    return (
+        f"{sum(sizes)} images form {len(sizes)} families; the largest has {max(sizes, default=0)}"
+    )
