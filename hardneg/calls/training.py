@@ -1,7 +1,7 @@
 """Retraining, and the training runs that it consists of."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -11,7 +11,9 @@ from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.training_runs import (
     FreezeFields,
     FreezeRequest,
+    MinedPage,
     RetrainFields,
+    RetrainPreview,
     RetrainRequest,
     TrainingImageOut,
     TrainingImagePage,
@@ -45,11 +47,19 @@ class TrainingCalls(Connection):
         Raises:
             Refused: A field is wrong, or there is nothing to train on yet.
         """
-        body: dict[str, object] = {}
-        if request is not None:
-            body = request.model_dump(mode="json", exclude_unset=True)
-        body |= to_jsonable_python(dict(fields))
-        return read_answer(JobOut, self._send_json("POST", "/retrain", body))
+        return read_answer(JobOut, self._send_json("POST", "/retrain", _body(request, fields)))
+
+    def preview_retraining(
+        self, request: RetrainRequest | None = None, **fields: Unpack[RetrainFields]
+    ) -> RetrainPreview:
+        """
+        Return what `retrain` would do with the same arguments, without doing it.
+
+        Raises:
+            Refused: `retrain` would be refused, too.
+        """
+        answer = self._send_json("POST", "/retrain/preview", _body(request, fields))
+        return read_answer(RetrainPreview, answer)
 
     def freeze(
         self, request: FreezeRequest | None = None, **fields: Unpack[FreezeFields]
@@ -68,11 +78,8 @@ class TrainingCalls(Connection):
         Raises:
             Refused: No version serves, it has not scored the pool yet, or a field is wrong.
         """
-        body: dict[str, object] = {}
-        if request is not None:
-            body = request.model_dump(mode="json", exclude_unset=True)
-        body |= to_jsonable_python(dict(fields))
-        return read_answer(TrainingRunOut, self._send_json("POST", "/training-runs", body))
+        answer = self._send_json("POST", "/training-runs", _body(request, fields))
+        return read_answer(TrainingRunOut, answer)
 
     def training_runs(
         self,
@@ -128,6 +135,21 @@ class TrainingCalls(Connection):
         for page in iterate_pages(show, lambda page: page.next_after_id):
             yield from page.items
 
+    def mined_images(self, run_id: int, *, offset: int = 0, limit: int = 50) -> MinedPage:
+        """
+        Return a page of a run's new negatives, hardest first, with their scores before and after.
+
+        Args:
+            run_id: id of the training run.
+            offset: how many images to skip.
+            limit: size of the page, 1 to 200.
+
+        Raises:
+            Refused: There is no such run.
+        """
+        query = {"offset": offset, "limit": limit}
+        return read_answer(MinedPage, self._get(f"/training-runs/{run_id}/mined", query))
+
     def export_training_run(
         self,
         run_id: int,
@@ -154,3 +176,12 @@ class TrainingCalls(Connection):
         """
         query = {"format": file_format, "content": content, "images": images}
         return self._save(f"/training-runs/{run_id}/export", Path(path), query)
+
+
+def _body(request: FreezeRequest | None, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return what is sent of a request and of single fields, which win."""
+    body: dict[str, object] = {}
+    if request is not None:
+        body = request.model_dump(mode="json", exclude_unset=True)
+    body |= to_jsonable_python(dict(fields))
+    return body

@@ -16,7 +16,10 @@ from pydantic import (
 )
 
 from hardneg.schemas.deprecation import DEPRECATED
+from hardneg.schemas.firing import ComparedScore
+from hardneg.schemas.hard_negatives import Coverage
 from hardneg.schemas.hold_test import Selection
+from hardneg.schemas.images import DetectionOut, ImageOut
 from hardneg.schemas.text import PlainText
 
 # The bounds of `models.detectors.spec`, which loads torch; a test keeps them equal.
@@ -200,6 +203,53 @@ class RetrainRequest(Recipe, FreezeRequest):
         return self
 
 
+class PreviewedImage(BaseModel):
+    """One image that would be mined, as the parent version sees it."""
+
+    max_score: float | None = Field(examples=[0.98])
+    detections: list[DetectionOut]
+    image: ImageOut
+
+
+class RetrainPreview(BaseModel):
+    """
+    The first round that a retrain request would start now.
+
+    The round itself tests its candidates for true objects, so it may mine other images.
+    """
+
+    parent_version: str | None = Field(
+        description="Name of the version that the training starts from; null for a new detector.",
+        examples=["v1"],
+    )
+    architecture: str = Field(examples=["ssd_small"])
+    class_names: list[str] = Field(examples=[["raccoon"]])
+    pool: Coverage | None = Field(
+        description="How much of the pool the parent version has scored; the round first scores "
+        "the rest. Null for a new detector, which mines nothing."
+    )
+    num_labelled: int = Field(description="Labelled images to train on.", examples=[134])
+    num_kept: int = Field(description="Negatives that the parent version was trained on.")
+    num_mined: int = Field(description="New negatives from the pool.", examples=[20])
+    num_held: int = Field(
+        description="Images that look like true objects by the parent version's last hold test, "
+        "and are therefore not mined."
+    )
+    num_val: int = Field(description="Labelled images that choose the best epoch.")
+    num_sealed: int = Field(description="Sealed images that false detections are counted on.")
+    learning_rate: float = Field(examples=[0.0005])
+    negatives_per_batch: int = Field(description="Of the images of every batch.", examples=[5])
+    steps_per_epoch: int = Field(examples=[13])
+    num_steps: int = Field(description="Steps of all epochs of a round.", examples=[130])
+    estimated_s: float | None = Field(
+        description="Seconds that a round should take, from the last retraining of this "
+        "architecture; null if there was none yet."
+    )
+    mined: list[PreviewedImage] = Field(
+        description="The first of the new negatives; the hardest first with `strategy: hard`."
+    )
+
+
 class FreezeFields(TypedDict, total=False):
     """The fields of a `FreezeRequest`, as keyword arguments of the client."""
 
@@ -318,3 +368,20 @@ class TrainingImagePage(BaseModel):
 
     items: list[TrainingImageOut]
     next_after_id: int | None
+
+
+class MinedImage(BaseModel):
+    """One new negative of a run, before and after its training."""
+
+    before: ComparedScore = Field(description="By the parent version, which it was mined by.")
+    now: ComparedScore = Field(description="By the run's own version; empty until it has scored.")
+    image: ImageOut
+
+
+class MinedPage(BaseModel):
+    """One page of a run's new negatives, hardest first; images deleted since are left out."""
+
+    items: list[MinedImage]
+    next_offset: int | None = Field(
+        description="Value of `offset` for the next page; null on the last page."
+    )

@@ -1,5 +1,6 @@
 """Images and their scores as clients see them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -18,6 +19,7 @@ from service.images.ingest import IngestedFile
 from service.images.store import IMAGE_COLUMNS
 from service.scoring.engine import LoadedVersion
 from service.scoring.results import ScoreResult, ScoringFailure
+from service.scoring.store import FoundBox
 from service.tables import BoxJudgement, Image, ModelVersion
 
 NOT_SCORED = ScoreOut(model_version=None, max_score=None, log_odds=None, detections=[])
@@ -97,6 +99,19 @@ def upload_item(file: IngestedFile, version: LoadedVersion | None, *, is_async: 
 
 def _columns(image: Image) -> dict[str, object]:
     return {name: getattr(image, name) for name in IMAGE_COLUMNS}
+
+
+def detections_by_image(
+    found: Sequence[FoundBox], class_names: Sequence[str]
+) -> Mapping[int, list[DetectionOut]]:
+    """Return stored detections by image id; an image without any has an empty list."""
+    by_image: dict[int, list[DetectionOut]] = defaultdict(list)
+    for box in found:
+        corners = (box.x1, box.y1, box.x2, box.y2)
+        by_image[box.image_id].append(
+            _detection_out(class_names[box.label - 1], box.score, corners)
+        )
+    return by_image
 
 
 def _detection_out(label: str, score: float, box: Sequence[float]) -> DetectionOut:

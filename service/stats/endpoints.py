@@ -5,12 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from hardneg.schemas.firing import FiringChange, FiringReport
+from hardneg.schemas.images import Split
 from hardneg.schemas.stats import FalseDetectionReport, IterationPage
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
 from service.roles import requires
-from service.scoring.resources import ReadSessionDep
-from service.stats import service
+from service.scoring.resources import ReadSessionDep, ResourcesDep
+from service.stats import comparing, service
 
 router = APIRouter(prefix="/stats", tags=["stats"])
 
@@ -44,3 +46,57 @@ def list_iterations(
 ) -> IterationPage:
     """List the two curves of a mining run, AP and false detections, with a point per version."""
     return service.list_iterations(session, after_id, limit)
+
+
+FiringThreshold = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Score from which a detection counts; the operating threshold by default.",
+    ),
+]
+
+
+@router.get("/firing", responses=problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+@requires("read")
+def report_firing(
+    session: ReadSessionDep,
+    resources: ResourcesDep,
+    model_version: Annotated[
+        PlainText | None, Query(min_length=1, description="Id or name; the serving one by default.")
+    ] = None,
+    before: Annotated[
+        PlainText | None,
+        Query(
+            min_length=1,
+            description="Id or name of the version to compare with; the parent version by default.",
+        ),
+    ] = None,
+    split: Annotated[Split, Query(description="Which images to look at.")] = Split.NEGATIVE_TEST,
+    change: Annotated[
+        FiringChange, Query(description="Which images to list.")
+    ] = FiringChange.STOPPED,
+    threshold: FiringThreshold = None,
+    threshold_before: FiringThreshold = None,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> FiringReport:
+    """
+    List images without objects on which a version stopped firing, started, or still fires.
+
+    A version fires on an image if it has a detection there, at its threshold.
+    """
+    return comparing.report_firing(
+        session,
+        resources.settings,
+        model_version=model_version,
+        before=before,
+        split=split,
+        change=change,
+        threshold=threshold,
+        threshold_before=threshold_before,
+        offset=offset,
+        limit=limit,
+    )

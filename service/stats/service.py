@@ -48,7 +48,7 @@ def report_false_detections(
     Raises ModelVersionNotFound, NoServingVersion, NothingMeasured, ThresholdTooLow.
     """
     version = version_service.named_or_serving(session, model_version)
-    lowest = _lowest_threshold(version)
+    lowest = lowest_threshold(version)
     if threshold < lowest:
         raise ThresholdTooLow(version.name, lowest)
     images = images_scored_by(session, [version.id])
@@ -78,7 +78,7 @@ def list_iterations(session: Session, after_id: int, limit: int) -> IterationPag
     )
 
 
-def _lowest_threshold(version: ModelVersion) -> float:
+def lowest_threshold(version: ModelVersion) -> float:
     """Return the score below which a version keeps no detections of sealed images."""
     lowest = version.spec["score_threshold"]
     assert isinstance(lowest, float | int)

@@ -10,6 +10,8 @@ from hardneg.schemas.jobs import JobOut
 from hardneg.schemas.text import PlainText
 from hardneg.schemas.training_runs import (
     FreezeRequest,
+    MinedPage,
+    RetrainPreview,
     RetrainRequest,
     TrainingImagePage,
     TrainingRunOut,
@@ -20,7 +22,7 @@ from service.exports.export import ExportOptions
 from service.exports.response import ZIP_ANSWER, service_url, zip_response
 from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
-from service.training_runs import export, service
+from service.training_runs import export, mined, previewing, service
 
 router = APIRouter(tags=["training"])
 
@@ -48,6 +50,26 @@ def retrain(
     job = service.queue_retraining(session, request or RetrainRequest())
     response.headers["Location"] = job.links.self
     return job
+
+
+@router.post(
+    "/retrain/preview",
+    responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+@requires("read")
+def preview_retraining(
+    session: ReadSessionDep,
+    request: RetrainRequest | None = None,
+    num_shown: Annotated[
+        int, Query(ge=0, le=200, description="How many of the new negatives to show.")
+    ] = 12,
+) -> RetrainPreview:
+    """
+    Say what a retrain request would train on, for how many steps, and about how long.
+
+    Nothing is changed. A request that `POST /retrain` would refuse is refused here, too.
+    """
+    return previewing.preview_retraining(session, request or RetrainRequest(), num_shown)
 
 
 @router.post(
@@ -112,6 +134,18 @@ def list_training_run_images(
 ) -> TrainingImagePage:
     """List the images that a run trained on, as they were frozen before its training."""
     return service.list_run_images(session, run_id, after_id=after_id, limit=limit)
+
+
+@router.get("/training-runs/{run_id}/mined", responses=UNKNOWN_RUN)
+@requires("read")
+def list_mined_images(
+    session: ReadSessionDep,
+    run_id: RunId,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> MinedPage:
+    """List a run's new negatives with their scores before and after its training."""
+    return mined.list_mined(session, run_id, offset=offset, limit=limit)
 
 
 @router.get(

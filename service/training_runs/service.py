@@ -57,10 +57,15 @@ class NotTrainable(ServiceError):
 
 
 def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
-    """
-    Check a request as far as possible now, and queue its job with the parent version resolved.
+    """Queue the job of a checked request. Raises as `checked` does."""
+    return enqueue(session, RETRAIN, checked(session, request))
 
-    Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain, NameTaken.
+
+def checked(session: Session, request: RetrainRequest) -> RetrainRequest:
+    """
+    Check a request as far as possible now, and return it with the parent version resolved.
+
+    Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain, NotTrainable, NameTaken.
     """
     class_names = labelled_store.class_names_in(session, "train")
     if not class_names:
@@ -78,12 +83,12 @@ def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
                 f"unknown architecture '{request.architecture}'; known are {known}"
             )
         _check_weights(request.architecture, request.weights)
-        return enqueue(session, RETRAIN, request)
+        return request
     version = parent_version(session, request)
     if not is_trainable(version.checkpoint_key):
         raise NotTrainable(version.name)
     require_known_classes(version, class_names)
-    return enqueue(session, RETRAIN, request.model_copy(update={"start_from": str(version.id)}))
+    return request.model_copy(update={"start_from": str(version.id)})
 
 
 def _check_sampler(request: RetrainRequest) -> None:
@@ -127,6 +132,13 @@ def list_runs(
         items=[_run_out(run, roles.get(run.id, {})) for run in runs[:limit]],
         next_before_id=runs[limit - 1].id if len(runs) > limit else None,
     )
+
+
+def list_open_runs(session: Session, limit: int) -> list[TrainingRunOut]:
+    """Return the newest lists that wait for the result of a training elsewhere."""
+    runs = store.open_runs(session, limit)
+    roles = store.count_roles(session, [run.id for run in runs])
+    return [_run_out(run, roles.get(run.id, {})) for run in runs]
 
 
 def show_run(session: Session, run_id: int) -> TrainingRunOut:

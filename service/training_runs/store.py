@@ -98,6 +98,16 @@ def list_runs(
     return session.scalars(statement).all()
 
 
+def open_runs(session: Session, limit: int) -> Sequence[TrainingRun]:
+    """Return the newest lists that are frozen for a training elsewhere and have no result yet."""
+    return session.scalars(
+        select(TrainingRun)
+        .where(TrainingRun.job_id.is_(None), TrainingRun.model_version_id.is_(None))
+        .order_by(TrainingRun.id.desc())
+        .limit(limit)
+    ).all()
+
+
 def count_roles(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """Count the images of each role in each run."""
     rows = session.execute(
@@ -270,6 +280,15 @@ def runs_behind(session: Session, version_id: int) -> Sequence[int]:
     return session.scalars(
         select(TrainingRun.id).where(TrainingRun.model_version_id.in_(select(line.c.id)))
     ).all()
+
+
+def trained_images(session: Session, version_id: int, image_ids: Sequence[int]) -> set[int]:
+    """Return those images that a version or one of its ancestors was trained on."""
+    statement = select(TrainingRunImage.image_id).where(
+        TrainingRunImage.run_id.in_(runs_behind(session, version_id)),
+        is_one_of(session, TrainingRunImage.image_id, image_ids),
+    )
+    return set(session.scalars(statement))
 
 
 def _is_unused(run_id: int | None) -> list[ColumnElement[bool]]:
