@@ -65,4 +65,5 @@ class LabelledUploadResult(BaseModel):
 
     class_names: list[str] = Field(examples=[["raccoon"]])
     items: list[LabelledUploadItem]
-    problems: list[LabelProblem]
+    problems: list[LabelProblem] = Field(description="The first 1,000.")
+    num_problems: int = Field(0, description="How many there are in all.", examples=[0])

@@ -12,6 +12,7 @@ from models.data.datasets import LabelledImage, Reader
 from models.data.ground_truth import GroundTruth
 from models.data.images import UnreadableImageError, read_header
 
+MAX_BOXES_PER_IMAGE = 10_000
 CLIP_TOLERANCE = 1.0  # pixels; annotation tools often round a box to one pixel past the edge
 
 
@@ -103,11 +104,8 @@ def read_coco(
     names = _read_categories(categories, issues)
     if class_names is None:
         class_names = [names[category_id] for category_id in sorted(names)]
-    labels = {
-        category_id: class_names.index(name) + 1
-        for category_id, name in names.items()
-        if name in class_names
-    }
+    label_of = {name: number for number, name in reversed([*enumerate(class_names, 1)])}
+    labels = {key: label_of[name] for key, name in names.items() if name in label_of}
     entries, refused_ids = _read_images(images, find_image, issues)
     boxes = _Boxes(entries, refused_ids, names, labels, issues)
     for position, annotation in enumerate(annotations):
@@ -115,7 +113,7 @@ def read_coco(
     return CocoReading(
         tuple(class_names),
         tuple(
-            LabelledImage(entry.name, entry.read, boxes.truth(image_id))
+            LabelledImage(entry.name, entry.read, boxes.truth(image_id), entry.size_bytes)
             for image_id, entry in entries.items()
         ),
         tuple(issues),
@@ -128,6 +126,7 @@ class _ImageEntry:
     read: Reader
     width: int
     height: int
+    size_bytes: int
 
 
 class _Boxes:
@@ -190,7 +189,12 @@ class _Boxes:
             self._issues.append(
                 AnnotationIssue(item, "Its box was clipped to the image.", is_refused=False)
             )
-        self._rows[annotation["image_id"]].append((box, self._labels[annotation["category_id"]]))
+        rows = self._rows[annotation["image_id"]]
+        if len(rows) == MAX_BOXES_PER_IMAGE:
+            reason = f"Its image has {MAX_BOXES_PER_IMAGE} boxes already, as many as it may have."
+            self._issues.append(AnnotationIssue(item, reason))
+            return
+        rows.append((box, self._labels[annotation["category_id"]]))
 
     def _reason_against(self, annotation: Mapping[str, object]) -> str | None:
         annotation_id = annotation.get("id")
@@ -252,10 +256,11 @@ def _lists(content: object) -> tuple[list[object], list[object], list[object]]:
 
 def _read_categories(categories: list[object], issues: list[AnnotationIssue]) -> dict[int, str]:
     names: dict[int, str] = {}
+    taken_names: set[str] = set()
     for position, category in enumerate(categories):
         match category:
             case {"id": int(category_id), "name": str(name)} if name:
-                if category_id in names or name in names.values():
+                if category_id in names or name in taken_names:
                     issues.append(
                         AnnotationIssue(
                             f"category {category_id}", "Another one has this id or name."
@@ -263,6 +268,7 @@ def _read_categories(categories: list[object], issues: list[AnnotationIssue]) ->
                     )
                 else:
                     names[category_id] = name
+                    taken_names.add(name)
             case _:
                 issues.append(
                     AnnotationIssue(
@@ -317,7 +323,8 @@ def _open_image(
     if read is None:
         return f"There is no file {name}."
     try:
-        header = read_header(read())
+        content = read()
+        header = read_header(content)
     except UnreadableImageError as error:
         return f"{name} cannot be read: {error}"
     size = (header.width, header.height)
@@ -326,4 +333,4 @@ def _open_image(
             f"{name} is {header.width}x{header.height} pixels when upright, not "
             f"{stated_size[0]}x{stated_size[1]} as its annotations say."
         )
-    return _ImageEntry(name, read, header.width, header.height)
+    return _ImageEntry(name, read, header.width, header.height, len(content))

@@ -25,11 +25,13 @@ class LabelledImage:
         name: shown to people and in reports, for instance a file name or a digest.
         read: returns the encoded bytes at every call.
         truth: boxes in pixels of the upright image.
+        size_bytes: of the encoded bytes, where they have been read before; else 0.
     """
 
     name: str
     read: Reader
     truth: GroundTruth
+    size_bytes: int = 0
 
     @classmethod
     def negative(cls, name: str, read: Reader) -> "LabelledImage":

@@ -1,8 +1,9 @@
 """
 Reads the files of a zip or tar without unpacking to disk or trusting what the archive declares.
 
-One limit holds for each file and another for all files together. Members without a name, members
-that are not plain files, and paths that lead out of the archive are refused.
+One limit holds for each file and another for all files together, refused ones included: bytes are
+counted before they are unpacked. Members without a name, members that are not plain files, paths
+that lead out of the archive, and zips whose files share bytes are refused.
 """
 
 import bz2
@@ -28,9 +29,8 @@ from service.imports.entries import (
     is_system_file,
     refused,
 )
+from service.imports.zip_checks import check_directory, check_overlaps, why_not_unpacked
 
-MAX_RATIO = 200  # photographs hardly shrink; DEFLATE can expand one byte to a thousand
-RATIO_COUNTS_FROM_BYTES = 1024**2
 # tarfile reads a header in one piece, however long it claims to be, and keeps hundreds in a row.
 MAX_TAR_READ_BYTES = 1024**2
 
@@ -90,6 +90,7 @@ def read_zip(file: BinaryIO, limits: Limits) -> Source:
         UnreadableSource: `file` is damaged or has too many files.
     """
     try:
+        check_directory(file, limits.max_files)
         archive = zipfile.ZipFile(file)
     except DAMAGE as error:
         raise UnreadableSource(f"the zip is damaged: {error}") from error
@@ -99,6 +100,7 @@ def read_zip(file: BinaryIO, limits: Limits) -> Source:
         raise UnreadableSource(
             f"the archive has {len(members)} files; {limits.max_files} are allowed"
         )
+    check_overlaps(members)
     return Source(_zip_entries(archive, members, limits), len(members))
 
 
@@ -114,21 +116,22 @@ def _zip_entries(
         if reason is not None:
             yield refused(info.filename, reason)
         else:
-            yield Entry(info.filename, partial(_read_zip_member, archive, info, limits, total))
+            read = partial(_read_zip_member, archive, info, limits, total)
+            yield Entry(info.filename, read, info.file_size)
 
 
 def _read_zip_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits, total: "_Total"
 ) -> bytes:
+    reason = why_not_unpacked(info, limits.max_file_bytes)
+    if reason is not None:
+        raise UnreadableEntry(reason)
+    total.add(info.file_size, info)
     try:
-        with archive.open(info) as member:
-            content = _read_up_to(member, limits.max_file_bytes)
+        with archive.open(info) as member:  # it yields `file_size` bytes at most
+            return _read_all(member)
     except DAMAGE as error:
         raise UnreadableEntry(f"it cannot be unpacked: {error}") from error
-    if len(content) > max(RATIO_COUNTS_FROM_BYTES, MAX_RATIO * info.compress_size):
-        raise UnreadableEntry(f"it unpacks to more than {MAX_RATIO} times its size in the archive")
-    total.add(len(content), info)
-    return content
 
 
 @contextmanager
@@ -160,11 +163,13 @@ def _decompressed(file: BinaryIO) -> Iterator[Decompressed]:
 
 
 def _tar_entries(archive: tarfile.TarFile, limits: Limits) -> Iterator[Entry]:
-    total = _Total(limits.max_total_bytes)
+    total, position = _Total(limits.max_total_bytes), 0
     for number, member in enumerate(_tar_members(archive), 1):
         if number > limits.max_files:
             raise UnreadableSource(f"the archive has more than {limits.max_files} files")
-        total.add(member.size, number)  # finding the next member decompresses this one in any case
+        # Finding the next member decompresses this one in any case, and its headers.
+        total.add(max(member.size, archive.offset - position), number)
+        position = archive.offset
         if member.isdir() or is_system_file(member.name):
             continue
         reason = _why_refused(member.name, member.isreg())
@@ -193,12 +198,17 @@ def _read_tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: 
         file = archive.extractfile(member)
         assert file is not None
         with file:
-            content = b"".join(iter(partial(file.read, 1024**2), b""))
+            content = _read_all(file)
     except DAMAGE as error:
         raise UnreadableEntry(f"it cannot be unpacked: {error}") from error
     if len(content) != member.size:
         raise UnreadableEntry("the archive ends before the file does")
     return content
+
+
+def _read_all(member: IO[bytes]) -> bytes:
+    """Read in pieces: zipfile unpacks all that is there for one read without a size."""
+    return b"".join(iter(partial(member.read, 1024**2), b""))
 
 
 class _ShortReads(io.RawIOBase):
@@ -239,13 +249,6 @@ class _Total:
         self._left -= num_bytes
         if self._left < 0:
             raise UnreadableSource(f"the archive unpacks to more than {self._max_bytes} bytes")
-
-
-def _read_up_to(member: IO[bytes], max_bytes: int) -> bytes:
-    content = member.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise UnreadableEntry(f"it is larger than {max_bytes} bytes")
-    return content
 
 
 def _why_refused(name: str, is_plain_file: bool) -> str | None:

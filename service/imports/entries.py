@@ -20,10 +20,14 @@ class Entry:
     A file and its name.
 
     Call `read` before taking the next entry; it raises UnreadableEntry if the file is refused.
+
+    Attributes:
+        size_bytes: an upper bound of what `read` returns, where it is known; else 0.
     """
 
     name: str
     read: Callable[[], bytes]
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from service.scoring.resources import Resources
 from service.text import plain_file_name
 
 WINDOWS = 2  # of the scorer, read before the tally is saved: ingest overlaps their stages
+WINDOW_BYTES = 64 * 1024**2  # a window ends early here, after the file that reaches it
 
 
 def run_import(job: RunningJob) -> JobResult:
@@ -54,20 +55,24 @@ def _store_all(
 def _read_window(entries: Iterator[Entry], size: int, tally: Tally) -> list[UploadedFile | None]:
     """Read the next files; None stands for a file that cannot be read, which is refused."""
     window: list[UploadedFile | None] = []
-    name = ""
+    num_bytes, name = 0, ""
     try:
         for entry in islice(entries, size):
             name = plain_file_name(entry.name)
-            window.append(_read(entry, name, tally))
+            content = _read(entry, name, tally)
+            window.append(None if content is None else UploadedFile(name, BytesIO(content)))
+            num_bytes += len(content or b"")
+            if num_bytes >= WINDOW_BYTES:
+                break
     except UnreadableSource as error:
         tally.refuse(name, f"no further file is read: {error}")
         window.append(None)
     return window
 
 
-def _read(entry: Entry, name: str, tally: Tally) -> UploadedFile | None:
+def _read(entry: Entry, name: str, tally: Tally) -> bytes | None:
     try:
-        return UploadedFile(name, BytesIO(entry.read()))
+        return entry.read()
     except UnreadableEntry as error:
         tally.refuse(name, str(error))
         return None

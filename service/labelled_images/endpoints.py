@@ -11,7 +11,7 @@ from service.errors import problem_responses
 from service.images.storing import Destination
 from service.imports.entries import Limits
 from service.labelled_images import service
-from service.labelled_images.service import InvalidAnnotations
+from service.labelled_images.annotations import InvalidAnnotations, read_part
 from service.labelled_images.sources import LabelledZip, uploaded_files
 from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep
@@ -55,12 +55,12 @@ def upload_labelled_images(
         settings = resources.settings
         limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.max_files)
         unpacked = LabelledZip(archive.file, limits)
-        content = annotations.file.read() if annotations else unpacked.annotations()
+        content = read_part(annotations) if annotations else unpacked.annotations()
         return service.store_labelled_images(resources, destination, content, unpacked.find)
     if annotations is None:
         raise InvalidAnnotations("send the COCO JSON in the field 'annotations'")
     find_file = uploaded_files({file.filename or "": file.file for file in files or []})
-    content = annotations.file.read()
+    content = read_part(annotations)
     return service.store_labelled_images(resources, destination, content, find_file)
 
 

@@ -1,7 +1,6 @@
 """The rules of labelled images: errors are listed item by item, and the rest is stored."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 
@@ -17,8 +16,7 @@ from hardneg.schemas.labelled_images import (
     LabelledUploadResult,
     LabelProblem,
 )
-from models.data.coco import CocoFormatError, CocoReading, read_coco
-from models.data.datasets import LabelledImage, Reader
+from models.data.datasets import LabelledImage
 from models.data.ground_truth import GroundTruth
 from service.audit.store import record
 from service.errors import ServiceError, problem_of
@@ -26,17 +24,14 @@ from service.images import service as image_service
 from service.images import views
 from service.images.storing import Destination, ValidatedImage, store_image, validate_image
 from service.labelled_images import store
+from service.labelled_images.annotations import FindFile, read_annotations
 from service.scoring.resources import Resources
 from service.tables import Image, LabelledBox
 from service.text import encodable, plain_file_name
 
-MAX_CLASS_NAME_LENGTH = 200
-
-
-class InvalidAnnotations(ServiceError):
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    slug = "invalid-annotations"
-    title = "Invalid annotations"
+MAX_LISTED_PROBLEMS = 1_000
+MAX_PROBLEM_LENGTH = 500
+WINDOW_BYTES = 64 * 1024**2  # a window ends early here, after the image that reaches it
 
 
 class SameBytesTwice(ServiceError):
@@ -51,9 +46,6 @@ class SameBytesTwice(ServiceError):
         )
 
 
-FindFile = Callable[[str], Reader | None]  # by a file name of the annotations
-
-
 def store_labelled_images(
     resources: Resources, destination: Destination, annotations: bytes, find_file: FindFile
 ) -> LabelledUploadResult:
@@ -65,13 +57,12 @@ def store_labelled_images(
     Raises:
         InvalidAnnotations: nothing of the annotations can be used.
     """
-    reading = _read_annotations(annotations, find_file)
+    reading = read_annotations(annotations, find_file)
     max_pixels, window = resources.settings.max_pixels, resources.scorer.window
     _record_upload(resources, destination, len(reading.images))
     items: list[LabelledUploadItem] = []
     names: dict[str, str] = {}
-    for start in range(0, len(reading.images), window):
-        images = reading.images[start : start + window]
+    for images in _windows(reading.images, window):
         validations = resources.scorer.map_decode(
             lambda image: validate_image(image.read(), max_pixels, None), images
         )
@@ -81,15 +72,31 @@ def store_labelled_images(
             )
     problems = [
         LabelProblem(
-            item=encodable(problem.item),
-            reason=encodable(problem.reason),
+            item=encodable(problem.item)[:MAX_PROBLEM_LENGTH],
+            reason=encodable(problem.reason)[:MAX_PROBLEM_LENGTH],
             is_refused=problem.is_refused,
         )
-        for problem in reading.issues
+        for problem in reading.issues[:MAX_LISTED_PROBLEMS]
     ]
     return LabelledUploadResult(
-        class_names=list(reading.class_names), items=items, problems=problems
+        class_names=list(reading.class_names),
+        items=items,
+        problems=problems,
+        num_problems=len(reading.issues),
     )
+
+
+def _windows(images: Sequence[LabelledImage], size: int) -> Iterator[list[LabelledImage]]:
+    """Group images by `size`, and into less if their files are large."""
+    window: list[LabelledImage] = []
+    for image in images:
+        window.append(image)
+        num_bytes = sum(member.size_bytes for member in window)
+        if len(window) == size or num_bytes >= WINDOW_BYTES:
+            yield window
+            window = []
+    if window:
+        yield window
 
 
 def _record_upload(resources: Resources, destination: Destination, num_images: int) -> None:
@@ -110,7 +117,7 @@ def _store(
     """Store one image with its boxes; `names` has the first image with each digest so far."""
 
     def replace_boxes(session: Session, image: Image) -> None:
-        store.replace_boxes(session, image.id, _rows(image.id, labelled.truth, class_names))
+        store.replace_boxes(session, image.id, _rows(labelled.truth, class_names))
 
     name = plain_file_name(labelled.name)
     try:
@@ -155,33 +162,13 @@ def list_labelled_images(
     )
 
 
-def _read_annotations(annotations: bytes, find_file: FindFile) -> CocoReading:
-    try:
-        reading = read_coco(json.loads(annotations), find_file)
-    except CocoFormatError as error:
-        raise InvalidAnnotations(str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidAnnotations(f"the annotations are not JSON: {error}") from error
-    for name in reading.class_names:
-        if len(name) > MAX_CLASS_NAME_LENGTH or not name.isprintable():
-            raise InvalidAnnotations(
-                f"the class name {name[:50]!r} must be printable and at most "
-                f"{MAX_CLASS_NAME_LENGTH} letters long"
-            )
-    return reading
-
-
-def _rows(image_id: int, truth: GroundTruth, class_names: tuple[str, ...]) -> list[LabelledBox]:
+def _rows(truth: GroundTruth, class_names: tuple[str, ...]) -> list[dict[str, object]]:
     return [
-        LabelledBox(
-            image_id=image_id,
-            position=position,
-            class_name=class_names[label - 1],
-            x1=box[0],
-            y1=box[1],
-            x2=box[2],
-            y2=box[3],
-        )
+        {
+            "position": position,
+            "class_name": class_names[label - 1],
+            **dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)),
+        }
         for position, (box, label) in enumerate(
             zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True)
         )

@@ -1,6 +1,7 @@
 """The sources of an upload's images and annotations: a zip, or the files of a form."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import BinaryIO
@@ -10,7 +11,9 @@ from models.data.images import UnreadableImageError
 from service.errors import ServiceError
 from service.imports.archives import read_zip
 from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
-from service.labelled_images.service import InvalidAnnotations
+from service.labelled_images.annotations import InvalidAnnotations, require_short
+
+MAX_END_PARTS = 16
 
 
 class UnreadableArchive(ServiceError):
@@ -28,6 +31,10 @@ class LabelledZip:
             self._entries = {entry.name: entry for entry in read_zip(file, limits).entries}
         except UnreadableSource as error:
             raise UnreadableArchive(str(error)) from error
+        self._names_by_end: dict[str, list[str]] = defaultdict(list)
+        for name in self._entries:
+            for end in _ends(name):
+                self._names_by_end[end].append(name)
 
     def annotations(self) -> bytes:
         """
@@ -43,6 +50,7 @@ class LabelledZip:
                 f"the archive must hold exactly one .json file, and has {len(names)}: send the "
                 "annotations in the field 'annotations'"
             )
+        require_short(self._entries[names[0]].size_bytes)
         try:
             return self._read(names[0])
         except UnreadableImageError as error:
@@ -51,10 +59,10 @@ class LabelledZip:
     def find(self, file_name: str) -> Reader | None:
         """Find an image by its path in the archive, or by the end of a path if only one matches."""
         if file_name not in self._entries:
-            ends = [name for name in self._entries if name.endswith(f"/{file_name}")]
-            if len(ends) != 1:
+            names = self._names_by_end.get(file_name, [])
+            if len(names) != 1:
                 return None
-            file_name = ends[0]
+            file_name = names[0]
         return partial(self._read, file_name)
 
     def _read(self, name: str) -> bytes:
@@ -71,6 +79,13 @@ class LabelledZip:
             raise UnreadableImageError(str(error)) from error
         except UnreadableSource as error:
             raise UnreadableArchive(str(error)) from error
+
+
+def _ends(path: str) -> Iterator[str]:
+    """Yield the last parts of a path, up to MAX_END_PARTS of them, without the whole path."""
+    parts = path.rsplit("/", MAX_END_PARTS)[1:]
+    for start in range(len(parts)):
+        yield "/".join(parts[start:])
 
 
 def uploaded_files(files: Mapping[str, BinaryIO]) -> Callable[[str], Reader | None]:

@@ -1,17 +1,18 @@
 """SQL for labelled images and their boxes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from service.tables import Image, LabelledBox
 
 
-def replace_boxes(session: Session, image_id: int, boxes: Iterable[LabelledBox]) -> None:
+def replace_boxes(session: Session, image_id: int, boxes: Sequence[Mapping[str, object]]) -> None:
     session.execute(delete(LabelledBox).where(LabelledBox.image_id == image_id))
-    session.add_all(boxes)
+    if boxes:
+        session.execute(insert(LabelledBox), [{**box, "image_id": image_id} for box in boxes])
 
 
 def images_in(session: Session, split: str) -> Sequence[Image]:
