@@ -142,6 +142,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Most pixels of an image, width × height; larger ones are refused with 413.",
     )
+    max_thumbnail_bytes: int = Field(
+        1024**3,
+        ge=0,
+        description="Most bytes of thumbnails kept in the data folder for the dashboard; those "
+        "used least recently are deleted first. 0 keeps none.",
+    )
     max_import_bytes: int = Field(
         8 * 1024**3,
         ge=1024,

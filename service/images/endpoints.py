@@ -189,7 +189,9 @@ def image_thumbnail(
     max_side: Annotated[int, Query(ge=16, le=1024, description="Longest side in pixels.")] = 256,
 ) -> Response:
     """Show the image upright and reduced, encoded again as a JPEG."""
-    content = service.image_thumbnail(session, resources.blobs, image_id, max_side)
+    content = service.image_thumbnail(
+        session, resources.blobs, resources.thumbnails, image_id, max_side
+    )
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return Response(content, media_type="image/jpeg", headers=headers)
 
@@ -214,4 +216,4 @@ def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) ->
 @requires("admin")
 def delete_image(resources: ResourcesDep, image_id: ImageId) -> None:
     """Delete an image with its bytes, its scores and its rank."""
-    service.delete_image(resources.sessions, resources.blobs, image_id)
+    service.delete_image(resources.sessions, resources.blobs, resources.thumbnails, image_id)

@@ -18,6 +18,7 @@ from service.scoring.results import ScoreResult, wait_for_result
 from service.serving import store as serving_store
 from service.serving.service import loaded_version
 from service.tables import BoxJudgement, Image, ModelVersion
+from service.thumbnails import ThumbnailStore
 
 
 def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
@@ -70,30 +71,47 @@ def image_content(
         raise ImageNotFound(image_id) from error
 
 
-def image_thumbnail(session: Session, blobs: BlobStore, image_id: int, max_side: int) -> bytes:
+def image_thumbnail(
+    session: Session, blobs: BlobStore, thumbnails: ThumbnailStore, image_id: int, max_side: int
+) -> bytes:
     """
-    Encode an image anew, as a JPEG with sides of at most `max_side`.
+    Return an image as a JPEG with sides of at most `max_side`, made once for the usual sizes.
 
     Raises ImageNotFound, and DecodeFailed for an image that was stored under other limits.
     """
     image = get_image(session, image_id)
+    content = thumbnails.find(image.sha256, max_side)
+    if content is None:
+        content = _encode_thumbnail(blobs, image, max_side)
+        thumbnails.keep(image.sha256, max_side, content)
+    return content
+
+
+def _encode_thumbnail(blobs: BlobStore, image: Image, max_side: int) -> bytes:
     try:
         content = blobs.get(image.blob_key)
     except FileNotFoundError as error:
-        raise ImageNotFound(image_id) from error
+        raise ImageNotFound(image.id) from error
     try:
         return thumbnail(content, max_side, max_pixels=image.width * image.height)
     except UnreadableImageError as error:
         raise refusal_of(error) from error
 
 
-def delete_image(sessions: Sessions, blobs: BlobStore, image_id: int) -> None:
-    """Delete an image's row, scores and rank, then its bytes. Raises ImageNotFound."""
+def delete_image(
+    sessions: Sessions, blobs: BlobStore, thumbnails: ThumbnailStore, image_id: int
+) -> None:
+    """
+    Delete an image's row, scores and rank, then its bytes and thumbnails.
+
+    Raises ImageNotFound.
+    """
     with sessions.begin() as session:
         image = get_image(session, image_id, lock=True)
         session.delete(image)
         kept = {name: getattr(image, name) for name in ("sha256", "split", "source", "file_name")}
         record(session, "delete-image", f"image {image_id}", before=kept)
+    thumbnails.delete(image.sha256)
     blobs.delete(image.blob_key)
 
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from service.db import Sessions
 from service.group_commit import GroupCommit
 from service.jobs.running import RunningJob
-from service.scoring.resources import Resources
+from service.scoring.resources import Resources, open_thumbnails
 from service.scoring.scorer import Scorer
 
 
@@ -28,6 +28,7 @@ def job_resources(job: RunningJob, sessions: Sessions) -> Iterator[Resources]:
             read_sessions=job.read_sessions,
             group_commit=GroupCommit(sessions),
             blobs=job.blobs,
+            thumbnails=open_thumbnails(job.settings),
             scorer=scorer,
             stopping=job.stopping,
         )

@@ -18,6 +18,7 @@ from service.db import Sessions, open_engine, open_sessions, read_only
 from service.group_commit import GroupCommit
 from service.scoring.scorer import Scorer
 from service.settings import Settings
+from service.thumbnails import ThumbnailStore
 
 MIN_LIST_READERS = 2
 
@@ -46,9 +47,14 @@ class Resources:
     read_sessions: Sessions
     group_commit: GroupCommit
     blobs: BlobStore
+    thumbnails: ThumbnailStore
     scorer: Scorer
     stopping: Event
     list_readers: CapacityLimiter = field(default_factory=_list_readers)
+
+
+def open_thumbnails(settings: Settings) -> ThumbnailStore:
+    return ThumbnailStore(settings.data_dir / "thumbnails", settings.max_thumbnail_bytes)
 
 
 @contextmanager
@@ -67,6 +73,7 @@ def open_resources(
             read_sessions=open_sessions(read_only(engine)),
             group_commit=GroupCommit(sessions),
             blobs=BlobStore(settings.blob_store_url),
+            thumbnails=open_thumbnails(settings),
             scorer=scorer,
             stopping=stopping,
         )
