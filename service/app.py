@@ -86,6 +86,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.TOO_MANY_REQUESTS,
             HTTPStatus.SERVICE_UNAVAILABLE,
+            HTTPStatus.INSUFFICIENT_STORAGE,
         ),
     )
     # Not on the app: there the limit would answer outside the middleware that makes it a problem.

@@ -1,6 +1,7 @@
 """Engine, sessions, bulk inserts, and the declarative base."""
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -26,12 +27,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 Sessions = sessionmaker[Session]
 
-SQLITE_BUSY_TIMEOUT_MS = 30_000
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 30.0
+# Of errors that go away with time: connections refused or ended, locks, too many clients.
+AWAY_CODES = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL"),
+    *("08", "53", "55P03", "57"),
+)
+FULL_CODES = ("SQLITE_FULL", "53100")
 SQLITE_CACHE_KIB = 32_768  # for each connection: a batch of scores in any order dirties 16 MB
 SQLITE_CHECKPOINT_PAGES = 16_000  # 64 MB of log: pages that many batches touch are copied once
 
@@ -50,15 +60,77 @@ class Base(DeclarativeBase):
     )
 
 
-def open_engine(url: str) -> Engine:
-    """Open SQLite or Postgres; on SQLite every transaction takes the write lock first."""
+def open_engine(
+    url: str,
+    *,
+    pool_size: int = 10,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    statement_timeout_s: float = 0.0,
+) -> Engine:
+    """
+    Open SQLite or Postgres; on SQLite every transaction takes the write lock first.
+
+    Args:
+        url: of the database.
+        pool_size: connections that stay open.
+        lock_timeout_s: longest wait for a connection of the pool or for a lock.
+        statement_timeout_s: longest run of a statement on Postgres; 0 for no limit.
+    """
+    pool = {"pool_size": pool_size, "max_overflow": 50, "pool_timeout": lock_timeout_s}
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=50)
+        options = _postgres_options(url, lock_timeout_s, statement_timeout_s)
+        arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options}
+        return create_engine(url, pool_pre_ping=True, connect_args=arguments, **pool)
     # Last in, first out: that connection's cache is warm.
-    engine = create_engine(url, pool_size=10, max_overflow=50, pool_use_lifo=True)
+    arguments = {"timeout": lock_timeout_s}
+    engine = create_engine(url, pool_use_lifo=True, connect_args=arguments, **pool)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_on_sqlite)
     return engine
+
+
+def _postgres_options(url: str, lock_timeout_s: float, statement_timeout_s: float) -> str:
+    """
+    Return the settings of a session, after those of the URL.
+
+    A machine that vanishes would keep its locks for hours: keepalives alone do not end a
+    connection that has unsent data, and an idle one has none.
+    """
+    values = {
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 2,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "idle_in_transaction_session_timeout": 60_000,
+        "lock_timeout": int(1000 * lock_timeout_s),
+        "statement_timeout": int(1000 * statement_timeout_s),
+    }
+    given = make_url(url).query.get("options", "")
+    ours = " ".join(f"-c {name}={value}" for name, value in values.items())
+    return f"{ours} {given if isinstance(given, str) else ' '.join(given)}".strip()
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether an error means that the database does not answer, or is locked for long."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code = _error_code(error)
+    if error.connection_invalidated or code.startswith(AWAY_CODES):
+        return True
+    return isinstance(error, OperationalError) and not code
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether the database had no room on its disk."""
+    return isinstance(error, DBAPIError) and _error_code(error) in FULL_CODES
+
+
+def _error_code(error: DBAPIError) -> str:
+    """Return SQLite's name or Postgres's SQLSTATE of an error; empty if it came before either."""
+    cause = error.orig
+    return str(getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or "")
 
 
 def open_sessions(engine: Engine) -> Sessions:
@@ -75,7 +147,6 @@ def _prepare_sqlite_connection(connection: DBAPIConnection, _: ConnectionPoolEnt
     cursor = connection.cursor()
     # FULL, not NORMAL: in WAL mode NORMAL may lose an acknowledged commit at a power loss.
     for pragma in (
-        f"busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
@@ -185,6 +256,14 @@ def _array(column: ColumnElement[Any], values: Collection[object]) -> ColumnElem
     # As one text: psycopg writes arrays value by value, which takes three times as long.
     text = ",".join("NULL" if value is None else str(value) for value in values)
     return cast(literal(f"{{{text}}}", String), kind)
+
+
+def now_of(session: Session) -> datetime:
+    """Return the database's time, which all machines share; with SQLite, this machine's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return moment
 
 
 def commit_unflushed(session: Session) -> None:

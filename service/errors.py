@@ -1,5 +1,6 @@
 """Errors that clients see, all as RFC 9457 problem+json."""
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hardneg.schemas.problems import MEDIA_TYPE, FieldError, Problem
+from service import db
 
 log = structlog.get_logger()
 
@@ -41,6 +43,20 @@ class DatabaseAway(ServiceError):
     def __init__(self) -> None:
         super().__init__(
             "the database does not answer: try again later; the service's log has the reason"
+        )
+
+
+class StorageFull(ServiceError):
+    """The disk has no room for what the request brings."""
+
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+    slug = "storage-full"
+    title = "Storage is full"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the service's disk is full: delete images or give the service more room, and send "
+            "again what was not acknowledged. What is stored can be read meanwhile"
         )
 
 
@@ -86,7 +102,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(Exception, _on_unexpected_error)
+    app.add_middleware(UnexpectedErrors)
     app.add_middleware(OversizeProblems)
 
 
@@ -97,6 +113,10 @@ async def _on_service_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Exception):  # FastAPI takes any error in a body for the client's
+        fault = fault_of(error.__cause__)
+        if fault is not None:
+            return error_response(fault)
     return problem_response(_plain_problem(error.status_code, error.detail), error.headers)
 
 
@@ -116,12 +136,47 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     return problem_response(problem)
 
 
-async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected error", path=request.url.path, exc_info=error)
-    detail = "the service failed on this request: look for the request id in its log"
-    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    problem = _plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
-    return problem_response(problem, {"X-Request-ID": request_id})
+def fault_of(error: Exception) -> ServiceError | None:
+    """Return the answer to an error of the database or the disk; None for any other."""
+    if isinstance(error, ServiceError):
+        return error
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if is_full or db.is_disk_full(error):
+        return StorageFull()
+    return DatabaseAway() if db.is_away(error) else None
+
+
+class UnexpectedErrors:
+    """
+    Middleware that answers errors which no handler knows, and keeps the connection open.
+
+    A database that is away or locked, and a full disk, are known here, wherever they are met.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as error:
+            fault = fault_of(error)
+            message = "unexpected error" if fault is None else fault.title.lower()
+            log.error(message, path=scope["path"], exc_info=error)
+            if has_started:
+                raise  # the server closes the connection, so that the client sees the break
+            response = error_response(fault) if fault else problem_response(UNEXPECTED)
+            await response(scope, receive, send)
 
 
 def _plain_problem(status_code: int, detail: str) -> Problem:
@@ -132,6 +187,12 @@ def _plain_problem(status_code: int, detail: str) -> Problem:
         status=status_code,
         detail=detail,
     )
+
+
+UNEXPECTED = _plain_problem(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the service failed on this request: look for the request id in its log",
+)
 
 
 class OversizeProblems:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from service.db import Sessions, commit_unflushed
+from service.db import Sessions, commit_unflushed, is_away, is_disk_full
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ class GroupCommit:
         Run `work` in a transaction, and return its result after the commit. Raises its errors.
 
         `work` may run twice: if one write of a group fails, all are rolled back, and each runs
-        alone. A group without a `durable` write does not wait for the disk, so a power cut may
-        undo it.
+        alone, unless the database is away or locked: then all fail at once. A group without a
+        `durable` write does not wait for the disk, so a power cut may undo it.
         """
         write: _Write[T] = _Write(work, durable)
         with self._changed:
@@ -75,8 +75,10 @@ class GroupCommit:
                     commit_unflushed(session)
                 results = [write.work(session) for write in group]
         except Exception as error:
-            if len(group) == 1:
-                group[0].error, group[0].is_done = error, True
+            # Each write alone would only wait as long again for a database that is away.
+            if len(group) == 1 or is_away(error) or is_disk_full(error):
+                for write in group:
+                    write.error, write.is_done = error, True
                 return
             for write in group:
                 self._commit([write])

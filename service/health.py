@@ -41,6 +41,9 @@ class Ready(BaseModel):
 
     status: Literal["ready"] = "ready"
     model_version: str = Field(examples=["v1"])
+    storage: Literal["writable", "storage-full"] = Field(
+        "writable", description="Uploads are refused with 507 while the disk is full."
+    )
 
 
 @router.get("/healthz")
@@ -64,7 +67,8 @@ def ready(resources: ResourcesDep) -> Ready:
         version = loaded_version(resources)
     except NoServingVersion as error:
         raise NotReady(error.detail) from error
-    return Ready(model_version=version.name)
+    storage = "storage-full" if resources.blobs.is_full() else "writable"
+    return Ready(model_version=version.name, storage=storage)
 
 
 def add_metrics(registry: CollectorRegistry) -> APIRouter:

@@ -38,6 +38,9 @@ def _only_one_process(engine: Engine) -> Iterator[Connection]:
             connection.connection.execute("PRAGMA foreign_keys = ON")
     else:
         with engine.begin() as connection:
+            # Another process may migrate for long, and so may this one.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(
                 text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK}
             )

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import nullcontext
 from http import HTTPStatus
 from threading import Event, Timer
 from types import FrameType
@@ -17,6 +18,7 @@ from service.errors import ServiceError, problem_of, problem_response
 from service.logs import set_up_logs
 from service.settings import Settings
 from service.start import check_start
+from service.stderr_lines import all_lines_logged
 from service.worker.embedded import EmbeddedWorker, start_embedded_worker
 
 STARTUP_FAILED = 3  # the exit status of `uvicorn.run`
@@ -96,6 +98,11 @@ def run_server(settings: Settings) -> None:
     """
     set_up_logs(settings.log_level, settings.log_format)
     check_start(settings)
+    with all_lines_logged() if settings.log_format == "json" else nullcontext():
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     stopping = Event()
     app = create_app(settings, stopping)
     config = uvicorn.Config(
@@ -106,6 +113,9 @@ def run_server(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         http=Protocol,
+        ws="none",  # there is no WebSocket, and middleware sees HTTP alone
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxy_list,
         # Without it, an open event stream would keep the process alive until its client leaves.
         timeout_graceful_shutdown=max(1, int(REQUESTS_SHARE * settings.shutdown_timeout_s)),
     )

@@ -4,6 +4,7 @@ import os
 import re
 from difflib import get_close_matches
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +34,19 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL, `sqlite:///…` or `postgresql://…`. "
         "Empty: an SQLite file in the data folder.",
     )
+    database_timeout_s: int = Field(
+        10,
+        ge=1,
+        le=600,
+        description="Longest wait of a request for a connection to the database, or for a lock, in "
+        "s; a single statement on Postgres may take six times as long. Then the answer is 503.",
+    )
+    min_free_bytes: int = Field(
+        1024**3,
+        ge=0,
+        description="Room on the disk of the blob folder that uploads leave free, at most a "
+        "twentieth of the disk; beyond it they are refused with 507, and reading goes on.",
+    )
     blob_url: str = Field(
         "",
         description="Store for image bytes and checkpoints: `file:///…`, `s3://…`, `gs://…` "
@@ -58,6 +72,12 @@ class Settings(BaseSettings):
         ge=1024,
         description="Most bytes of request bodies of one key in a minute; once they are used up, "
         "requests are refused with 429. Empty: no limit.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks of proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` headers are believed, separated by commas: `10.0.0.5,10.1.0.0/16`. "
+        "Empty: none.",
     )
     audit_days: int = Field(
         400, ge=1, le=36_500, description="Days for which the audit remembers changes."
@@ -210,6 +230,18 @@ class Settings(BaseSettings):
                 )
         return hosts
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_networks(cls, proxies: str) -> str:
+        for proxy in _split(proxies):
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    f"'{proxy}' is not an address or a network: write 10.0.0.5 or 10.1.0.0/16"
+                ) from error
+        return proxies
+
     @field_validator("tensorboard_dir")
     @classmethod
     def _needs_tensorboard(cls, folder: Path | None) -> Path | None:
@@ -247,6 +279,10 @@ class Settings(BaseSettings):
         if not added and is_every_address(self.host):
             return None
         return LOOPBACK_HOSTS.union(filter(None, [canonical_host(self.host), *added]))
+
+    @property
+    def trusted_proxy_list(self) -> list[str]:
+        return _split(self.trusted_proxies)
 
     @property
     def import_root_list(self) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Header, Path, Query, Response, UploadFile
 from fastapi.responses import StreamingResponse
@@ -160,7 +161,7 @@ def show_image(
     response_class=Response,
     responses={
         200: {"content": {"image/*": {}}, "description": "The image's bytes"},
-        **UNKNOWN_IMAGE,
+        **problem_responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     },
 )
 @requires("read")
@@ -171,7 +172,10 @@ def image_content(session: ReadSessionDep, resources: ResourcesDep, image_id: Im
         "Content-Length": str(image.size_bytes),
         "Cache-Control": "private, max-age=31536000, immutable",
         "ETag": f'"{image.sha256}"',
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(image.file_name or 'image')}",
+        # Bytes of strangers: a browser must neither guess another type nor run anything in them.
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
     }
     return StreamingResponse(chunks, media_type=image.media_type, headers=headers)
 
@@ -192,7 +196,10 @@ def image_thumbnail(
     content = service.image_thumbnail(
         session, resources.blobs, resources.thumbnails, image_id, max_side
     )
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+    }
     return Response(content, media_type="image/jpeg", headers=headers)
 
 

@@ -104,6 +104,20 @@ class ImageIsLabelled(ServiceError):
         )
 
 
+class ContentDamaged(ServiceError):
+    """The stored bytes of an image are not those that were uploaded."""
+
+    status = HTTPStatus.CONFLICT
+    slug = "content-damaged"
+    title = "Stored content is damaged"
+
+    def __init__(self, image_id: int) -> None:
+        super().__init__(
+            f"the stored bytes of image {image_id} have changed since it was uploaded: restore "
+            "them from a backup, or delete the image and upload it again; 'hardneg fsck' lists all"
+        )
+
+
 class InvalidBox(ServiceError):
     """A judged box cannot be stored."""
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from sqlalchemy.orm import Session
 
 from models.inference.predict import Prediction
-from service.blobs import new_key
+from service.blobs import absent, new_key
 from service.errors import ServiceError
 from service.images import store
 from service.images.storing import Destination, ValidatedImage, image_row, validate_image
@@ -58,6 +58,7 @@ class _DistinctImage:
     Attributes:
         valid: set by `_collect`, like `file_name`, the name of the first file with these bytes.
         known: set by `_look_up`: the stored image with the same bytes, if there is one.
+        is_lost: set by `_look_up`: it is known, but the store has lost its bytes.
         score: set by `_look_up` if it is stored already, else by `save`.
         scoring: set by `_submit`, if the image needs a score.
         row: set by `_make_durable`, if the image is not known.
@@ -67,6 +68,7 @@ class _DistinctImage:
     valid: ValidatedImage
     file_name: str
     known: Image | None = None
+    is_lost: bool = False
     score: ScoreResult | None = None
     scoring: Future[Prediction] | None = None
     row: dict[str, object] | None = None
@@ -164,10 +166,12 @@ class _Stages:
             if self.version is not None and known:
                 ids = [image.id for image in known.values()]
                 scores = store.find_scores(session, self.version.id, ids)
+        lost = absent(self.resources.blobs, [image.blob_key for image in known.values()])
         for image in images:
             image.known = known.get(image.digest)
             if image.known is not None:
-                image.score = scores.get(image.known.id)
+                image.is_lost = image.known.blob_key in lost
+                image.score = None if image.is_lost else scores.get(image.known.id)
 
     def _submit(self, images: Sequence[_DistinctImage]) -> None:
         """Queue the images that have no score for the engine, except those to be refused."""
@@ -186,13 +190,15 @@ class _Stages:
             )
 
     def _make_durable(self, images: Sequence[_DistinctImage]) -> None:
-        """Store the bytes of unknown images; `save` adds the rows that name them."""
+        """Store the bytes of unknown images and lost ones; `save` adds the rows of the former."""
         contents: dict[str, bytes] = {}
         for image in images:
             if image.known is None:
                 key = new_key("images", image.digest)
                 image.row = image_row(image.valid, image.file_name, self.destination, key)
                 contents[key] = image.valid.content
+            elif image.is_lost:
+                contents[image.known.blob_key] = image.valid.content
         self.resources.blobs.put_all(contents)
 
     def save(self, batch: _Batch) -> Iterator[IngestedFile]:

@@ -1,6 +1,7 @@
 """The rules for stored images."""
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 
 from sqlalchemy.orm import Session
 
@@ -9,7 +10,7 @@ from service.audit.store import record
 from service.blobs import BlobStore
 from service.db import Sessions
 from service.images import store
-from service.images.errors import ImageNotFound, refusal_of
+from service.images.errors import ContentDamaged, ImageNotFound, refusal_of
 from service.images.storing import validate_image
 from service.model_versions import service as version_service
 from service.scoring.engine import LoadedVersion
@@ -19,6 +20,8 @@ from service.serving import store as serving_store
 from service.serving.service import loaded_version
 from service.tables import BoxJudgement, Image, ModelVersion
 from service.thumbnails import ThumbnailStore
+
+MAX_CHECKED_BYTES = 32 * 1024**2  # about 20 ms to check
 
 
 def get_image(session: Session, image_id: int, *, lock: bool = False) -> Image:
@@ -63,12 +66,21 @@ def list_images(
 def image_content(
     session: Session, blobs: BlobStore, image_id: int
 ) -> tuple[Image, Iterator[bytes]]:
-    """Return an image and its bytes as they were uploaded. Raises ImageNotFound."""
+    """
+    Return an image and its bytes as they were uploaded.
+
+    Raises ImageNotFound, and ContentDamaged unless the image is too large to be checked first.
+    """
     image = get_image(session, image_id)
     try:
-        return image, blobs.stream(image.blob_key)
-    except FileNotFoundError as error:  # deleted since its row was read
+        if image.size_bytes > MAX_CHECKED_BYTES:
+            return image, blobs.stream(image.blob_key)
+        content = blobs.get(image.blob_key)
+    except FileNotFoundError as error:  # deleted since its row was read, or lost
         raise ImageNotFound(image_id) from error
+    if sha256(content).hexdigest() != image.sha256:
+        raise ContentDamaged(image_id)
+    return image, iter([content])
 
 
 def image_thumbnail(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from hardneg.schemas.images import ImageOut, Verdict
 from models.detectors.detections import Detections
 from models.inference.predict import Prediction
-from service.db import is_one_of
+from service.db import is_one_of, now_of
 from service.scoring import store as score_store
 from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import BoxJudgement, Detection, Image, ImageScore
@@ -32,7 +32,7 @@ def add_image(session: Session, values: dict[str, object]) -> Image | None:
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = (
         dialect.insert(Image)
-        .values(values)
+        .values({**values, "created_at": now_of(session)})
         .on_conflict_do_nothing(index_elements=["sha256"])
         .returning(Image)
     )
@@ -49,8 +49,12 @@ def add_or_find_images(session: Session, rows: Mapping[str, dict[str, object]]) 
     statement = (
         dialect.insert(Image).on_conflict_do_nothing(index_elements=["sha256"]).returning(Image)
     )
+    if not rows:
+        return {}
     images: dict[str, Image] = {}
-    while missing := [row for digest, row in rows.items() if digest not in images]:
+    moment = now_of(session)
+    dated = {digest: {**row, "created_at": moment} for digest, row in rows.items()}
+    while missing := [row for digest, row in dated.items() if digest not in images]:
         added = session.scalars(statement, missing).all()
         images |= {image.sha256: image for image in added}
         images |= find_by_digests(session, [digest for digest in rows if digest not in images])

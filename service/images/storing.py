@@ -133,7 +133,10 @@ def store_image(
                 raise destination.conflict(known)
             if also_write is not None:
                 also_write(session, known)
-            return known, False
+    if known is not None:
+        if not blobs.exists(known.blob_key):  # lost: the same bytes are its remedy
+            blobs.put(known.blob_key, valid.content)
+        return known, False
     key = new_key("images", valid.sha256)
     blobs.put(key, valid.content)
     with sessions.begin() as session:

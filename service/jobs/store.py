@@ -7,15 +7,13 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, upd
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from service.tables import Job, JobEvent, utc_now
+from service.db import now_of
+from service.tables import Job, JobEvent
 
 
 def now(session: Session) -> datetime:
-    """Return the database's time, which all workers share; with SQLite, this machine's."""
-    if session.get_bind().dialect.name == "sqlite":
-        return utc_now()
-    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
-    return moment
+    """Return the time that all workers share."""
+    return now_of(session)
 
 
 def add_job(

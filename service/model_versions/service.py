@@ -30,6 +30,7 @@ from service.serving import store as serving_store
 from service.serving.backlog import Backlog
 from service.serving.service import require_serving_version
 from service.tables import ModelVersion, ScreenMargin, VersionEvaluation
+from service.text import without_folders
 
 MAX_ID = 2**63 - 1
 
@@ -92,7 +93,8 @@ class VersionNotLoadable(ServiceError):
 
     def __init__(self, name: str, error: Exception) -> None:
         super().__init__(
-            f"the stored checkpoint of '{name}' does not load ({error}): restore it, or add it "
+            f"the stored checkpoint of '{name}' does not load ({without_folders(str(error))}): "
+            "restore it, or add it "
             "again with POST /model-versions"
         )
 
@@ -260,6 +262,7 @@ def register_checkpoint(
         known = store.find_by_digest(session, digest)
         serving = serving_store.serving_version(session)
     if known is not None:
+        _put_again_if_absent(blobs, known.checkpoint_key, path)
         return _version_out(known, serving), False
     key = new_key("checkpoints", digest, checkpoint_format.suffix)
     with path.open("rb") as file:
@@ -290,6 +293,13 @@ def register_checkpoint(
     return _version_out(version, serving), True
 
 
+def _put_again_if_absent(blobs: BlobStore, key: str, path: Path) -> None:
+    """Restore the checkpoint of a known version from the same bytes."""
+    if not blobs.exists(key):
+        with path.open("rb") as file:
+            blobs.put(key, file)
+
+
 def _require_classes_of(parent: ModelVersion, detector: ScoringDetector) -> None:
     if list(detector.spec.class_names) != parent.class_names:
         raise ClassNamesDiffer(detector.spec.class_names, parent)
@@ -300,14 +310,15 @@ def _prove(path: Path) -> tuple[CheckpointFormat, ScoringDetector]:
         checkpoint_format = format_of(path)
         detector = checkpoint_format.load(path, device="cpu", num_threads=1)
     except CheckpointError as error:
-        raise InvalidCheckpoint(str(error)) from error
+        raise InvalidCheckpoint(without_folders(str(error))) from error
     try:
         if isinstance(detector, Detector):
             prove(detector)
         else:
             prove_finite(detector)
     except (RuntimeError, ValueError) as error:
-        raise InvalidCheckpoint(f"the detector fails on a test image: {error}") from error
+        reason = without_folders(str(error))
+        raise InvalidCheckpoint(f"the detector fails on a test image: {reason}") from error
     return checkpoint_format, detector
 
 

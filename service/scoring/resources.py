@@ -62,7 +62,10 @@ def open_resources(
     settings: Settings, registry: CollectorRegistry, stopping: Event
 ) -> Iterator[Resources]:
     """Open everything, and close it at the end. Raises ValueError for a device that is absent."""
-    engine = open_engine(settings.sqlalchemy_url)
+    timeout_s = settings.database_timeout_s
+    engine = open_engine(
+        settings.sqlalchemy_url, lock_timeout_s=timeout_s, statement_timeout_s=6 * timeout_s
+    )
     sessions = open_sessions(engine)
     scorer = Scorer(settings, registry)
     try:
@@ -72,7 +75,7 @@ def open_resources(
             sessions=sessions,
             read_sessions=open_sessions(read_only(engine)),
             group_commit=GroupCommit(sessions),
-            blobs=BlobStore(settings.blob_store_url),
+            blobs=BlobStore(settings.blob_store_url, settings.min_free_bytes),
             thumbnails=open_thumbnails(settings),
             scorer=scorer,
             stopping=stopping,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from models.inference.predict import Prediction
+from service.text import without_folders
 
 log = structlog.get_logger()
 
@@ -32,7 +33,8 @@ def wait_for_result(future: Future[Prediction]) -> ScoreResult:
     error = future.exception()
     if error is not None:
         log.error("scoring failed", exc_info=error)
-        reason = f"the detector failed on this image, it will be tried again: {error!r:.200}"
+        shown = without_folders(repr(error))[:200]
+        reason = f"the detector failed on this image, it will be tried again: {shown}"
         return ScoringFailure(reason, is_transient=True)
     prediction = future.result()
     if not _is_finite(prediction):

@@ -47,12 +47,6 @@ def save_scores(session: Session, version_id: int, results: Mapping[int, ScoreRe
     ).all()
     if not images:
         return
-    session.execute(
-        delete(Detection).where(
-            Detection.model_version_id == version_id,
-            is_one_of(session, Detection.image_id, [image_id for image_id, _, _ in images]),
-        )
-    )
     now = utc_now()
     scores, detections = [], []
     for image_id, split, source in images:
@@ -78,7 +72,13 @@ def save_scores(session: Session, version_id: int, results: Mapping[int, ScoreRe
         scores,
         overwrite=("ranking_key", "max_score", "log_odds", "failure", "scored_at"),
     )
-    # Another process may save the same image's detections meanwhile; they are the same.
+    # After the scores: their rows are locked now, so no other process's detections come between.
+    session.execute(
+        delete(Detection).where(
+            Detection.model_version_id == version_id,
+            is_one_of(session, Detection.image_id, [image_id for image_id, _, _ in images]),
+        )
+    )
     insert_rows(session, Detection, detections)
 
 

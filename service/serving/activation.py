@@ -11,6 +11,7 @@ from service.scoring.resources import Resources
 from service.serving import store
 from service.serving.loading import compile_version, is_worth_compiling, load_version
 from service.tables import ModelVersion
+from service.text import without_folders
 
 PAUSE_AFTER_FAILURE_S = 5.0
 
@@ -71,7 +72,7 @@ class VersionSwitch:
         except DBAPIError:  # not the version's fault; /readyz reports a database that is away
             raise
         except Exception as error:
-            self._scorer.loading_failure = str(error).partition("\n")[0]
+            self._scorer.loading_failure = without_folders(str(error).partition("\n")[0])
             raise
         log.info("serving", model_version=version.name)
 

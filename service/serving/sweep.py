@@ -7,11 +7,12 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 
+from service.db import now_of
 from service.locks import try_lock
 from service.scoring import store
 from service.scoring.resources import Resources
 from service.serving.rescan_order import images_by_id, images_in_order
-from service.tables import Image, utc_now
+from service.tables import Image
 
 FULL_SWEEP_EVERY_S = 300.0
 LOOK_EVERY_S = 2.0
@@ -70,7 +71,8 @@ class Sweep:
     def _begin(self, resources: Resources, version_id: int, limit: int) -> Pages:
         sessions = resources.read_sessions
         if not self._is_full:
-            settled = utc_now() - SETTLED_AFTER
+            with sessions.begin() as session:
+                settled = now_of(session) - SETTLED_AFTER
             return images_by_id(
                 sessions, version_id, limit, after_id=self._after_id, stored_before=settled
             )

@@ -11,6 +11,7 @@ import structlog
 
 from models.process import tune_process
 from service.settings import Settings
+from service.stderr_lines import real_stderr
 from service.worker.loop import run_worker
 
 PREFIX = "HARDNEG_"
@@ -54,6 +55,7 @@ class EmbeddedWorker:
         with subprocess.Popen(
             [sys.executable, "-m", "service.worker.embedded"],
             stdin=subprocess.PIPE,
+            stderr=real_stderr(),
             env=self._environment,
             start_new_session=True,  # Ctrl-C at the terminal reaches the server alone
         ) as process:

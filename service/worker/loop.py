@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from threading import Event, Thread
 
@@ -14,9 +15,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service import migrate
-from service.blobs import BlobStore
+from service.blobs import BlobStore, BlobStoreAway
 from service.db import open_engine, open_sessions, read_only
-from service.errors import ServiceError
+from service.errors import DatabaseAway, StorageFull, fault_of
 from service.jobs import store
 from service.jobs.kind import JobKind
 from service.jobs.leftovers import delete_leftovers
@@ -30,7 +31,9 @@ from service.jobs.running import (
 from service.locks import try_lock
 from service.logs import set_up_logs
 from service.settings import Settings
+from service.stderr_lines import all_lines_logged
 from service.tables import Job
+from service.text import without_folders
 from service.worker.kinds import KINDS
 
 LEASE_S = 60.0  # the thread that renews it shares the interpreter's lock with the training
@@ -38,6 +41,7 @@ BEAT_S = 1.0
 POLL_S = 1.0
 PAUSE_AFTER_ERROR_S = 5.0
 RETRY_AFTER_S = 10.0
+POOL_SIZE = 3  # many workers share one Postgres
 
 # Another attempt may succeed after one of these; any other error would recur.
 TRANSIENT_ERRORS = (
@@ -47,6 +51,9 @@ TRANSIENT_ERRORS = (
     OperationalError,
     InterfaceError,
     GenericError,
+    BlobStoreAway,
+    DatabaseAway,
+    StorageFull,
 )
 
 log = structlog.get_logger()
@@ -211,9 +218,11 @@ class Worker:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ServiceError):
-        return error.detail
-    return f"{type(error).__name__}: {error}"
+    """Return the sentence that clients see, without paths of this machine and without SQL."""
+    fault = fault_of(error)
+    if fault is not None:
+        return fault.detail
+    return f"{type(error).__name__}: {without_folders(str(error))}"
 
 
 def run_worker(settings: Settings, stopping: Event | None = None) -> None:
@@ -226,9 +235,11 @@ def run_worker(settings: Settings, stopping: Event | None = None) -> None:
     stopping = stopping or Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    engine = open_engine(settings.sqlalchemy_url)
-    migrate.upgrade(engine)
-    worker = Worker(engine, BlobStore(settings.blob_store_url), settings, KINDS, stopping)
-    log.info("worker ready", worker=worker.name)
-    worker.run()
-    engine.dispose()
+    with all_lines_logged() if settings.log_format == "json" else nullcontext():
+        engine = open_engine(settings.sqlalchemy_url, pool_size=POOL_SIZE)
+        migrate.upgrade(engine)
+        blobs = BlobStore(settings.blob_store_url, settings.min_free_bytes)
+        worker = Worker(engine, blobs, settings, KINDS, stopping)
+        log.info("worker ready", worker=worker.name)
+        worker.run()
+        engine.dispose()

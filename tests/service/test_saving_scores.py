@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from service.db import Sessions, commit_unflushed, open_sessions
 from service.scoring import margins, store
 from service.scoring.results import ScoreResult, ScoringFailure
 from service.tables import Detection, Image, ImageScore, ModelVersion
+from tests.service.job_kinds import wait_until
 
 SOURCES = ("", "yard, 'north' {\"1\"}", "\\N", "NULL", "höf")
 
@@ -136,6 +138,41 @@ def test_unflushed_commit_holds_for_one_transaction_only(
             seen.append(session.scalar(text("SHOW synchronous_commit")))
 
     assert seen == ["off", "on"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_two_processes_that_save_one_image_leave_the_whole_result_of_one(
+    sessions: Sessions, engine: Engine
+) -> None:
+    first = Prediction(0.9, 2.0, found(0.9, 0.8))
+    second = Prediction(0.4, -0.4, found(0.4))
+
+    def save_second() -> None:
+        with sessions.begin() as session:
+            store.save_scores(session, 1, {1: second})
+
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as session:
+            store.save_scores(session, 1, {1: first})
+            saving = pool.submit(save_second)
+            wait_until(lambda: _num_blocked(engine) > 0, timeout_s=20)
+        saving.result()
+
+    with sessions.begin() as session:
+        score = session.scalars(select(ImageScore)).one()
+        rows = session.scalars(select(Detection)).all()
+        assert score.max_score == 0.4
+        assert [row.score for row in rows] == pytest.approx([0.4])
+        assert [row.ranking_key for row in rows] == [score.ranking_key]
+
+
+def _num_blocked(engine: Engine) -> int:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with engine.connect() as connection:
+        return int(connection.scalar(text(query)) or 0)
 
 
 def test_transient_failures_are_not_saved(sessions: Sessions) -> None:
