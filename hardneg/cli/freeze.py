@@ -83,4 +83,7 @@ def freeze(
         typer.echo(f"{len(run.holding.held)} images that look like true objects are held back")
     elif run.holding is not None:
         typer.echo(f"no image is held back: {run.holding.reason}")
+    typer.echo(
+        f"fetch its images with:  hardneg export --run {run.id} --format yolo --out run{run.id}"
+    )
     typer.echo(f"add the result of the training with:  hardneg model add FILE --run {run.id}")

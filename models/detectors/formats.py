@@ -1,6 +1,7 @@
 """The formats of checkpoint files, and how each becomes a detector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -76,6 +77,39 @@ class OnnxFormat:
             raise CheckpointError(str(error)) from error
 
 
+class PluggedInFormat:
+    """A plug-in's format, of which every failure is a CheckpointError: its code is not ours."""
+
+    def __init__(self, plugged_in: CheckpointFormat) -> None:
+        self._plugged_in = plugged_in
+        self.name = plugged_in.name
+        self.suffix = plugged_in.suffix
+        self.is_trainable = plugged_in.is_trainable
+
+    def owns(self, path: Path) -> bool:
+        with self._failures_named():
+            return self._plugged_in.owns(path)
+
+    def read(self, path: Path) -> ScoringSpec:
+        with self._failures_named():
+            return self._plugged_in.read(path)
+
+    def load(self, path: Path, *, device: str, num_threads: int) -> ScoringDetector:
+        with self._failures_named():
+            return self._plugged_in.load(path, device=device, num_threads=num_threads)
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"the plug-in for {self.name} files failed: {type(error).__name__}: {error}"
+            ) from error
+
+
 @cache
 def formats() -> Sequence[CheckpointFormat]:
     """
@@ -83,7 +117,8 @@ def formats() -> Sequence[CheckpointFormat]:
 
     A plug-in's entry point in the group `hardneg.detectors` names a class without arguments.
     """
-    plugged_in = [point.load()() for point in entry_points(group=ENTRY_POINT_GROUP)]
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    plugged_in = [PluggedInFormat(point.load()()) for point in points]
     return (SafetensorsFormat(), OnnxFormat(), *plugged_in)
 
 
