@@ -38,6 +38,7 @@ from service.settings import Settings
 from service.sources import endpoints as sources
 from service.stats import endpoints as stats
 from service.training_runs import endpoints as training_runs
+from service.upkeep.thread import Upkeep
 from service.verdicts import endpoints as verdicts
 from service.version_uploads import endpoints as version_uploads
 
@@ -67,7 +68,10 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             app.state.resources, app.state.backlog = resources, backlog
             app.state.key_ring = KeyRing(resources.read_sessions)
             backlog.start()
+            upkeep = Upkeep(resources)
+            upkeep.start()
             yield
+            upkeep.close()
             close_decode_processes()  # no stop waits for a hostile image
             backlog.close()
 

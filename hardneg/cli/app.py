@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hardneg.cli.backup import backup, fsck, restore
 from hardneg.cli.check import check
 from hardneg.cli.db import db
 from hardneg.cli.demo import demo
@@ -56,6 +57,9 @@ app.command()(serve)
 app.command()(worker)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="keys")
+app.command()(backup)
+app.command()(restore)
+app.command()(fsck)
 model.command()(check)  # it runs the detector here, as `serve` does; the others of `model` do not
 app.add_typer(model, name="model")
 app.command("import")(import_folder)
