@@ -258,7 +258,7 @@ class View:
 
     def labelled(self, image: LabelledImage) -> np.ndarray:
         """Return the vectors of an image's labelled boxes."""
-        vectors = self._network.vectors_in_file(image.read(), image.truth.boxes)
+        vectors = self._network.describe_file(image.read(), image.truth.boxes).regions
         return vectors.float().numpy()
 
     def detected(

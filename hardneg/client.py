@@ -24,6 +24,7 @@ from hardneg.calls.imports import ImportCalls
 from hardneg.calls.jobs import JobCalls
 from hardneg.calls.keys import KeyCalls
 from hardneg.calls.labelled_images import LabelledImageCalls
+from hardneg.calls.look_alikes import LookAlikeCalls
 from hardneg.calls.model_versions import ModelVersionCalls
 from hardneg.calls.sources import SourceCalls
 from hardneg.calls.stats import StatsCalls
@@ -43,6 +44,7 @@ class Client(
     HardNegativeCalls,
     HoldTestCalls,
     FamilyCalls,
+    LookAlikeCalls,
     VerdictCalls,
     ModelVersionCalls,
     TrainingCalls,

@@ -29,6 +29,7 @@ from service.imports import endpoints as imports
 from service.jobs import endpoints as jobs
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
+from service.look_alikes import endpoints as look_alikes
 from service.model_versions import endpoints as model_versions
 from service.origins import OriginGuard
 from service.roles import RouteRoles
@@ -106,6 +107,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         hard_negatives.router,
         holding.router,
         families.router,
+        look_alikes.router,
         verdicts.router,
         version_uploads.add_route(settings.max_checkpoint_bytes),
         model_versions.router,

@@ -276,6 +276,28 @@ class RegionVector(Base):
     vector: Mapped[bytes] = mapped_column(LargeBinary)  # little-endian float16
 
 
+class ImageVector(Base):
+    """The vector of a whole image by one region network, and the image that it is a copy of."""
+
+    __tablename__ = "image_vectors"
+    __table_args__ = (
+        Index(
+            "ix_image_vectors_original_id",
+            "original_id",
+            sqlite_where=text("original_id IS NOT NULL"),
+            postgresql_where=text("original_id IS NOT NULL"),
+        ),
+    )
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+    )
+    network: Mapped[str] = mapped_column(String(64))  # its digest
+    vector: Mapped[bytes] = mapped_column(LargeBinary)  # little-endian float16
+    # Of images with near-duplicates: the first of them, which is its own; it may be deleted by now.
+    original_id: Mapped[int | None] = mapped_column(Id)
+
+
 class HoldTest(Base):
     """The last test of a version's hardest images for true objects, and what it rested on."""
 
@@ -353,6 +375,7 @@ class GroupedDetection(Base):
     position: Mapped[int] = mapped_column(primary_key=True)  # of the detection
     split: Mapped[str] = mapped_column(String(20))  # the image's, which never changes
     family_id: Mapped[int | None] = mapped_column(ForeignKey("families.id", ondelete="CASCADE"))
+    vector: Mapped[bytes | None] = mapped_column(LargeBinary)  # the region's, little-endian float16
     x: Mapped[float] = mapped_column(Double)
     y: Mapped[float] = mapped_column(Double)
 

@@ -25,6 +25,7 @@ class HardNegativeCalls(Connection):
         verdict: str | None = None,
         trained: bool | None = None,
         held: bool | None = None,
+        collapse: bool = False,
         cursor: str | None = None,
     ) -> HardNegativePage:
         """
@@ -43,6 +44,7 @@ class HardNegativeCalls(Connection):
                 others (False).
             held: only images that look as if they held a true object, most object-like first
                 (True), or only the others (False).
+            collapse: of near-duplicates, list only the hardest, with their number.
             cursor: `next_cursor` of the page before, with the same filters.
 
         Raises:
@@ -58,6 +60,7 @@ class HardNegativeCalls(Connection):
             "verdict": verdict,
             "trained": trained,
             "held": held,
+            "collapse": collapse or None,
             "cursor": cursor,
         }
         return read_answer(HardNegativePage, self._get("/hard-negatives", query))
@@ -73,6 +76,7 @@ class HardNegativeCalls(Connection):
         verdict: str | None = None,
         trained: bool | None = None,
         held: bool | None = None,
+        collapse: bool = False,
     ) -> Iterator[HardNegative]:
         """
         Yield all images of the ranked list, hardest first; pages are fetched as they are needed.
@@ -91,6 +95,7 @@ class HardNegativeCalls(Connection):
                 verdict=verdict,
                 trained=trained,
                 held=held,
+                collapse=collapse,
                 cursor=cursor,
             )
 

@@ -26,6 +26,9 @@ def hard_negatives(
     source: SourceOption = None,
     trained: TrainedOption = None,
     held: HeldOption = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="Of near-duplicates, list only the hardest.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's JSON.")] = False,
     save_sheet: Annotated[
         Path | None,
@@ -56,6 +59,7 @@ def hard_negatives(
             source=source,
             trained=trained,
             held=held,
+            collapse=collapse,
         )
         if save_sheet is not None:  # before anything is printed: `| head` may end the command
             from hardneg.display.contact_sheet import save_contact_sheet

@@ -37,6 +37,13 @@ class HoldTestSummary(BaseModel):
     reason: str = Field(description="Why the test is trusted, or is not.")
 
 
+class HiddenDuplicates(BaseModel):
+    """The near-duplicates that an image of the collapsed list stands for."""
+
+    count: int = Field(description="Those that pass the filters, too.", examples=[3])
+    link: str = Field(examples=["/images/42/duplicates"])
+
+
 class HardNegative(BaseModel):
     """One image of the pool, with its rank in this list."""
 
@@ -60,6 +67,9 @@ class HardNegative(BaseModel):
         description="Above 0 it looks like a true object, the more the higher; null if it was not "
         "tested.",
         examples=[-1.2],
+    )
+    duplicates: HiddenDuplicates | None = Field(
+        None, description="Of an image that stands for others in a list with `collapse`."
     )
     detections: list[DetectionOut]
     image: ImageOut

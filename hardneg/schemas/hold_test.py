@@ -28,6 +28,11 @@ class Selection(BaseModel):
         "lists them for review; `review` lists them, and mines them; `off` does not test. A test "
         "that cannot be trusted, as with fewer than 20 labelled boxes, is for review only.",
     )
+    collapse: bool = Field(
+        False,
+        description="Of near-duplicates among the hardest images, mine only the hardest. Not for "
+        "fixed cameras, whose images are all alike.",
+    )
 
 
 class HoldTestRequest(BaseModel):

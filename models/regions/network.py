@@ -2,6 +2,7 @@
 
 import math
 from hashlib import sha256
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ MAX_SIDE = 512  # longer images are shrunk to this, none is enlarged
 MIN_BOX_SIDE = 64  # in pixels of the network's input: smaller boxes are seen with what is around
 STRIDES = (16, 32)
 VECTOR_LENGTH = sum(Lite0Backbone.out_channels[1:])
+IMAGE_VECTOR_LENGTH = Lite0Backbone.out_channels[-1]
 _ROI_SIDE = 3  # bins of a box in each direction
 _SAMPLES_PER_BIN = 2
 _MIN_INPUT_SIDE = 32
@@ -23,6 +25,20 @@ _RECIPE = (
     f"lite0 strides {STRIDES} side {MAX_SIDE} box {MIN_BOX_SIDE} "
     f"roi {_ROI_SIDE} samples {_SAMPLES_PER_BIN}"
 )
+
+
+class Description(NamedTuple):
+    """
+    What an image and boxes of it show, as unit vectors, up to rounding.
+
+    Attributes:
+        regions: float16 [N, 432], one for each box.
+        image: float16 [320], the mean of the whole image at stride 32; copies of one picture have
+            nearly the same.
+    """
+
+    regions: Tensor
+    image: Tensor
 
 
 class RegionNetwork:
@@ -46,29 +62,32 @@ class RegionNetwork:
         self._backbone.to(memory_format=torch.channels_last)
         self.digest = _digest({name: weights[name] for name in names})
 
-    def vectors_in_file(
+    def describe_file(
         self, data: bytes, boxes: Tensor, *, max_pixels: int = MAX_PIXELS
-    ) -> Tensor:
-        """Return the vectors of boxes of an encoded image. Raises what `decode` raises."""
+    ) -> Description:
+        """Describe an encoded image and boxes of it. Raises what `decode` raises."""
         header = read_header(data)
         size = _input_size(header.height, header.width)
         pixels = decode(data, max_pixels=max_pixels, enough=size)
-        return self.vectors(pixels, boxes, (header.height, header.width))
+        return self.describe(pixels, boxes, (header.height, header.width))
 
-    @torch.inference_mode()
     def vectors(
         self, pixels: Tensor, boxes: Tensor, original_size: tuple[int, int] | None = None
     ) -> Tensor:
+        """Return one vector for each box, as `describe` does."""
+        return self.describe(pixels, boxes, original_size).regions
+
+    @torch.inference_mode()
+    def describe(
+        self, pixels: Tensor, boxes: Tensor, original_size: tuple[int, int] | None = None
+    ) -> Description:
         """
-        Return one vector for each box.
+        Return one vector for each box, and one for the whole image.
 
         Args:
             pixels: uint8 [3, H, W], upright RGB.
             boxes: float [N, 4], xyxy in pixels of the original image; they are cut to it.
             original_size: (height, width) of the upright image, if `pixels` is a smaller copy.
-
-        Returns:
-            float16 [N, 432] of unit length, up to rounding.
 
         Raises:
             ValueError: A shape is another one, or a box is not finite.
@@ -79,7 +98,10 @@ class RegionNetwork:
         size = _input_size(*original_size)
         maps = self._backbone(_network_input(pixels, size))[1:]
         regions = _regions(boxes.float() * box_scale(original_size, size), size)
-        return _normalised_means(maps, regions).to(torch.float16)
+        whole = functional.normalize(maps[-1].mean(dim=(2, 3))).squeeze(0)
+        return Description(
+            _normalised_means(maps, regions).to(torch.float16), whole.to(torch.float16)
+        )
 
 
 def _network_input(pixels: Tensor, size: tuple[int, int]) -> Tensor:

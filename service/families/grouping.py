@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.orm import Session
 
-from models.regions.families import MAX_GROUPED, NO_FAMILY, find_families, group, lay_out
+from models.regions.families import MAX_GROUPED, group
 from models.regions.network import VECTOR_LENGTH, RegionNetwork
+from models.regions.places import NO_FAMILY, find_families, lay_out
 from service.families import store
 from service.families.store import GroupedBox
 from service.holding import store as hold_store
 from service.jobs.running import RunningJob
-from service.regions.computing import BoxedImage, region_vectors
+from service.regions.computing import STORED_DTYPE, BoxedImage, region_vectors
+from service.regions.duplicates import mark_duplicates
 from service.scoring.resources import Resources
 from service.scoring.splits import RANKED_SPLIT
 from service.tables import FamilyGrouping
@@ -31,11 +33,13 @@ class Grouped:
         families: the family of each grouped image by its id; family 0 has the best score.
         num_mapped: images of the pool on the map, the grouped ones included.
         num_sealed: sealed images that were compared with the families.
+        num_duplicates: images of the pool that are near-duplicates of an earlier one.
     """
 
     families: Mapping[int, int]
     num_mapped: int
     num_sealed: int
+    num_duplicates: int
 
     @property
     def sizes(self) -> list[int]:
@@ -82,7 +86,12 @@ def group_images(
     )
     with resources.sessions.begin() as session:
         store.save_grouping(session, grouping, boxes)
-    return Grouped(families, num_mapped=len(pool), num_sealed=len(sealed))
+    return Grouped(
+        families,
+        num_mapped=len(pool),
+        num_sealed=len(sealed),
+        num_duplicates=mark_duplicates(resources, network.digest),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ def _find_images(
 def _group(
     pool: Mapping[int, np.ndarray], sealed: Mapping[int, np.ndarray], grouped_ids: Sequence[int]
 ) -> tuple[dict[int, int], list[GroupedBox]]:
-    """Return the family of each grouped image, and the place of every detection on the map."""
+    """Return the family of each grouped image, and every detection with its place on the map."""
     known = [image_id for image_id in grouped_ids if image_id in pool]
     members = _stack([pool[image_id][:1] for image_id in known])
     numbers = group(members)
@@ -123,10 +132,18 @@ def _group(
     ]
     found_in = [families.get(image_id, NO_FAMILY) for image_id in pool]
     found_in += find_families(others, members, numbers).tolist()
-    places = lay_out(np.concatenate([best, others])).tolist()
+    rows = np.concatenate([best, others])
+    vectors = rows.astype(STORED_DTYPE)
+    places = lay_out(rows).tolist()
     boxes = [
-        GroupedBox(*key, family=None if family == NO_FAMILY else family, x=x, y=y)
-        for key, family, (x, y) in zip(keys, found_in, places, strict=True)
+        GroupedBox(
+            *key,
+            family=None if family == NO_FAMILY else family,
+            vector=vector.tobytes(),
+            x=x,
+            y=y,
+        )
+        for key, family, vector, (x, y) in zip(keys, found_in, vectors, places, strict=True)
     ]
     return families, boxes
 

@@ -2,7 +2,7 @@
 
 from hardneg.schemas.families import GroupingRequest
 from service.families.grouping import group_images
-from service.families.texts import grouped_text
+from service.families.texts import duplicates_text, grouped_text
 from service.jobs.kind import JobResult
 from service.jobs.resources import job_resources
 from service.jobs.running import RunningJob
@@ -23,9 +23,11 @@ def run_grouping(job: RunningJob) -> JobResult:
         )
     sizes = grouped.sizes
     job.log(grouped_text(sizes))
+    job.log(duplicates_text(grouped.num_duplicates))
     return {
         "num_grouped": sum(sizes),
         "num_mapped": grouped.num_mapped,
         "num_families": len(sizes),
         "num_sealed_compared": grouped.num_sealed,
+        "num_duplicates": grouped.num_duplicates,
     }

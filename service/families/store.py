@@ -69,6 +69,7 @@ class GroupedBox(NamedTuple):
     position: int
     split: str
     family: int | None
+    vector: bytes
     x: float
     y: float
 
@@ -98,6 +99,7 @@ def save_grouping(session: Session, grouping: FamilyGrouping, boxes: Sequence[Gr
             "position": box.position,
             "split": box.split,
             "family_id": None if box.family is None else families[box.family].id,
+            "vector": box.vector,
             "x": box.x,
             "y": box.y,
         }

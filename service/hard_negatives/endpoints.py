@@ -66,6 +66,9 @@ async def list_hard_negatives(
     verdict: OneVerdict = None,
     trained: IsTrained = None,
     held: IsHeld = None,
+    collapse: Annotated[
+        bool, Query(description="Of near-duplicates, list only the hardest, with their number.")
+    ] = False,
     cursor: Annotated[
         str | None, Query(max_length=300, description="`next_cursor` of the page before.")
     ] = None,
@@ -86,6 +89,7 @@ async def list_hard_negatives(
                 trained=trained,
                 held=held,
                 cursor=cursor,
+                collapse=collapse,
             )
         return page_json(page)
 

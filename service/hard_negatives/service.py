@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from hardneg.schemas.hard_negatives import VerdictFilter
 from service.errors import ServiceError
 from service.hard_negatives import decisions, store
+from service.hard_negatives.collapsing import collapsed_images
 from service.hard_negatives.cursor import Cursor, InvalidCursor
 from service.hard_negatives.decisions import HoldDecided, LastHoldTest
 from service.hard_negatives.store import Filters, RankedImage, RankingVersion
@@ -37,6 +38,7 @@ class RankedPage:
     decisions: list[HoldDecided]
     hold_test: LastHoldTest | None
     next_cursor: Cursor | None
+    num_duplicates: dict[int, int]  # of images that stand for near-duplicates
 
 
 def list_hard_negatives(
@@ -52,9 +54,12 @@ def list_hard_negatives(
     trained: bool | None,
     held: bool | None,
     cursor: str | None,
+    collapse: bool = False,
 ) -> RankedPage:
     """
     Return a page of the pool's worst images, worst first; held ones by their decision.
+
+    With `collapse`, of near-duplicates only the worst is there.
 
     Raises:
         ModelVersionNotFound: no version has this name; an empty list would hide a typing error.
@@ -75,7 +80,11 @@ def list_hard_negatives(
         trained=trained,
         held=held,
     )
-    images = store.hardest_images(session, version.id, filters, after, n + 1)
+    num_duplicates: dict[int, int] = {}
+    if collapse:
+        images, num_duplicates = collapsed_images(session, version.id, filters, after, n + 1)
+    else:
+        images = store.hardest_images(session, version.id, filters, after, n + 1)
     first_rank = after.rank + 1 if after else 1
     next_cursor = None
     if len(images) > n:
@@ -92,6 +101,7 @@ def list_hard_negatives(
         decisions=decisions.decisions_on(session, version.id, image_ids),
         hold_test=decisions.find_hold_test(session, version.id),
         next_cursor=next_cursor,
+        num_duplicates=num_duplicates,
     )
 
 

@@ -82,7 +82,12 @@ class RankedImage(NamedTuple):
 
 
 def hardest_images(
-    session: Session, version_id: int, filters: Filters, after: Cursor | None, limit: int
+    session: Session,
+    version_id: int,
+    filters: Filters,
+    after: Cursor | None,
+    limit: int,
+    among: Sequence[int] | None = None,
 ) -> list[RankedImage]:
     """
     Return images worst first, and images with equal keys in order of id.
@@ -90,7 +95,8 @@ def hardest_images(
     The statement reads a range of one index: the index of all ranked images, of one source or of
     one class. It checks the other filters for each image of the range until the page is full. For
     one verdict, for images that were trained on and for held ones, it reads all of them and sorts:
-    they are few, and may be anywhere in the ranking.
+    they are few, and may be anywhere in the ranking. So it does where the list is only `among` some
+    images.
     """
     values: dict[str, object] = {"version_id": version_id, "page_size": limit}
     if filters.min_score is not None:
@@ -105,6 +111,8 @@ def hardest_images(
         values["run_ids"] = filters.run_ids
     if after is not None:
         values |= {"after_key": after.ranking_key, "after_id": after.image_id}
+    if among is not None:
+        values["among"] = among
     statement = _ranking(frozenset(values), filters.verdict, filters.trained, filters.held)
     rows = session.connection().execute(statement, values)
     return [
@@ -155,10 +163,12 @@ def _ranking(
         )
     if "source" in given:
         statement = statement.where(ImageScore.source == bindparam("source"))
+    if "among" in given:
+        statement = statement.where(ImageScore.image_id.in_(bindparam("among", expanding=True)))
     if held:
         statement = statement.join(HoldDecision, HoldDecision.image_id == ImageScore.image_id)
         return statement.order_by(key, ranked.image_id)
-    selected = _preselected(verdict, trained)
+    selected = _preselected(given, verdict, trained)
     if selected is not None:
         statement = statement.join(selected, selected.c.id == ImageScore.image_id)
         key = key + 0  # no index has a sum, so the planner does not walk one for its order
@@ -182,15 +192,19 @@ def _range(
     return conditions
 
 
-def _preselected(verdict: VerdictFilter | None, trained: bool | None) -> CTE | None:
+def _preselected(
+    given: frozenset[str], verdict: VerdictFilter | None, trained: bool | None
+) -> CTE | None:
     """
-    Select the images that a verdict or a training list leaves; None if it may leave most.
+    Select the images that ids, a verdict or a training list leave; None if these may be most.
 
     The selection is materialized: SQLite's planner does not know that it is small, and would walk
     the ranking instead.
     """
     chosen: Select[int]
-    if verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, VerdictFilter.CONTAINS_OBJECT):
+    if "among" in given:
+        chosen = select(Image.id).where(Image.id.in_(bindparam("among", expanding=True)))
+    elif verdict in (VerdictFilter.NEGATIVE, VerdictFilter.UNSURE, VerdictFilter.CONTAINS_OBJECT):
         chosen = select(Image.id).where(Image.verdict == verdict)
     elif trained:
         chosen = select(TrainingRunImage.image_id.label("id")).where(_in_runs()).distinct()

@@ -31,6 +31,7 @@ def page_json(page: RankedPage) -> bytes:
                     "max_score": image.max_score,
                     "log_odds": image.log_odds,
                     **_hold(decisions.get(image.id)),
+                    "duplicates": _duplicates(image.id, page.num_duplicates.get(image.id)),
                     "detections": boxes[image.id],
                     "image": image_json(image.columns),
                 }
@@ -40,6 +41,12 @@ def page_json(page: RankedPage) -> bytes:
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+def _duplicates(image_id: int, count: int | None) -> dict[str, object] | None:
+    if not count:
+        return None
+    return {"count": count, "link": f"/images/{image_id}/duplicates"}
 
 
 def _hold(decision: HoldDecided | None) -> dict[str, object]:

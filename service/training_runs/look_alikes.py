@@ -12,7 +12,8 @@ from hardneg.schemas.families import MAX_GROUPED_IMAGES
 from hardneg.schemas.training_runs import FreezeRequest, Strategy
 from service.errors import ServiceError
 from service.families import store as family_store
-from service.families.texts import grouped_text
+from service.families.texts import duplicates_text, grouped_text
+from service.regions import image_vectors
 from service.tables import ModelVersion
 from service.training_runs import store
 from service.training_runs.retraining import Retraining
@@ -42,9 +43,11 @@ class LookAlikes:
 
     Attributes:
         families: the family of images by their ids.
+        originals: the first image of near-duplicates by the ids of all of them.
     """
 
     families: Mapping[int, int] = field(default_factory=dict)
+    originals: Mapping[int, int] = field(default_factory=dict)
 
 
 NO_LOOK_ALIKES = LookAlikes()
@@ -52,16 +55,17 @@ NO_LOOK_ALIKES = LookAlikes()
 
 def find_look_alikes(retraining: Retraining, iteration: int, parent_id: int) -> LookAlikes:
     """
-    Group the images that a round would choose from, if its strategy needs that.
+    Group the images that a round would choose from, if its strategy or selection needs that.
 
     Raises Stopped; vectors computed so far are stored.
     """
-    if retraining.request.strategy is not Strategy.FAMILIES:
+    request = retraining.request
+    if request.strategy is not Strategy.FAMILIES and not request.selection.collapse:
         return NO_LOOK_ALIKES
     from service.families.grouping import group_images  # loads scipy
 
     with retraining.resources.read_sessions.begin() as session:
-        wanted = num_wanted(retraining.request, store.count_labelled(session))
+        wanted = num_wanted(request, store.count_labelled(session))
         earlier = family_store.find_grouping(session, parent_id)
     name = f"round {iteration}"
     grouped = group_images(
@@ -73,18 +77,29 @@ def find_look_alikes(retraining: Retraining, iteration: int, parent_id: int) -> 
         stage=f"{name}: grouping look-alikes",
     )
     retraining.job.log(f"{name}: {grouped_text(grouped.sizes)}")
-    return LookAlikes(grouped.families)
+    if request.selection.collapse:
+        retraining.job.log(f"{name}: {duplicates_text(grouped.num_duplicates)}")
+    with retraining.resources.read_sessions.begin() as session:
+        return _look_alikes(session, request, grouped.families)
 
 
 def stored_look_alikes(
     session: Session, request: FreezeRequest, parent: ModelVersion, num_labelled: int
 ) -> LookAlikes:
-    """Return the families of a version's last grouping, if needed. Raises FamiliesMissing."""
-    if request.strategy is not Strategy.FAMILIES:
-        return NO_LOOK_ALIKES
-    if family_store.find_grouping(session, parent.id) is None:
+    """Return what a version's last grouping found, as far as needed. Raises FamiliesMissing."""
+    by_families = request.strategy is Strategy.FAMILIES
+    if by_families and family_store.find_grouping(session, parent.id) is None:
         raise FamiliesMissing(parent.name, num_to_group(num_wanted(request, num_labelled)))
-    return LookAlikes(family_store.numbers_of(session, parent.id))
+    return _look_alikes(session, request, family_store.numbers_of(session, parent.id))
+
+
+def _look_alikes(
+    session: Session, request: FreezeRequest, families: Mapping[int, int]
+) -> LookAlikes:
+    return LookAlikes(
+        families=families if request.strategy is Strategy.FAMILIES else {},
+        originals=image_vectors.all_originals(session) if request.selection.collapse else {},
+    )
 
 
 def num_wanted(request: FreezeRequest, num_labelled: int) -> int:
@@ -113,6 +128,21 @@ def by_families(
     others = [image for image in images if image[0] not in families]
     turns = take_turns([families[image_id] for image_id, _ in grouped])
     return [grouped[position] for position in turns] + others
+
+
+def without_copies(
+    images: Sequence[tuple[int, str]], originals: Mapping[int, int]
+) -> list[tuple[int, str]]:
+    """Return the first of the images with each original, and all that have none, in order."""
+    seen: set[int] = set()
+    kept = []
+    for image in images:
+        original = originals.get(image[0])
+        if original is None or original not in seen:
+            kept.append(image)
+        if original is not None:
+            seen.add(original)
+    return kept
 
 
 def take_turns(families: Sequence[int]) -> list[int]:

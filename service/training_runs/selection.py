@@ -7,7 +7,13 @@ from sqlalchemy.orm import Session
 
 from hardneg.schemas.training_runs import FreezeRequest, Strategy
 from service.training_runs import store
-from service.training_runs.look_alikes import NO_LOOK_ALIKES, LookAlikes, by_families, num_wanted
+from service.training_runs.look_alikes import (
+    NO_LOOK_ALIKES,
+    LookAlikes,
+    by_families,
+    num_wanted,
+    without_copies,
+)
 
 
 def choose_negatives(
@@ -37,7 +43,8 @@ def choose_negatives(
         num_labelled: images of train, for a request that wants a fraction of them.
         iteration: the round, counted from 1; each round draws other random images.
         held: ids of images that look like true objects.
-        look_alikes: families of the hardest images, for the strategy that takes them in turns.
+        look_alikes: families of the hardest images, for the strategy that takes them in turns, and
+            near-duplicates, of which the first is chosen.
         takes_partial: whether images that hold an object and a box judged to hold none are chosen.
 
     Returns:
@@ -47,7 +54,7 @@ def choose_negatives(
     match request.strategy:
         case Strategy.HARD | Strategy.FAMILIES:
             families = look_alikes.families
-            limit = max(count, len(families)) + len(held)
+            limit = max(count, len(families)) + len(held) + len(look_alikes.originals)
             hardest = store.hardest_unused(session, version_id, parent_run_id, limit)
             images = by_families([image for image in hardest if image[0] not in held], families)
             if takes_partial:
@@ -58,4 +65,5 @@ def choose_negatives(
             random.Random(request.seed + iteration).shuffle(images)
         case Strategy.NONE:
             return []
-    return [image for image in images if image[0] not in held][:count]
+    free = [image for image in images if image[0] not in held]
+    return without_copies(free, look_alikes.originals)[:count]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from models.regions.families import MAX_GROUPED, find_families, group, lay_out
+from models.regions.families import MAX_GROUPED, group
+from models.regions.places import find_families, lay_out
 
 
 def at_angles(*degrees: float) -> np.ndarray:

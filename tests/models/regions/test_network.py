@@ -14,7 +14,7 @@ def network() -> RegionNetwork:
 
 def vectors_of(network: RegionNetwork, seed: int, colour: tuple[int, int, int]) -> torch.Tensor:
     pixels, box = scene(seed, colour)
-    return network.vectors_in_file(encoded(pixels), torch.tensor([box]).float()).float()
+    return network.describe_file(encoded(pixels), torch.tensor([box]).float()).regions.float()
 
 
 def test_vectors_have_unit_length_and_both_strides_weigh_the_same(network: RegionNetwork) -> None:
@@ -71,7 +71,7 @@ def test_large_file_is_decoded_smaller_and_gives_nearly_the_same_vector(
     boxes = torch.tensor([box]).float() * 16
     data = encoded(large, "JPEG")
 
-    from_file = network.vectors_in_file(data, boxes).float()
+    from_file = network.describe_file(data, boxes).regions.float()
     from_pixels = network.vectors(decode(data), boxes).float()
 
     assert max(large.shape) > 4 * MAX_SIDE

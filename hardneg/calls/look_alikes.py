@@ -1,0 +1,55 @@
+"""Images that look alike."""
+
+from hardneg.schemas.look_alikes import DuplicateImages, LookAlikeMap, SimilarImages
+from hardneg.transport import Connection, read_answer
+
+
+class LookAlikeCalls(Connection):
+    """Calls of `/images/{id}/similar`, `/images/{id}/duplicates` and `/map`."""
+
+    def similar_images(
+        self, image_id: int, n: int = 10, *, model_version: str | int | None = None
+    ) -> SimilarImages:
+        """
+        Return the images of the pool that look most like an image, by a version's best detections.
+
+        Args:
+            image_id: the image to compare with.
+            n: how many, 1 to 100.
+            model_version: id or name; the serving version by default.
+
+        Raises:
+            Refused: There is no such image or version, or its images were not grouped yet.
+        """
+        query = {"n": n, "model_version": model_version}
+        return read_answer(SimilarImages, self._get(f"/images/{image_id}/similar", query))
+
+    def duplicates(self, image_id: int, *, limit: int = 100) -> DuplicateImages:
+        """
+        Return the near-duplicates of an image in the pool.
+
+        Args:
+            image_id: the image whose copies are wanted.
+            limit: how many, 1 to 1000.
+
+        Raises:
+            Refused: There is no such image.
+        """
+        query = {"limit": limit}
+        return read_answer(DuplicateImages, self._get(f"/images/{image_id}/duplicates", query))
+
+    def look_alike_map(
+        self, model_version: str | int | None = None, *, limit: int = 20_000
+    ) -> LookAlikeMap:
+        """
+        Return the detections of a version's last grouping as points on a plane.
+
+        Args:
+            model_version: id or name; the serving version by default.
+            limit: how many points, 1 to 20 000.
+
+        Raises:
+            Refused: There is no such version, or its images were not grouped yet.
+        """
+        query = {"model_version": model_version, "limit": limit}
+        return read_answer(LookAlikeMap, self._get("/map", query))
