@@ -15,6 +15,7 @@ from models.inference.device import select_device
 from service import api_docs, health, migrate
 from service.audit import endpoints as audit
 from service.auth import endpoints as keys
+from service.auth import session_endpoints as sessions
 from service.auth.guard import KeyGuard, describe_key
 from service.auth.ring import KeyRing
 from service.dashboard import endpoints as dashboard
@@ -67,7 +68,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             migrate.upgrade(resources.engine)
             backlog = Backlog(resources)
             app.state.resources, app.state.backlog = resources, backlog
-            app.state.key_ring = KeyRing(resources.read_sessions)
+            app.state.key_ring = KeyRing(resources.read_sessions, settings)
             backlog.start()
             upkeep = Upkeep(resources)
             upkeep.start()
@@ -117,6 +118,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         stats.router,
         jobs.router,
         keys.router,
+        sessions.router,
         audit.router,
     ):
         app.include_router(router, dependencies=[Depends(describe_key)])

@@ -10,11 +10,19 @@ from hardneg.schemas.keys import Role
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller: the name and role of its key. `key_id` is None for callers without a stored key."""
+    """
+    A caller.
+
+    Attributes:
+        name, role: of its key.
+        key_id: None for callers without a stored key.
+        csrf_token: of a browser that has signed in; it must send it with each change.
+    """
 
     name: str
     role: Role
     key_id: int | None = None
+    csrf_token: str | None = None
 
 
 WITHOUT_KEY = Identity("anyone", Role.ADMIN)  # of a service on loopback that has no keys

@@ -62,6 +62,20 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class SignIn(Base):
+    """A browser that has exchanged a key for a cookie; its token and the key are hashed."""
+
+    __tablename__ = "sign_ins"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)  # of the cookie's token
+    previous_digest: Mapped[str | None] = mapped_column(String(64))  # of the token before
+    key_digest: Mapped[str] = mapped_column(String(64))  # the session ends with its key
+    signed_in_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    rotated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class AuditEvent(Base):
     """One change: who made it, and what it changed. It is written in the change's transaction."""
 

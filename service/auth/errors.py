@@ -21,6 +21,18 @@ class NotAuthorised(ServiceError):
         self.headers = {"WWW-Authenticate": 'Bearer realm="hardneg"'}
 
 
+class WrongCsrfToken(ServiceError):
+    status = HTTPStatus.FORBIDDEN
+    slug = "wrong-csrf-token"
+    title = "Wrong CSRF token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a change with a cookie needs the header 'X-CSRF-Token' from GET /session: load the "
+            "page again"
+        )
+
+
 class RoleTooLow(ServiceError):
     status = HTTPStatus.FORBIDDEN
     slug = "role-too-low"

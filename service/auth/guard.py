@@ -1,22 +1,28 @@
 """The check of every request: whose key it has, and whether that key's role suffices."""
 
 from hmac import compare_digest
+from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.auth.allowances import KeyLimits, WrongKeys
-from service.auth.errors import NotAuthorised, RoleTooLow
-from service.auth.key_text import digest_of
+from service.auth.allowances import KeyLimits
+from service.auth.errors import NotAuthorised, RoleTooLow, WrongCsrfToken
 from service.auth.ring import KeyRing
+from service.auth.sign_in import COOKIE, CSRF_HEADER
 from service.errors import ServiceError, error_response
-from service.hosts import is_loopback
-from service.identity import SETTINGS_KEY, WITHOUT_KEY, Identity, acting_as
+from service.identity import WITHOUT_KEY, Identity, acting_as
 from service.roles import RouteRoles
 from service.settings import Settings
+
+SIGN_IN_PATH = "/sign-in"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 BearerDep = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 KeyDep = Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False))]
@@ -37,12 +43,7 @@ class KeyGuard:
     def __init__(self, app: ASGIApp, settings: Settings, roles: RouteRoles) -> None:
         self.app = app
         self._roles = roles
-        self._settings_digest = (
-            digest_of(settings.api_key.get_secret_value()) if settings.api_key else None
-        )
-        self._may_be_open = self._settings_digest is None and is_loopback(settings.host)
         self._limits = KeyLimits(settings.key_requests_per_minute, settings.key_bytes_per_minute)
-        self._wrong_keys = WrongKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,6 +60,10 @@ class KeyGuard:
             if identity is not WITHOUT_KEY:
                 self._limits.admit(identity)
                 receive = self._counting_bytes(identity, receive)
+        except NotAuthorised as error:
+            response = _sign_in_page(scope) or error_response(error)
+            await response(scope, receive, send)
+            return
         except ServiceError as error:
             await error_response(error)(scope, receive, send)
             return
@@ -66,26 +71,27 @@ class KeyGuard:
             await self.app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> Identity:
-        """Return the caller. Raises NotAuthorised, TooManyWrongKeys, DatabaseAway."""
-        ring: KeyRing = scope["app"].state.key_ring
-        if self._may_be_open and not await ring.has_keys():
-            return WITHOUT_KEY
-        sent = _sent_key(Headers(scope=scope))
-        if not sent:
-            raise NotAuthorised
-        host = (scope.get("client") or ("", 0))[0]
-        self._wrong_keys.check(host)
-        identity = await self._owner(sent, ring)
-        if identity is None:
-            self._wrong_keys.count_wrong(host)
-            raise NotAuthorised
-        self._wrong_keys.note_valid(host)
-        return identity
+        """
+        Return the caller, by its key, else by its cookie.
 
-    async def _owner(self, sent: str, ring: KeyRing) -> Identity | None:
-        if self._settings_digest and compare_digest(digest_of(sent), self._settings_digest):
-            return SETTINGS_KEY
-        return await ring.identity_of(sent)
+        Raises NotAuthorised, TooManyWrongKeys, WrongCsrfToken, DatabaseAway.
+        """
+        ring: KeyRing = scope["app"].state.key_ring
+        if await ring.is_open():
+            return WITHOUT_KEY
+        headers = Headers(scope=scope)
+        sent = _sent_key(headers)
+        if sent:
+            return await ring.check(sent, (scope.get("client") or ("", 0))[0])
+        token = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+        if not token:
+            raise NotAuthorised
+        identity = await ring.check_token(token)
+        if scope["method"] not in SAFE_METHODS and not compare_digest(
+            headers.get(CSRF_HEADER, "").encode(), str(identity.csrf_token).encode()
+        ):
+            raise WrongCsrfToken
+        return identity
 
     def _counting_bytes(self, identity: Identity, receive: Receive) -> Receive:
         if not self._limits.counts_bytes:
@@ -98,6 +104,14 @@ class KeyGuard:
             return message
 
         return receive_and_count
+
+
+def _sign_in_page(scope: Scope) -> Response | None:
+    """Return the way to the sign-in page, for a person who opens a page in a browser."""
+    if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
+        return None
+    next_page = quote(scope["path"], safe="/")
+    return RedirectResponse(f"{SIGN_IN_PATH}?next={next_page}", HTTPStatus.SEE_OTHER)
 
 
 def _sent_key(headers: Headers) -> str:

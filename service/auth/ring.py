@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
@@ -13,11 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hardneg.schemas.keys import Role
 from service.auth import store
-from service.auth.key_text import is_digest_of, parse_key_text
+from service.auth.allowances import WrongKeys
+from service.auth.errors import NotAuthorised
+from service.auth.key_text import digest_of, is_digest_of, parse_key_text
+from service.auth.sign_in import csrf_token_of, open_sign_ins
 from service.db import Sessions
 from service.errors import DatabaseAway
-from service.identity import Identity
-from service.tables import utc_now
+from service.hosts import is_loopback
+from service.identity import SETTINGS_KEY, Identity
+from service.settings import Settings
+from service.tables import SignIn, utc_now
 
 FRESH_S = 2.0  # a revoked key is refused within this time
 UNKNOWN_KEY_S = 0.25  # a new key of another process is known within this time
@@ -41,9 +46,15 @@ class StoredKey:
 class KeyRing:
     """All stored keys, read again from the database when they are older than two seconds."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, settings: Settings) -> None:
         self._sessions = sessions
+        self._settings_digest = (
+            digest_of(settings.api_key.get_secret_value()) if settings.api_key else None
+        )
+        self._may_be_open = self._settings_digest is None and is_loopback(settings.host)
+        self._wrong_keys = WrongKeys()
         self._keys: Mapping[str, StoredKey] = {}
+        self._sign_ins: Mapping[str, SignIn] = {}
         self._read_at = float("-inf")
         self._reading = Lock()
         self._reader = CapacityLimiter(1)
@@ -52,13 +63,46 @@ class KeyRing:
         """Read the keys again before the next request, because one has changed."""
         self._read_at = min(self._read_at, time.monotonic() - FRESH_S)
 
-    async def has_keys(self) -> bool:
-        """Return whether a key was ever stored. Raises DatabaseAway."""
+    async def is_open(self) -> bool:
+        """Return whether the service is on loopback and never had a key. Raises DatabaseAway."""
+        if not self._may_be_open:
+            return False
         await self._refresh(FRESH_S)
-        return bool(self._keys)
+        return not self._keys
 
-    async def identity_of(self, sent: str) -> Identity | None:
-        """Return the owner of a valid key; None for other text. Raises DatabaseAway."""
+    async def check(self, sent: str, host: str) -> Identity:
+        """
+        Return the owner of a key that was sent from an address.
+
+        Raises NotAuthorised, TooManyWrongKeys, DatabaseAway.
+        """
+        self._wrong_keys.check(host)
+        identity = await self._owner(sent)
+        if identity is None:
+            self._wrong_keys.count_wrong(host)
+            raise NotAuthorised
+        self._wrong_keys.note_valid(host)
+        return identity
+
+    async def check_token(self, token: str) -> Identity:
+        """Return who has signed in, by the cookie's token. Raises NotAuthorised, DatabaseAway."""
+        digest = digest_of(token)
+        await self._refresh(FRESH_S)
+        if digest not in self._sign_ins:
+            await self._refresh(UNKNOWN_KEY_S)
+        row = self._sign_ins.get(digest)
+        if row is None or row.expires_at <= utc_now():
+            raise NotAuthorised
+        if row.key_digest == self._settings_digest:
+            return replace(SETTINGS_KEY, csrf_token=csrf_token_of(token))
+        for key in self._keys.values():
+            if key.digest == row.key_digest and key.is_valid():
+                return replace(key.identity, csrf_token=csrf_token_of(token))
+        raise NotAuthorised
+
+    async def _owner(self, sent: str) -> Identity | None:
+        if self._settings_digest and is_digest_of(self._settings_digest, sent):
+            return SETTINGS_KEY
         text = parse_key_text(sent)
         if text is None:
             return None
@@ -90,6 +134,7 @@ class KeyRing:
         try:
             with self._sessions.begin() as session:
                 rows = store.list_keys(session)
+                sign_ins = open_sign_ins(session)
         except SQLAlchemyError as error:
             log.error("the keys cannot be read", exc_info=error)
             return
@@ -102,6 +147,7 @@ class KeyRing:
             )
             for row in rows
         }
+        self._sign_ins = sign_ins
         self._read_at = started
 
 

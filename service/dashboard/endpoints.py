@@ -1,13 +1,15 @@
 """Pages over HTTP. A page is a module in `pages/` with a `PAGE` and a `show` function."""
 
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from service.auth.guard import SIGN_IN_PATH
 from service.dashboard.page import Page, render, render_template
 from service.dashboard.pages import hard_negatives, overview, review
-from service.roles import requires
+from service.roles import open_to_all, requires
 from service.scoring.resources import ReadSessionDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -36,6 +38,16 @@ def show_hard_negatives(session: ReadSessionDep) -> HTMLResponse:
 @requires("read")
 def show_review(session: ReadSessionDep) -> HTMLResponse:
     return render(review.PAGE, NAVIGATION, review.show(session))
+
+
+@router.get(SIGN_IN_PATH)
+@open_to_all
+def show_sign_in(
+    next_path: Annotated[str, Query(alias="next", pattern=r"^/[A-Za-z0-9/_-]*$")] = "/",
+    is_refused: bool = False,
+) -> HTMLResponse:
+    """Ask a person for a key; the form goes to `POST /session`."""
+    return render_template("sign_in.html", {"next_path": next_path, "is_refused": is_refused})
 
 
 @router.get("/dashboard")

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.dashboard.assets import asset_url
+from service.identity import current_identity
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -73,4 +74,4 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals |= {"asset_url": asset_url, "path_of": path_of}
+_environment.globals |= {"asset_url": asset_url, "path_of": path_of, "identity": current_identity}

@@ -14,7 +14,10 @@ from hardneg.schemas.problems import MEDIA_TYPE, Problem
 from service.app import create_app
 from service.settings import Settings
 
-NOT_CALLED = {("GET", "/metrics")}  # for Prometheus
+NOT_CALLED = {
+    ("GET", "/metrics"),  # for Prometheus
+    *((method, "/session") for method in ("GET", "POST", "DELETE")),  # for browsers
+}
 PROBLEM = Problem(type="/problems/test", title="Test", status=HTTPStatus.GONE, detail="a test")
 METHODS = [
     name
