@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "c7d2f40b86a1"
-down_revision = "5e83b1c7a0f4"
+down_revision = "c02d9b64e8a7"
 branch_labels = None
 depends_on = None
 
