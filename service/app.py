@@ -28,6 +28,7 @@ from service.holding import endpoints as holding
 from service.images import endpoints as images
 from service.imports import endpoints as imports
 from service.jobs import endpoints as jobs
+from service.jobs.feed import EventFeed
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.look_alikes import endpoints as look_alikes
@@ -69,6 +70,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             backlog = Backlog(resources)
             app.state.resources, app.state.backlog = resources, backlog
             app.state.key_ring = KeyRing(resources.read_sessions, settings)
+            app.state.event_feed = EventFeed(resources.read_sessions, stopping)
             backlog.start()
             upkeep = Upkeep(resources)
             upkeep.start()

@@ -3,19 +3,17 @@
 import os
 import socket
 from contextlib import nullcontext
-from http import HTTPStatus
 from threading import Event, Timer
 from types import FrameType
 
 import structlog
 import uvicorn
 from anyio.to_thread import run_sync
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from models.data.images import close_decode_processes
 from service.app import create_app
-from service.errors import ServiceError, problem_of, problem_response
 from service.logs import set_up_logs
+from service.protocol import Protocol
 from service.settings import Settings
 from service.start import check_start
 from service.stderr_lines import all_lines_logged
@@ -26,28 +24,6 @@ CUT_SHORT = 4
 REQUESTS_SHARE = 0.7  # of the time to stop; the rest is for closing what they used
 
 log = structlog.get_logger()
-
-
-class InvalidHttp(ServiceError):
-    """The bytes received are not an HTTP request."""
-
-    status = HTTPStatus.BAD_REQUEST
-    slug = "invalid-http"
-    title = "Invalid HTTP"
-
-    def __init__(self) -> None:
-        super().__init__("the server cannot parse this as a request: send HTTP/1.1")
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also answers bytes that it cannot parse with a problem."""
-
-    def send_400_response(self, msg: str) -> None:
-        response = problem_response(problem_of(InvalidHttp()))
-        headers = [name + b": " + value for name, value in response.raw_headers]
-        lines = [b"HTTP/1.1 400 Bad Request", *headers, b"connection: close", b""]
-        self.transport.write(b"\r\n".join([*lines, bytes(response.body)]))
-        self.transport.close()
 
 
 class Server(uvicorn.Server):

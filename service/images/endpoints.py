@@ -26,7 +26,7 @@ from service.images.ingest import IngestedFile, UploadedFile, ingest
 from service.images.storing import Destination
 from service.roles import requires
 from service.scoring.engine import LoadedVersion
-from service.scoring.resources import ReadSessionDep, ResourcesDep, SessionDep
+from service.scoring.resources import IN_TURN, ReadSessionDep, ResourcesDep, SessionDep
 from service.serving.backlog import BacklogDep
 from service.text import plain_file_name
 
@@ -45,6 +45,7 @@ UNKNOWN_IMAGE = problem_responses(HTTPStatus.NOT_FOUND)
 
 @router.post(
     "/images",
+    dependencies=IN_TURN,
     status_code=HTTPStatus.CREATED,
     response_model=ScoredImageOut,
     responses={
@@ -106,6 +107,7 @@ def _json(body: BaseModel, status: int, headers: dict[str, str]) -> Response:
 
 @router.post(
     "/score",
+    dependencies=IN_TURN,
     responses={**UPLOAD_PROBLEMS, **problem_responses(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 @requires("read")
@@ -182,20 +184,18 @@ def image_content(session: ReadSessionDep, resources: ResourcesDep, image_id: Im
 
 @router.get(
     "/images/{image_id}/thumbnail",
+    dependencies=IN_TURN,
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}, "description": "A JPEG"}, **UNKNOWN_IMAGE},
 )
 @requires("read")
 def image_thumbnail(
-    session: ReadSessionDep,
     resources: ResourcesDep,
     image_id: ImageId,
     max_side: Annotated[int, Query(ge=16, le=1024, description="Longest side in pixels.")] = 256,
 ) -> Response:
     """Show the image upright and reduced, encoded again as a JPEG."""
-    content = service.image_thumbnail(
-        session, resources.blobs, resources.thumbnails, image_id, max_side
-    )
+    content = service.image_thumbnail(resources, image_id, max_side)
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",

@@ -83,19 +83,18 @@ def image_content(
     return image, iter([content])
 
 
-def image_thumbnail(
-    session: Session, blobs: BlobStore, thumbnails: ThumbnailStore, image_id: int, max_side: int
-) -> bytes:
+def image_thumbnail(resources: Resources, image_id: int, max_side: int) -> bytes:
     """
     Return an image as a JPEG with sides of at most `max_side`, made once for the usual sizes.
 
     Raises ImageNotFound, and DecodeFailed for an image that was stored under other limits.
     """
-    image = get_image(session, image_id)
-    content = thumbnails.find(image.sha256, max_side)
+    with resources.read_sessions.begin() as session:
+        image = get_image(session, image_id)
+    content = resources.thumbnails.find(image.sha256, max_side)
     if content is None:
-        content = _encode_thumbnail(blobs, image, max_side)
-        thumbnails.keep(image.sha256, max_side, content)
+        content = _encode_thumbnail(resources.blobs, image, max_side)
+        resources.thumbnails.keep(image.sha256, max_side, content)
     return content
 
 

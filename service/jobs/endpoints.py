@@ -11,6 +11,7 @@ from hardneg.schemas.jobs import JobDetail, JobOut, JobPage, JobStatus
 from hardneg.schemas.text import PlainText
 from service.errors import problem_responses
 from service.jobs import service
+from service.jobs.feed import EventFeedDep
 from service.jobs.stream import EventStream
 from service.roles import requires
 from service.scoring.resources import ReadSessionDep, ResourcesDep
@@ -62,16 +63,17 @@ def cancel_job(resources: ResourcesDep, response: Response, job_id: JobId) -> Jo
 
 def open_stream(
     resources: ResourcesDep,
+    feed: EventFeedDep,
     job_id: JobId,
     last_event_id: Annotated[
         int, Header(ge=0, le=MAX_ID, description="Only events after this id.")
     ] = 0,
 ) -> EventStream:
-    """Open the stream of a job's events. Raises JobNotFound before the response begins."""
-    sessions = resources.read_sessions
-    with sessions.begin() as session:
+    """Open a stream. Raises TooManyStreams and JobNotFound before the response begins."""
+    feed.require_room()
+    with resources.read_sessions.begin() as session:
         service.get_job(session, job_id)
-    return EventStream(sessions, job_id, last_event_id, resources.stopping)
+    return EventStream(feed, job_id, last_event_id)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=UNKNOWN_JOB)

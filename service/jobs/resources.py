@@ -10,6 +10,7 @@ from service.group_commit import GroupCommit
 from service.jobs.running import RunningJob
 from service.scoring.resources import Resources, open_thumbnails
 from service.scoring.scorer import Scorer
+from service.scoring.turns import Turns
 
 
 @contextmanager
@@ -31,6 +32,7 @@ def job_resources(job: RunningJob, sessions: Sessions) -> Iterator[Resources]:
             thumbnails=open_thumbnails(job.settings),
             scorer=scorer,
             stopping=job.stopping,
+            turns=Turns(job.settings.memory_budget),
         )
     finally:
         scorer.close()

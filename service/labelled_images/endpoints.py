@@ -14,13 +14,14 @@ from service.labelled_images import service
 from service.labelled_images.annotations import InvalidAnnotations, read_part
 from service.labelled_images.sources import LabelledZip, uploaded_files
 from service.roles import requires
-from service.scoring.resources import ReadSessionDep, ResourcesDep
+from service.scoring.resources import IN_TURN, ReadSessionDep, ResourcesDep
 
 router = APIRouter(prefix="/labelled-images", tags=["labelled images"])
 
 
 @router.post(
     "",
+    dependencies=IN_TURN,
     status_code=HTTPStatus.MULTI_STATUS,
     responses=problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )

@@ -1,7 +1,7 @@
 """The resources that all requests and background threads of a process share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
@@ -12,11 +12,13 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
+from starlette.datastructures import UploadFile
 
 from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions, read_only
 from service.group_commit import GroupCommit
 from service.scoring.scorer import Scorer
+from service.scoring.turns import Turns
 from service.settings import Settings
 from service.thumbnails import ThumbnailStore
 
@@ -39,6 +41,7 @@ class Resources:
             a millisecond of SQL, and more threads than cores only hand the GIL to each other.
         group_commit: for many small writes; threads that write at once share a transaction.
         stopping: set when the process has to stop.
+        turns: for requests that hold images in memory.
     """
 
     settings: Settings
@@ -50,6 +53,7 @@ class Resources:
     thumbnails: ThumbnailStore
     scorer: Scorer
     stopping: Event
+    turns: Turns
     list_readers: CapacityLimiter = field(default_factory=_list_readers)
 
 
@@ -79,6 +83,7 @@ def open_resources(
             thumbnails=open_thumbnails(settings),
             scorer=scorer,
             stopping=stopping,
+            turns=Turns(settings.memory_budget),
         )
     finally:
         scorer.close()
@@ -91,6 +96,22 @@ async def get_resources(request: Request) -> Resources:
 
 
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
+
+
+async def take_turn(request: Request, resources: ResourcesDep) -> AsyncIterator[None]:
+    """Run the request in its turn, which counts the bytes of its files. Raises TooBusy."""
+    num_bytes = 0
+    if request.method != "GET":
+        form = await request.form()  # parsed already: the files lie on disk
+        num_bytes = sum(
+            part.size or 0 for _, part in form.multi_items() if isinstance(part, UploadFile)
+        )
+    async with resources.turns.take(num_bytes):
+        yield
+
+
+# For routes that hold images in memory and work on them in a thread
+IN_TURN = [Depends(take_turn, scope="function")]
 
 
 def get_session(resources: ResourcesDep) -> Iterator[Session]:
