@@ -337,7 +337,7 @@ def test_raw_request_to_loopback_is_answered(ask: Ask, lines: bytes) -> None:
         (b"DELETE /images/1 HTTP/1.1|Host: localhost:PORT|Origin: http://localhost:1", 403),
         (b"DELETE /images/1 HTTP/1.1|Host: localhost:PORT|Origin: http://localhost:PORT", 404),
         (b"POST /images HTTP/1.1|Host: localhost|Origin: null|Content-Length: 9999999", 403),
-        (b"PROPFIND / HTTP/1.1|Host: localhost", 404),
+        (b"PROPFIND /nothing HTTP/1.1|Host: localhost", 404),
         (b"PROPFIND /images HTTP/1.1|Host: localhost", 405),
         (b"FETCH /images HTTP/1.1|Host: localhost", 400),
         (b"nonsense", 400),
