@@ -7,7 +7,7 @@ INPUTS := pyproject.toml constraints.txt
 SITE := build/site
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser vendor screenshots clean
+.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser scripts vendor screenshots clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,8 +51,17 @@ lint: $(INSTALLED_DEV)  ## Check style, formatting and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: $(INSTALLED_DEV)  ## Check types with mypy --strict
+types: $(INSTALLED_DEV) scripts  ## Check types with mypy --strict, and those of the dashboard's scripts
 	$(BIN)/mypy --strict
+
+NODE_TOOLS := dashboard_tools/node_modules/.package-lock.json
+scripts:  ## Check the dashboard's scripts with tools of npm, where npm is
+	@cd dashboard_tools && if test ../$(NODE_TOOLS) -nt package-lock.json || npm ci --silent --no-audit --no-fund; then \
+		npm run --silent check; \
+	else \
+		echo 'make: no npm, or no registry, so the scripts of the dashboard are not checked'; \
+		test "$$HARDNEG_TEST_BROWSER" != required; \
+	fi
 
 # Tracing costs half as much again before Python 3.12, so only the quick tests on SQLite are traced.
 PYTEST := -m pytest -n 2 --dist worksteal --durations=10

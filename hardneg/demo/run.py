@@ -123,7 +123,8 @@ def _choose_port(port: int | None) -> int:
 def _stay(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     url = server_url(HOST, port)
     typer.echo(
-        f"\nThe service runs at {url} until Ctrl-C (its log: {log}). Try, from another shell:\n"
+        f"\nThe dashboard runs at {url}/ until Ctrl-C (the server's log: {log}).\n"
+        "Try, from another shell:\n"
         f"  {url}/docs\n"
         f"  curl '{url}/hard-negatives?n=3'\n"
         f"  curl '{url}/stats/iterations'\n"

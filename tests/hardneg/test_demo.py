@@ -50,7 +50,7 @@ def test_demo_shows_the_loop_and_a_second_run_reuses_it_until_ctrl_c(tmp_path: P
         shown = []
         for line in second.stdout:
             shown.append(line)
-            if "The service runs at" in line:
+            if "The dashboard runs at" in line:
                 break
         with Client(f"http://127.0.0.1:{port}") as client:
             assert len(client.hard_negatives(5).items) == 5

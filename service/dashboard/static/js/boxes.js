@@ -9,6 +9,7 @@ import { score } from "./format.js";
 
 export const SMALL_SIDE = 384;
 export const LARGE_SIDE = 1024;
+const MAX_LABELS = 8;
 
 /**
  * Return an image with its boxes: `<div class="shot">`.
@@ -28,6 +29,19 @@ export function shotOf(image, boxes, { threshold = 0, large = false, labels = tr
 }
 
 /**
+ * Draw other boxes over the image of a shot.
+ *
+ * @param {Element} shot
+ * @param {{width: number, height: number}} image
+ * @param {DrawnBox[]} boxes
+ * @param {number} threshold
+ */
+export function redrawBoxes(shot, image, boxes, threshold) {
+  const picture = shot.querySelector("img");
+  if (picture) shot.replaceChildren(picture, ...overlay(image, boxes, { threshold }));
+}
+
+/**
  * Return the layers that draw boxes over an image: the frames, and a label for each.
  *
  * @param {{width: number, height: number}} image
@@ -44,7 +58,8 @@ export function overlay(image, boxes, { threshold = 0, labels = true } = {}) {
   });
   // the surest box is drawn last, on top
   frames.append(...[...shown].reverse().map((item) => frame(item)));
-  return labels ? [frames, ...shown.slice(0, 8).map((item) => label(image, item))] : [frames];
+  const labelled = labels ? shown.slice(0, MAX_LABELS).reverse() : [];
+  return [frames, ...labelled.map((item) => label(image, item))];
 }
 
 /** @param {DrawnBox} item */

@@ -72,11 +72,12 @@ function optionsOf(place, { names, curves, format, height }) {
     height,
     cursor: { y: false, points: { size: 9 } },
     legend: { show: false },
+    padding: [6, 12, 0, 0],
     /** @type {any} */
     hooks: {},
     scales: { x: { time: false, range: [-0.25, names.length - 0.75] }, y: { range: yRange } },
     axes: [
-      { ...axis, grid: { show: false }, splits: () => points, values: () => names.map(shortened) },
+      { ...axis, grid: { show: false }, size: 30, splits: () => points, values: () => names.map(shortened) },
       { ...axis, size: 52, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(format) },
     ],
     series: [

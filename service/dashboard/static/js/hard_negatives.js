@@ -1,7 +1,7 @@
 // @ts-check
 /** The gallery: thousands of ranked images with their boxes, and one image large. */
 import { Unreachable, get, withQuery } from "./api.js";
-import { shotOf } from "./boxes.js";
+import { redrawBoxes, shotOf } from "./boxes.js";
 import { element, input, part } from "./dom.js";
 import { count, plural, score } from "./format.js";
 import { justify } from "./justified.js";
@@ -127,6 +127,10 @@ class Gallery {
     part("summary").textContent =
       `${plural(pool.images, "image")} in the pool${scored}, ranked by ${version}, worst first`;
     showState(items.length === 0 && isComplete ? "empty" : "list");
+    part("empty-reason").textContent =
+      pool.scored < pool.images
+        ? `${version} has scored ${count(pool.scored)} of ${plural(pool.images, "image")} so far.`
+        : "Another verdict, class or source may have some.";
     this.showCounts();
     const sources = [...new Set(items.map((item) => item.image.source))].filter(Boolean).slice(0, 100);
     part("sources").replaceChildren(...sources.map((value) => element("option", { value })));
@@ -193,7 +197,11 @@ class Gallery {
 
   showThreshold() {
     part("threshold-value").textContent = this.threshold.toFixed(2);
-    this.virtual.redraw();
+    for (const card of this.place.querySelectorAll("[data-index]")) {
+      const item = this.list.items[Number(/** @type {HTMLElement} */ (card).dataset.index)];
+      const shot = card.querySelector(".shot");
+      if (item && shot) redrawBoxes(shot, item.image, item.detections, this.threshold);
+    }
     this.showCounts();
     if (this.viewer.isOpen) this.viewer.draw();
   }
@@ -257,7 +265,7 @@ class Gallery {
   onFocus(event) {
     const card = /** @type {HTMLElement} */ (event.target).closest("[data-index]");
     if (!(card instanceof HTMLElement)) return;
-    this.place.querySelectorAll('[tabindex="0"]').forEach((other) => other.setAttribute("tabindex", "-1"));
+    for (const other of this.place.querySelectorAll('[tabindex="0"]')) other.setAttribute("tabindex", "-1");
     card.setAttribute("tabindex", "0");
     this.current = Number(card.dataset.index);
   }

@@ -80,7 +80,7 @@ function prepareFirstRun() {
   if (detector instanceof HTMLFormElement) onSubmit(detector, addDetector);
   const images = page.querySelector("[data-images-form]");
   if (images instanceof HTMLFormElement) onSubmit(images, uploadImages);
-  setInterval(openFirstList, WATCH_MS);
+  setInterval(page.dataset.serving ? openFirstList : waitForDetector, WATCH_MS);
 }
 
 /** @param {HTMLFormElement} form @param {(form: HTMLFormElement) => Promise<void>} act */
@@ -167,7 +167,14 @@ function* batches(files) {
   if (batch.length > 0) yield batch;
 }
 
+/** Load the page anew when a detector serves that was added elsewhere. */
+async function waitForDetector() {
+  const versions = await get("/model-versions", { quiet: true }).catch(() => []);
+  if (versions.some((/** @type {any} */ version) => version.is_serving)) location.reload();
+}
+
 async function openFirstList() {
+  if (!page.dataset.serving) return;
   const list = await get("/hard-negatives?n=1", { quiet: true }).catch(() => null);
   if (!list) return;
   const { images, scored } = list.pool;

@@ -15,7 +15,7 @@ import { VERDICTS, VerdictQueue, verdictName } from "./verdicts.js";
 
 const SHOWN = 200;
 const CONFIRMED_FROM = 20; // so many verdicts at once are asked for again
-const OTHERS_MS = 8000; // how often other reviewers' verdicts are looked for
+const OTHERS_MS = 8000; // how often other reviewers' verdicts are looked for, in a list of 200
 const PRELOADED = 3;
 const THRESHOLD = 0.3;
 
@@ -67,7 +67,7 @@ class Review {
     this.form.addEventListener("change", () => this.applyFilters());
     this.strip.addEventListener("click", (event) => this.onStripClick(event));
     window.addEventListener("popstate", () => this.start());
-    setInterval(() => this.lookForOthers(), OTHERS_MS);
+    setTimeout(() => this.watchOthers(), OTHERS_MS);
     addShortcuts(
       ...Object.entries(VERDICTS).map(([verdict, { name, key }]) => ({
         key,
@@ -229,6 +229,12 @@ class Review {
     });
   }
 
+  /** Look for others' verdicts again and again, in a long list less often. */
+  async watchOthers() {
+    await this.lookForOthers();
+    setTimeout(() => this.watchOthers(), OTHERS_MS * Math.max(1, this.items.length / SHOWN));
+  }
+
   /** Show the verdicts that others gave since the list was loaded. */
   async lookForOthers() {
     if (document.hidden || this.items.length === 0) return;
@@ -323,7 +329,7 @@ class Review {
       ),
     );
     this.strip.replaceChildren(...tiles);
-    this.items.forEach((_, index) => this.showMark(index));
+    for (const index of this.items.keys()) this.showMark(index);
   }
 
   /** @param {number} index */

@@ -12,7 +12,7 @@ import { element, part } from "./dom.js";
 /** @type {Shortcut[]} */
 const shortcuts = [];
 /** @type {Record<string, string>} */
-const SHOWN = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", " ": "Space" };
+const SHOWN = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", " ": "Space", Escape: "Esc" };
 const CHORD_MS = 1200;
 let chord = "";
 let chordTimer = 0;
@@ -38,7 +38,7 @@ export function showShortcuts() {
 
 /** @param {string} key */
 function keysOf(key) {
-  const keys = key === " " ? [key] : key.split(/[ +]/);
+  const keys = key.length === 1 ? [key] : key.split(/[ +]/);
   return keys.map((name) => SHOWN[name] ?? (name.length === 1 ? name.toUpperCase() : name));
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 /** Images that are zoomed and panned, one or two together. */
-import { LARGE_SIDE, overlay } from "./boxes.js";
+import { LARGE_SIDE, SMALL_SIDE, overlay } from "./boxes.js";
 import { element } from "./dom.js";
 
 const STEP = 1.25;
@@ -29,6 +29,9 @@ export class Stage {
         draggable: "false",
       });
       this.isSharp = false;
+      // most often the small one is in the browser's cache already
+      const small = `${image.links.thumbnail}?max_side=${SMALL_SIDE}`;
+      this.inner.style.backgroundImage = `url("${small}")`;
     }
     this.image = image;
     this.inner.replaceChildren(/** @type {Node} */ (this.picture), ...overlay(image, detections, { threshold }));

@@ -92,7 +92,7 @@ export class Viewer {
           "data-verdict": verdict,
           onclick: () => this.judge(/** @type {any} */ (verdict)),
         },
-        `${name} `,
+        name,
         element("kbd", { text: key.toUpperCase() }),
       ),
     );
@@ -130,7 +130,7 @@ export class Viewer {
   /** Mark one box on the image. @param {number} index */
   mark(index) {
     const groups = [...this.main.inner.querySelectorAll(".boxes g")].reverse();
-    groups.forEach((group, at) => group.classList.toggle("chosen", at === index));
+    for (const [at, group] of groups.entries()) group.classList.toggle("chosen", at === index);
   }
 
   async showBeside() {
