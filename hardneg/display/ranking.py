@@ -27,4 +27,13 @@ def print_table(page: HardNegativePage) -> None:
         Console().print(table)
     else:
         typer.echo("no image of the pool matches")
-    typer.echo(f"{page.model_version} has scored {page.pool.scored} of {page.pool.images} images")
+    typer.echo(_coverage(page))
+
+
+def _coverage(page: HardNegativePage) -> str:
+    pool = page.pool
+    text = f"{page.model_version} has scored {pool.scored} of {pool.images} images"
+    if pool.scored == pool.images:
+        return text
+    share = pool.scored / pool.images
+    return f"{text}: the ranking is provisional, {share:.0%} scanned"
