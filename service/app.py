@@ -44,6 +44,7 @@ from service.training_runs import endpoints as training_runs
 from service.upkeep.thread import Upkeep
 from service.verdicts import endpoints as verdicts
 from service.version_uploads import endpoints as version_uploads
+from service.webhooks.sender import WebhookSender
 
 # Open to all without a key, with everything below them.
 OPEN_PATHS = ("/openapi.json", api_docs.STATIC_PATH, DASHBOARD_STATIC_PATH)
@@ -74,7 +75,10 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             backlog.start()
             upkeep = Upkeep(resources)
             upkeep.start()
+            webhooks = WebhookSender(resources)
+            webhooks.start()
             yield
+            webhooks.close()
             upkeep.close()
             close_decode_processes()  # no stop waits for a hostile image
             backlog.close()

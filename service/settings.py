@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.process import memory_limit_bytes
@@ -78,6 +78,20 @@ class Settings(BaseSettings):
         description="Addresses and networks of proxies whose `X-Forwarded-For` and "
         "`X-Forwarded-Proto` headers are believed, separated by commas: `10.0.0.5,10.1.0.0/16`. "
         "Empty: none.",
+    )
+    webhook_urls: str = Field(
+        "",
+        description="Addresses that events are posted to, separated by commas: versions promoted "
+        "or refused, jobs that failed, a pool that is scored. Empty: none.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Secret that signs the events, so that receivers know who sent them. Required "
+        "with `HARDNEG_WEBHOOK_URLS`.",
+    )
+    webhook_private_addresses: bool = Field(
+        False, description="Whether events may go to addresses of private networks."
     )
     audit_days: int = Field(
         400, ge=1, le=36_500, description="Days for which the audit remembers changes."
@@ -242,6 +256,15 @@ class Settings(BaseSettings):
                 ) from error
         return proxies
 
+    @model_validator(mode="after")
+    def _signs_events(self) -> Self:
+        for url in self.webhook_url_list:
+            if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+                raise ValueError(f"HARDNEG_WEBHOOK_URLS: '{url}' is not an http or https URL")
+        if self.webhook_urls and self.webhook_secret is None:
+            raise ValueError("HARDNEG_WEBHOOK_URLS needs HARDNEG_WEBHOOK_SECRET to sign events")
+        return self
+
     @field_validator("tensorboard_dir")
     @classmethod
     def _needs_tensorboard(cls, folder: Path | None) -> Path | None:
@@ -279,6 +302,10 @@ class Settings(BaseSettings):
         if not added and is_every_address(self.host):
             return None
         return LOOPBACK_HOSTS.union(filter(None, [canonical_host(self.host), *added]))
+
+    @property
+    def webhook_url_list(self) -> list[str]:
+        return _split(self.webhook_urls)
 
     @property
     def trusted_proxy_list(self) -> list[str]:

@@ -76,6 +76,26 @@ class SignIn(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class OutboxEvent(Base):
+    """An event for other systems, written with the change that it tells of, and sent afterwards."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        Index("ix_outbox_events_next_try_at", "next_try_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    type: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str]  # such as `job 7`
+    data: Mapped[dict[str, object]] = mapped_column(JSON)
+    once_for: Mapped[str | None] = mapped_column(unique=True)  # only one event of this is kept
+    delivered_to: Mapped[list[str]] = mapped_column(JSON)  # addresses that have taken it
+    num_failures: Mapped[int]
+    next_try_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # null: sent, or given up
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class AuditEvent(Base):
     """One change: who made it, and what it changed. It is written in the change's transaction."""
 

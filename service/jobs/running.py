@@ -76,6 +76,7 @@ class RunningJob:
         beat_s: float,
     ) -> None:
         self.id = job.id
+        self.kind = job.kind
         self.attempt = job.attempt
         self.params = job.params
         self.resume = job.resume

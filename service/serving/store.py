@@ -24,6 +24,10 @@ def version_before(session: Session, version_id: int) -> int | None:
     ).one_or_none()
 
 
+def last_activation_id(session: Session) -> int | None:
+    return session.scalar(select(func.max(Activation.id)))
+
+
 def add_activation(session: Session, version_id: int) -> None:
     """Let a version serve from the commit on, and record it in the audit."""
     serving = serving_version(session)

@@ -11,8 +11,11 @@ from service.db import now_of
 from service.locks import try_lock
 from service.scoring import store
 from service.scoring.resources import Resources
+from service.scoring.splits import RANKED_SPLIT
+from service.serving import store as serving_store
 from service.serving.rescan_order import images_by_id, images_in_order
 from service.tables import Image
+from service.webhooks.outbox import emit
 
 FULL_SWEEP_EVERY_S = 300.0
 LOOK_EVERY_S = 2.0
@@ -40,13 +43,14 @@ class Sweep:
         self._repeats_soon = False
         self._lock = ExitStack()
         self._holds_lock = False
+        self._has_told = False  # that the version has scored the whole pool
 
     def next_images(self, resources: Resources, version_id: int, limit: int) -> Sequence[Image]:
         """Return the next images without a score; none if it is too early, or at the end."""
         now = time.monotonic()
         if version_id != self._version_id:
             self._version_id, self._next_at, self._next_full_at = version_id, 0.0, 0.0
-            self._pages = None
+            self._pages, self._has_told = None, False
         if now < self._next_at or not self._take_lock(resources.engine):
             return []
         if self._pages is None:
@@ -54,6 +58,8 @@ class Sweep:
             self._pages = self._begin(resources, version_id, limit)
         images = next(self._pages, [])
         if not images:
+            if not self._has_told:
+                self._has_told = emit_if_scored(resources, version_id)
             self._end(now)
         elif not self._is_full:
             self._after_id = images[-1].id
@@ -95,3 +101,25 @@ class Sweep:
             if not self._holds_lock:
                 self._lock.close()
         return self._holds_lock
+
+
+def emit_if_scored(resources: Resources, version_id: int) -> bool:
+    """
+    Tell other systems, once for each activation, that a version has scored the whole pool.
+
+    Returns whether it has.
+    """
+    with resources.read_sessions.begin() as session:
+        counts = store.scored_counts(session, version_id, RANKED_SPLIT)
+        activation_id = serving_store.last_activation_id(session)
+    if counts.images == 0 or counts.scored < counts.images:
+        return False
+    with resources.sessions.begin() as session:
+        emit(
+            session,
+            "pool-scored",
+            f"model version {version_id}",
+            {"num_images": counts.images},
+            once_for=f"activation {activation_id}",
+        )
+    return True

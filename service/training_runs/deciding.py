@@ -1,5 +1,7 @@
 """Deciding whether a round's new version serves, and whether another round follows."""
 
+from sqlalchemy.orm import Session
+
 from hardneg.schemas.stats import Figures
 from service.evaluation.figures import compare_versions, find_figures, save_figures
 from service.jobs.running import TransientError
@@ -8,6 +10,7 @@ from service.tables import ModelVersion, TrainingRun, utc_now
 from service.training_runs.measuring import Contenders
 from service.training_runs.promotion import ReasonedDecision, decide, is_better
 from service.training_runs.retraining import Retraining
+from service.webhooks.outbox import EventType, emit
 
 
 def decide_promotion(retraining: Retraining, contenders: Contenders) -> ReasonedDecision:
@@ -49,12 +52,23 @@ def save_decision(
             serving_store.add_activation(session, candidate.id)
         run.decision, run.reason = decided.decision, decided.reason
         run.finished_at = utc_now()
+        emit_decision(session, run, candidate)
         session.merge(run)
         retraining.job.log_in(
             session,
             f"{name}: version '{candidate.name}' is {decided.decision}: {decided.reason}",
             {"run_id": run.id, "figures": figures.model_dump(mode="json")},
         )
+
+
+def emit_decision(session: Session, run: TrainingRun, candidate: ModelVersion) -> None:
+    """Tell other systems of a version that was promoted or refused, with the reason."""
+    if run.decision not in ("promoted", "refused"):
+        return
+    data = {"version": candidate.name, "training_run_id": run.id, "reason": run.reason}
+    is_promoted = run.decision == "promoted"
+    event_type: EventType = "version-promoted" if is_promoted else "version-refused"
+    emit(session, event_type, f"model version {candidate.id}", data)
 
 
 def _id_of(version: ModelVersion | None) -> int | None:

@@ -81,7 +81,9 @@ def _environment(settings: Settings) -> dict[str, str]:
     """Return the environment with these settings, except those of the API alone."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
     values = settings.model_dump(
-        mode="json", exclude={"host", "port", "api_key"}, exclude_none=True
+        mode="json",
+        exclude={"host", "port", "api_key", "webhook_urls", "webhook_secret"},
+        exclude_none=True,
     )
     values["data_dir"] = str(settings.data_dir.absolute())
     return kept | {

@@ -34,6 +34,7 @@ from service.settings import Settings
 from service.stderr_lines import all_lines_logged
 from service.tables import Job
 from service.text import without_folders
+from service.webhooks.outbox import emit
 from service.worker.kinds import KINDS
 
 LEASE_S = 60.0  # the thread that renews it shares the interpreter's lock with the training
@@ -203,6 +204,9 @@ class Worker:
             running.release_in(
                 session, message, {"status": status, "finished_at": finished_at, **(values or {})}
             )
+            if status == "failed":
+                data = {"kind": running.kind, "reason": (values or {}).get("failure")}
+                emit(session, "job-failed", f"job {running.id}", data)
         delete_leftovers(self._blobs, running.params, running.resume)
         log.info("job finished", job=running.id, status=status)
 

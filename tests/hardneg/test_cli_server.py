@@ -92,7 +92,7 @@ def test_wrong_key_is_reported_in_one_sentence(url: str, tmp_path: Path) -> None
 
     assert (listing.exit_code, upload.exit_code) == (1, 1)
     assert listing.stderr.startswith("hardneg: send a valid key")
-    assert "send the service's key" in upload.stderr
+    assert "send a valid key" in upload.stderr
 
 
 def test_versions_are_added_listed_and_activated(url: str, checkpoint: Path) -> None:
