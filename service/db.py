@@ -41,6 +41,7 @@ AWAY_CODES = (
     *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL"),
     *("08", "53", "55P03", "57"),
 )
+UNCERTAIN_CODES = ("SQLITE_IOERR", "08", "57P")  # the commit may have reached the disk
 FULL_CODES = ("SQLITE_FULL", "53100")
 SQLITE_CACHE_KIB = 32_768  # for each connection: a batch of scores in any order dirties 16 MB
 SQLITE_CHECKPOINT_PAGES = 16_000  # 64 MB of log: pages that many batches touch are copied once
@@ -120,6 +121,14 @@ def is_away(error: BaseException) -> bool:
     if error.connection_invalidated or code.startswith(AWAY_CODES):
         return True
     return isinstance(error, OperationalError) and not code
+
+
+def is_undone(error: BaseException) -> bool:
+    """Return whether the transaction that failed has certainly left nothing behind."""
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
+        return False
+    code = _error_code(error)
+    return code != "" and not code.startswith(UNCERTAIN_CODES)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from models.inference.predict import Prediction
 from service.blobs import absent, new_key
+from service.db import is_undone
 from service.errors import ServiceError
 from service.images import store
 from service.images.storing import Destination, ValidatedImage, image_row, validate_image
@@ -219,8 +221,18 @@ class _Stages:
     def _commit(self, images: Sequence[_DistinctImage]) -> Mapping[str, Image]:
         """Commit new rows and scores, and return the rows of all images by digest."""
         if any(image.row is not None or image.scoring is not None for image in images):
-            return self.resources.group_commit.run(partial(self._write, images))
+            try:
+                return self.resources.group_commit.run(partial(self._write, images))
+            except DBAPIError as error:
+                if is_undone(error):  # else a row may name the blobs; the daily sweep looks
+                    self._delete_new(images)
+                raise
         return {image.digest: image.known for image in images if image.known is not None}
+
+    def _delete_new(self, images: Sequence[_DistinctImage]) -> None:
+        for image in images:
+            if image.row is not None:
+                self.resources.blobs.delete(str(image.row["blob_key"]))
 
     def _write(self, images: Sequence[_DistinctImage], session: Session) -> Mapping[str, Image]:
         """Do the work of `_commit`; it may run twice, so it sets no fields."""

@@ -17,6 +17,7 @@ from service.upkeep.expected import orphans
 
 LOOK_EVERY_S = 15.0
 IDLE_AFTER_S = 10.0  # without a write, SQLite's log is copied into the database file
+STOP_TIMEOUT_S = 2.0
 SWEEP_EVERY_S = 86_400.0
 FIRST_SWEEP_AFTER_S = 900.0
 # A database that is not the one of these blobs would make orphans of all of them.
@@ -46,7 +47,7 @@ class Upkeep:
 
     def close(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT_S)  # a sweep of many blobs is harmless to leave
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):

@@ -18,6 +18,7 @@ from service.settings import Settings
 from tests.databases import on_sqlite_only
 from tests.scenes import scene_bytes
 from tests.service.clients import local_client
+from tests.service.resources import resources_of
 
 LIMIT_S = 1
 
@@ -66,6 +67,8 @@ def test_locked_database_is_answered_with_503_and_reading_goes_on(
     for answer in [*answers, verdict.result()]:
         assert_away(answer)
     assert waited_s < 4 * LIMIT_S  # a group that fails is not tried again one by one
+    blobs = resources_of(impatient).blobs
+    assert len(list(blobs.list_all())) == 1  # the refused ones are deleted
     assert impatient.post("/images", files={"files": scene_bytes(2)}).status_code == 201
 
 
