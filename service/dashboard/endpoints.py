@@ -8,7 +8,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from service.auth.guard import SIGN_IN_PATH
 from service.dashboard.page import Page, render, render_template
-from service.dashboard.pages import hard_negatives, overview, review
+from service.dashboard.pages import (
+    families,
+    hard_negatives,
+    held,
+    images,
+    jobs,
+    look_alike_map,
+    overview,
+    review,
+)
 from service.roles import open_to_all, requires
 from service.scoring.resources import ReadSessionDep
 
@@ -19,6 +28,11 @@ NAVIGATION: tuple[Page, ...] = (
     overview.PAGE,
     hard_negatives.PAGE,
     review.PAGE,
+    held.PAGE,
+    families.PAGE,
+    look_alike_map.PAGE,
+    images.PAGE,
+    jobs.PAGE,
 )
 
 
@@ -38,6 +52,36 @@ def show_hard_negatives(session: ReadSessionDep) -> HTMLResponse:
 @requires("read")
 def show_review(session: ReadSessionDep) -> HTMLResponse:
     return render(review.PAGE, NAVIGATION, review.show(session))
+
+
+@router.get(held.PAGE.path)
+@requires("read")
+def show_held(session: ReadSessionDep) -> HTMLResponse:
+    return render(held.PAGE, NAVIGATION, held.show(session))
+
+
+@router.get(families.PAGE.path)
+@requires("read")
+def show_families(session: ReadSessionDep) -> HTMLResponse:
+    return render(families.PAGE, NAVIGATION, families.show(session))
+
+
+@router.get(look_alike_map.PAGE.path)
+@requires("read")
+def show_map(session: ReadSessionDep) -> HTMLResponse:
+    return render(look_alike_map.PAGE, NAVIGATION, look_alike_map.show(session))
+
+
+@router.get(images.PAGE.path)
+@requires("read")
+def show_images() -> HTMLResponse:
+    return render(images.PAGE, NAVIGATION, {})
+
+
+@router.get(jobs.PAGE.path)
+@requires("read")
+def show_jobs() -> HTMLResponse:
+    return render(jobs.PAGE, NAVIGATION, {})
 
 
 @router.get(SIGN_IN_PATH)

@@ -1,37 +1,21 @@
 """The dashboard in a real browser, against a real server."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.databases import on_sqlite_only
 from tests.scenes import ORANGE, scene_bytes
-from tests.service.dashboard.browser import WatchedPage, chromium
+from tests.service.dashboard.browser import WatchedPage
 from tests.service.servers import free_port, running_server
 
 pytestmark = [pytest.mark.slow, on_sqlite_only]
 
 NUM_IMAGES = 48
 JUDGED_BEFORE, JUDGED_WHILE_DOWN, JUDGED_AFTER = 20, 5, 15
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[WatchedPage]:
-    page = browser.new_page(color_scheme="dark")
-    watched = WatchedPage(page)
-    yield watched
-    page.close()
-    assert watched.wrong == [], "\n".join(watched.wrong)
 
 
 def test_newcomer_reaches_a_ranked_list_and_loses_no_verdict_when_the_server_dies(

@@ -56,6 +56,35 @@ export function send(method, path, body, options) {
 }
 
 /**
+ * Post a form with files, and say how many bytes are sent. Problems are not shown as toasts.
+ *
+ * @param {string} path
+ * @param {FormData} body
+ * @param {{headers?: Record<string, string>, onProgress: (loaded: number) => void}} options
+ * @returns {Promise<any>}
+ */
+export function upload(path, body, { headers = {}, onProgress }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch does not tell the progress of what it sends
+    request.open("POST", path);
+    const all = { Accept: "application/json", ...csrfHeader("POST"), ...headers };
+    for (const [name, value] of Object.entries(all)) request.setRequestHeader(name, value);
+    request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
+    request.addEventListener("error", () => {
+      showOffline(true);
+      reject(new Unreachable("the service does not answer"));
+    });
+    request.addEventListener("load", () => {
+      showOffline(false);
+      const answer = new Response(request.responseText, { status: request.status, statusText: request.statusText });
+      if (answer.ok) resolve(answer.json());
+      else problemOf(answer).then(reject);
+    });
+    request.send(body);
+  });
+}
+
+/**
  * Return a path with the parameters that have a value.
  *
  * @param {string} path

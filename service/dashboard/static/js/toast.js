@@ -27,6 +27,17 @@ export function toast(title, { text = "", kind = "plain", action } = {}) {
   box.append(
     element("button", { class: "link", type: "button", "aria-label": name, text: "×", onclick: close }),
   );
-  part("toasts").append(box);
+  visibleRegion().append(box);
   if (kind !== "bad") setTimeout(close, SHOWN_MS);
+}
+
+/** Return the region of messages, within the open dialog if there is one: a page behind it is inert. */
+function visibleRegion() {
+  const region = part("toasts");
+  const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
+  if (dialog && region.parentElement !== dialog) {
+    dialog.append(region);
+    dialog.addEventListener("close", () => document.body.append(region), { once: true });
+  }
+  return region;
 }
