@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 
 from service.images.ingest import IngestedFile, UploadedFile, ingest
 from service.images.storing import Destination
@@ -96,8 +95,8 @@ def _open_source(job: RunningJob, params: ImportParams) -> Iterator[Source]:
         yield open_place(params.uri, limits)
         return
     assert params.upload_key is not None
-    with TemporaryDirectory(prefix="hardneg-") as folder:
-        path = Path(folder) / "archive"
-        job.blobs.copy_to_file(params.upload_key, path)
-        with path.open("rb") as file, open_archive(file, limits) as source:
+    with TemporaryFile() as file:  # without a name: nothing is left when the worker is killed
+        for chunk in job.blobs.stream(params.upload_key):
+            file.write(chunk)
+        with open_archive(file, limits) as source:
             yield source

@@ -62,6 +62,7 @@ class RunningJob:
 
     Attributes:
         resume: the data that `save_resume` saved last, in this attempt or an earlier one.
+        num_failures: attempts that have failed since the last one that made progress.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class RunningJob:
         self.attempt = job.attempt
         self.params = job.params
         self.resume = job.resume
+        self.num_failures = job.num_failures
         self.engine = engine
         self.sessions: Sessions = open_sessions(engine)
         self.read_sessions: Sessions = open_sessions(read_only(engine))
@@ -139,9 +141,13 @@ class RunningJob:
         store.add_event(session, job, "log", message, data)
 
     def save_resume(self, resume: Mapping[str, object]) -> None:
-        """Save the data from which the next attempt resumes. Raises LeaseLost."""
-        self.write({"resume": dict(resume)})
-        self.resume = dict(resume)
+        """
+        Save the data from which the next attempt resumes. Raises LeaseLost.
+
+        It is progress: failed attempts before it no longer count.
+        """
+        self.write({"resume": dict(resume), "num_failures": 0})
+        self.resume, self.num_failures = dict(resume), 0
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

@@ -1,7 +1,7 @@
 """SQL for jobs: the lease table and its events."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -9,6 +9,11 @@ from sqlalchemy.orm import Session, aliased
 
 from service.db import now_of
 from service.tables import Job, JobEvent
+
+# A heartbeat renews a lease after a quarter of its time; without one for this share, it was missed.
+SIGN_OF_LIFE_SHARE = 1 / 3
+# Between two attempts at a job: a job that is due later was queued before the clock was set back.
+LONGEST_PAUSE = timedelta(hours=1)
 
 
 def now(session: Session) -> datetime:
@@ -51,23 +56,45 @@ def list_jobs(
     return session.scalars(statement).all()
 
 
-def has_claimable(session: Session, lane: str) -> bool:
-    """Return whether a lane has a job to claim, without a lock."""
+def dead_before(session: Session, lease_s: float) -> datetime:
+    """
+    Return the time before which leases end that no living worker holds, if the lane's lock is free.
+
+    On SQLite the kernel proves it at once, whatever the clocks say. Postgres frees the lock also
+    when a living worker's connection breaks; there the worker must have missed a heartbeat, too.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.max.replace(tzinfo=UTC)
+    return now(session) + timedelta(seconds=lease_s * (1 - SIGN_OF_LIFE_SHARE))
+
+
+def has_claimable(session: Session, lane: str, *, dead_before: datetime | None = None) -> bool:
+    """Return whether a lane has a job that `claim` may take, without a lock."""
     moment = now(session)
-    return session.scalars(select(exists().where(*_claimable(lane, moment)))).one()
+    claimable = _claimable(lane, moment, dead_before or moment)
+    return session.scalars(select(exists().where(*claimable))).one()
 
 
-def claim(session: Session, lane: str, worker: str, lease_s: float) -> Job | None:
+def claim(
+    session: Session,
+    lane: str,
+    worker: str,
+    lease_s: float,
+    *,
+    dead_before: datetime | None = None,
+) -> Job | None:
     """
     Claim a lane's next job in one statement: a dead worker's job first, then the oldest.
 
     Returns None when the lane has no job to claim, or while a lease on one of its jobs is valid.
-    A dead worker's job is claimed with its death counted as a failed attempt.
+    A dead worker's job is claimed with its death counted as a failed attempt. A worker is dead if
+    its lease is over, or, for a caller that holds the lane's lock, ends before `dead_before`.
     """
     moment = now(session)
+    claimable = _claimable(lane, moment, dead_before or moment)
     chosen = (
         select(Job.id)
-        .where(*_claimable(lane, moment))
+        .where(*claimable)
         .order_by(Job.status != "running", Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -76,7 +103,7 @@ def claim(session: Session, lane: str, worker: str, lease_s: float) -> Job | Non
     was_running = case((Job.status == "running", 1), else_=0)
     statement = (
         update(Job)
-        .where(Job.id == chosen, *_claimable(lane, moment))
+        .where(Job.id == chosen, *claimable)
         .values(
             status="running",
             attempt=Job.attempt + 1,
@@ -100,15 +127,18 @@ def claim(session: Session, lane: str, worker: str, lease_s: float) -> Job | Non
         return None
 
 
-def _claimable(lane: str, moment: datetime) -> list[ColumnElement[bool]]:
+def _claimable(lane: str, moment: datetime, dead_before: datetime) -> list[ColumnElement[bool]]:
     held = aliased(Job)
+    is_due = or_(Job.not_before <= moment, Job.not_before > moment + LONGEST_PAUSE)
     return [
         Job.lane == lane,
         or_(
-            and_(Job.status == "todo", Job.not_before <= moment),
-            and_(Job.status == "running", Job.lease_until < moment),
+            and_(Job.status == "todo", is_due),
+            and_(Job.status == "running", Job.lease_until < dead_before),
         ),
-        ~exists().where(held.lane == lane, held.status == "running", held.lease_until >= moment),
+        ~exists().where(
+            held.lane == lane, held.status == "running", held.lease_until >= dead_before
+        ),
     ]
 
 

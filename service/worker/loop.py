@@ -105,7 +105,8 @@ class Worker:
     def work_once(self, lane: str) -> bool:
         """Run a lane's next job to its end; return whether there was one for this worker."""
         with self._read_sessions.begin() as session:
-            if not store.has_claimable(session, lane):
+            dead_before = store.dead_before(session, self._lease_s)
+            if not store.has_claimable(session, lane, dead_before=dead_before):
                 return False
         # A lease only guesses by time whether a worker is alive; the kernel frees this lock at
         # its death.
@@ -126,7 +127,8 @@ class Worker:
 
     def _claim(self, lane: str) -> Job | None:
         with self._sessions.begin() as session:
-            job = store.claim(session, lane, self.name, self._lease_s)
+            dead_before = store.dead_before(session, self._lease_s)
+            job = store.claim(session, lane, self.name, self._lease_s, dead_before=dead_before)
             if job is not None:
                 message = f"started by worker {self.name} (attempt {job.attempt})"
                 store.add_event(session, job, "state", message, {"status": job.status})
@@ -174,7 +176,7 @@ class Worker:
 
     def _fail_or_retry(self, running: RunningJob, job: Job, error: Exception) -> None:
         reason = _reason(error)
-        num_failures = job.num_failures + 1
+        num_failures = running.num_failures + 1
         if not isinstance(error, TRANSIENT_ERRORS) or num_failures >= job.max_failures:
             self._fail(running, job, reason, num_failures)
             return

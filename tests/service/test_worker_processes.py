@@ -35,7 +35,7 @@ def test_job_of_a_killed_worker_is_resumed_by_another(jobs: Jobs, tmp_path: Path
     assert lines == [(1, n) for n in first] + [(2, n) for n in second]  # never both at once
     assert first[-1] <= second[0] + 1 <= first[-1] + 2  # repeats at most the last number
     assert second[-1] == 60
-    assert jobs.show(job_id).num_failures == 1
+    assert jobs.show(job_id).num_failures == 0  # the second one made progress
 
 
 def test_terminated_worker_returns_its_job_and_ends(jobs: Jobs, tmp_path: Path) -> None:
