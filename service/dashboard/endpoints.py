@@ -3,12 +3,14 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from hardneg.schemas.text import PlainText
 from service.auth.guard import SIGN_IN_PATH
 from service.dashboard.page import Page, render, render_template
 from service.dashboard.pages import (
+    compare,
     families,
     hard_negatives,
     held,
@@ -16,12 +18,17 @@ from service.dashboard.pages import (
     jobs,
     look_alike_map,
     overview,
+    retrain,
     review,
+    version,
+    versions,
 )
 from service.roles import open_to_all, requires
 from service.scoring.resources import ReadSessionDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+MAX_ID = 2**63 - 1
 
 # The pages of the navigation, in its order.
 NAVIGATION: tuple[Page, ...] = (
@@ -31,6 +38,8 @@ NAVIGATION: tuple[Page, ...] = (
     held.PAGE,
     families.PAGE,
     look_alike_map.PAGE,
+    retrain.PAGE,
+    versions.PAGE,
     images.PAGE,
     jobs.PAGE,
 )
@@ -82,6 +91,41 @@ def show_images() -> HTMLResponse:
 @requires("read")
 def show_jobs() -> HTMLResponse:
     return render(jobs.PAGE, NAVIGATION, {})
+
+
+@router.get(retrain.PAGE.path)
+@requires("read")
+def show_retrain(
+    session: ReadSessionDep, job: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None
+) -> HTMLResponse:
+    return render(retrain.PAGE, NAVIGATION, retrain.show(session, job))
+
+
+@router.get(versions.PAGE.path)
+@requires("read")
+def show_versions(session: ReadSessionDep) -> HTMLResponse:
+    return render(versions.PAGE, NAVIGATION, versions.show(session))
+
+
+@router.get(version.PAGE.path)
+@requires("read")
+def show_version(
+    session: ReadSessionDep, key: Annotated[PlainText, Path(alias="version", min_length=1)]
+) -> HTMLResponse:
+    context = version.show(session, key)
+    if context is None:
+        return show_unknown_page(f"versions/{key}")
+    return render(version.PAGE, NAVIGATION, context)
+
+
+@router.get(compare.PAGE.path)
+@requires("read")
+def show_comparison(
+    session: ReadSessionDep,
+    before: Annotated[PlainText | None, Query()] = None,
+    model_version: Annotated[PlainText | None, Query()] = None,
+) -> HTMLResponse:
+    return render(compare.PAGE, NAVIGATION, compare.show(session, before, model_version))
 
 
 @router.get(SIGN_IN_PATH)

@@ -39,14 +39,16 @@ class Page:
         path: address on the service.
         title: name in the navigation, in the heading and in the browser's tab.
         group: heading under which the navigation lists it; empty for the first pages.
-        key: letter that opens the page after `g`.
+        key: letter that opens the page after `g`; empty for a page that others lead to.
+        under: address of the page of the navigation that it belongs to, if it is not in there.
     """
 
     template: str
     path: str
     title: str
-    key: str
+    key: str = ""
     group: str = ""
+    under: str = ""
 
 
 def render(page: Page, navigation: tuple[Page, ...], context: Mapping[str, object]) -> HTMLResponse:

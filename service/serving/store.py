@@ -28,6 +28,11 @@ def last_activation_id(session: Session) -> int | None:
     return session.scalar(select(func.max(Activation.id)))
 
 
+def versions_that_served(session: Session) -> set[int]:
+    """Return the ids of all versions that serve or have served."""
+    return set(session.scalars(select(Activation.model_version_id).distinct()))
+
+
 def add_activation(session: Session, version_id: int) -> None:
     """Let a version serve from the commit on, and record it in the audit."""
     serving = serving_version(session)

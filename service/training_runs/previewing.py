@@ -14,9 +14,11 @@ from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.scoring.splits import RANKED_SPLIT
 from service.tables import ModelVersion
+from service.training_runs import store
 from service.training_runs.estimating import estimate_round
 from service.training_runs.freezing import choose_images
 from service.training_runs.holding import held_ids, stored_holding
+from service.training_runs.look_alikes import NO_LOOK_ALIKES, stored_look_alikes
 from service.training_runs.service import InvalidRetrainRequest, checked
 from service.training_runs.training_inputs import training_config
 
@@ -25,15 +27,22 @@ def preview_retraining(session: Session, request: RetrainRequest, num_shown: int
     """
     Return the first round of a request, as it would be now.
 
-    Held images are those of the parent version's last hold test; the round tests again.
+    Held images are those of the parent version's last hold test, and families those of its last
+    grouping; the round tests and groups again.
 
-    Raises ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain, NotTrainable, NameTaken.
+    Raises:
+        FamiliesMissing: the request mines by families, and there was no grouping yet.
+        ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain, NotTrainable, NameTaken.
     """
     request = checked(session, request)
     parent = _parent(session, request)
     parent_id = parent.id if parent else None
     held = held_ids(stored_holding(session, request, parent_id)) if parent_id else ()
-    images = choose_images(session, request, 1, parent_id, held, takes_partial=True)
+    num_labelled = store.count_labelled(session)
+    families = (
+        stored_look_alikes(session, request, parent, num_labelled) if parent else NO_LOOK_ALIKES
+    )
+    images = choose_images(session, request, 1, parent_id, held, families, takes_partial=True)
     config = training_config(request, is_fresh=parent is None)
     num_negatives = len(images["kept"]) + len(images["mined"])
     try:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 REQUIRED = "HARDNEG_TEST_BROWSER"  # set to `required` where a missing browser is a failure
 AXE = Path(__file__).with_name("vendor") / "axe-core" / "axe.min.js"
+GIVEN_UP = "net::ERR_ABORTED"  # by the page: a stream that it closes, a link that downloads
 WCAG_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -40,7 +41,10 @@ class WatchedPage:
         self._expects_outage = False
         page.on("console", lambda message: self._note(message.type == "error", message.text))
         page.on("pageerror", lambda error: self._note(True, str(error)))
-        page.on("requestfailed", lambda request: self._note(True, f"failed: {request.url}"))
+        page.on(
+            "requestfailed",
+            lambda request: self._note(request.failure != GIVEN_UP, f"failed: {request.url}"),
+        )
         page.on("response", lambda answer: self._note(answer.status >= 400, answer.url))
 
     def _note(self, is_wrong: bool, text: str) -> None:

@@ -62,6 +62,17 @@ export function overlay(image, boxes, { threshold = 0, labels = true } = {}) {
   return [frames, ...labelled.map((item) => label(image, item))];
 }
 
+/**
+ * Return the boxes that are likeliest to be wrong, at least one: those from 0.3 on, or the surest.
+ *
+ * @template {DrawnBox} Found
+ * @param {Found[]} boxes the surest first
+ * @returns {Found[]}
+ */
+export function surest(boxes) {
+  return boxes.filter((box, index) => index === 0 || (box.score ?? 0) >= 0.3);
+}
+
 /** @param {DrawnBox} item */
 function frame({ box, is_object: isObject }) {
   const place = { x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1 };

@@ -123,12 +123,12 @@ function bandsOf(curves, color) {
  *
  * @param {HTMLElement} place
  */
-function colors(place) {
+export function colors(place) {
   /** @type {Record<string, string>} */
   const found = {};
   const probe = document.createElement("span");
   place.append(probe);
-  for (const name of ["accent", "warn", "muted", "line", "text"]) {
+  for (const name of ["accent", "warn", "muted", "line", "text", "raised"]) {
     probe.style.color = `var(--${name})`;
     const [red, green, blue] = getComputedStyle(probe).color.match(/[\d.]+/g)?.map(Number) ?? [];
     found[name] = `#${[red, green, blue].map((part) => (part ?? 0).toString(16).padStart(2, "0")).join("")}`;
