@@ -21,6 +21,7 @@ from service.auth.ring import KeyRing
 from service.dashboard import endpoints as dashboard
 from service.dashboard.assets import STATIC_PATH as DASHBOARD_STATIC_PATH
 from service.dashboard.assets import Assets
+from service.effects import endpoints as effects
 from service.errors import add_error_handlers, problem_responses
 from service.families import endpoints as families
 from service.hard_negatives import endpoints as hard_negatives
@@ -114,6 +115,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         hard_negatives.router,
         holding.router,
         families.router,
+        effects.router,
         look_alikes.router,
         verdicts.router,
         version_uploads.add_route(settings.max_checkpoint_bytes),

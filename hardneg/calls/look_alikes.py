@@ -1,11 +1,12 @@
 """Images that look alike."""
 
+from hardneg.schemas.effect import RunEffect
 from hardneg.schemas.look_alikes import DuplicateImages, LookAlikeMap, SimilarImages
 from hardneg.transport import Connection, read_answer
 
 
 class LookAlikeCalls(Connection):
-    """Calls of `/images/{id}/similar`, `/images/{id}/duplicates` and `/map`."""
+    """Calls of `/images/{id}/similar`, `/images/{id}/duplicates`, `/map` and a run's `/effect`."""
 
     def similar_images(
         self, image_id: int, n: int = 10, *, model_version: str | int | None = None
@@ -53,3 +54,33 @@ class LookAlikeCalls(Connection):
         """
         query = {"model_version": model_version, "limit": limit}
         return read_answer(LookAlikeMap, self._get("/map", query))
+
+    def effect(
+        self,
+        run_id: int,
+        *,
+        threshold: float = 0.5,
+        threshold_after: float | None = None,
+        change: str | None = None,
+        limit: int = 100,
+    ) -> RunEffect:
+        """
+        Return which false detections on sealed images a training made vanish, left, and brought.
+
+        Args:
+            run_id: id of the training run.
+            threshold: score from which a detection counts, in [0, 1].
+            threshold_after: the same for the new version; by default `threshold`.
+            change: list only detections that are `vanished`, `stayed` or `new`.
+            limit: how many detections to list, 0 to 1000.
+
+        Raises:
+            Refused: There is no such run, or it has no version before or after it.
+        """
+        query = {
+            "threshold": threshold,
+            "threshold_after": threshold_after,
+            "change": change,
+            "limit": limit,
+        }
+        return read_answer(RunEffect, self._get(f"/training-runs/{run_id}/effect", query))

@@ -215,7 +215,8 @@ class RetrainPreview(BaseModel):
     """
     The first round that a retrain request would start now.
 
-    The round itself tests its candidates for true objects, so it may mine other images.
+    The round itself tests its candidates for true objects and groups them, so it may mine other
+    images.
     """
 
     parent_version: str | None = Field(

@@ -103,7 +103,7 @@ def family_member(version: ModelVersion, member: Member) -> FamilyMember:
     """Return an image of a family with the detection that it was grouped by."""
     return FamilyMember(
         max_score=member.max_score,
-        detection=_detection_out(version, member.detection),
+        detection=detection_out(version, member.detection),
         image=image_out(member.image),
     )
 
@@ -112,7 +112,8 @@ def _best_score(members: Sequence[Member]) -> float | None:
     return members[0].max_score if members else None
 
 
-def _detection_out(version: ModelVersion, found: Detection | None) -> DetectionOut | None:
+def detection_out(version: ModelVersion, found: Detection | None) -> DetectionOut | None:
+    """Return a version's detection as it is stored."""
     if found is None:
         return None
     return DetectionOut(
