@@ -26,7 +26,7 @@ from service.tables import SignIn, utc_now
 
 FRESH_S = 2.0  # a revoked key is refused within this time
 UNKNOWN_KEY_S = 0.25  # a new key of another process is known within this time
-READ_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 2.0
 USABLE_S = 60.0  # while the database does not answer
 
 log = structlog.get_logger()
@@ -55,13 +55,13 @@ class KeyRing:
         self._wrong_keys = WrongKeys()
         self._keys: Mapping[str, StoredKey] = {}
         self._sign_ins: Mapping[str, SignIn] = {}
-        self._read_at = float("-inf")
+        self._read_at = self._tried_at = float("-inf")
         self._reading = Lock()
         self._reader = CapacityLimiter(1)
 
     def forget(self) -> None:
         """Read the keys again before the next request, because one has changed."""
-        self._read_at = min(self._read_at, time.monotonic() - FRESH_S)
+        self._tried_at = float("-inf")
 
     async def is_open(self) -> bool:
         """Return whether the service is on loopback and never had a key. Raises DatabaseAway."""
@@ -101,6 +101,11 @@ class KeyRing:
         raise NotAuthorised
 
     async def _owner(self, sent: str) -> Identity | None:
+        """
+        Return the owner of a key; None for a text that is no key of ours.
+
+        A key that was revoked or has expired raises NotAuthorised: its sender is not guessing.
+        """
         if self._settings_digest and is_digest_of(self._settings_digest, sent):
             return SETTINGS_KEY
         text = parse_key_text(sent)
@@ -110,24 +115,27 @@ class KeyRing:
         if text.public_id not in self._keys:
             await self._refresh(UNKNOWN_KEY_S)
         key = self._keys.get(text.public_id)
-        if key is None or not is_digest_of(key.digest, text.text) or not key.is_valid():
+        if key is None or not is_digest_of(key.digest, text.text):
             return None
+        if not key.is_valid():
+            raise NotAuthorised
         return key.identity
 
     async def _refresh(self, max_age_s: float) -> None:
         """Read the keys unless they are younger; requests that come meanwhile share one read."""
-        if self._age_s() < max_age_s:
-            return
-        async with self._reading:
-            if self._age_s() < max_age_s:
-                return
-            with move_on_after(READ_TIMEOUT_S):
-                await to_thread.run_sync(self._read, limiter=self._reader, abandon_on_cancel=True)
-        if self._age_s() > max(USABLE_S, max_age_s):
+        if time.monotonic() - self._tried_at >= max_age_s:
+            async with self._reading:
+                if time.monotonic() - self._tried_at >= max_age_s:
+                    await self._try_to_read()
+        if time.monotonic() - self._read_at > USABLE_S:
             raise DatabaseAway
 
-    def _age_s(self) -> float:
-        return time.monotonic() - self._read_at
+    async def _try_to_read(self) -> None:
+        started = time.monotonic()
+        with move_on_after(READ_TIMEOUT_S):
+            await to_thread.run_sync(self._read, limiter=self._reader, abandon_on_cancel=True)
+        # If it failed, those that wait for it must not try in turn.
+        self._tried_at = self._read_at if self._read_at >= started else time.monotonic()
 
     def _read(self) -> None:
         started = time.monotonic()

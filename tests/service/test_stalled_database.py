@@ -1,5 +1,6 @@
 """The event loop while the database does not answer."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
 
+from service.auth import ring
 from tests.service.resources import resources_of
 
 LONG_S = 20.0
@@ -30,6 +32,25 @@ def stalled(engine: Engine) -> Iterator[Event]:
         yield waiting
     finally:
         released.set()
+
+
+def test_keys_that_are_known_let_requests_in_while_the_database_stalls(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ring, "READ_TIMEOUT_S", 0.2)
+    client.headers["X-API-Key"] = client.post(
+        "/keys", json={"name": "ana", "role": "admin"}
+    ).json()["key"]
+    assert client.post("/score").status_code == 422
+
+    with ThreadPoolExecutor(10) as pool, stalled(resources_of(client).engine):
+        client.app.state.key_ring.forget()  # type: ignore[attr-defined]
+        started = time.monotonic()
+        answers = [pool.submit(client.post, "/score") for _ in range(10)]  # needs no database
+        statuses = [answer.result(LONG_S).status_code for answer in answers]
+
+    assert statuses == [422] * 10
+    assert time.monotonic() - started < 1.5  # one try for all, not one for each
 
 
 @pytest.mark.parametrize(
