@@ -56,6 +56,10 @@ SHOTS = (
         ("n", "n", "u", "n", "Shift+ArrowRight", "Shift+ArrowRight"),
         num_verdicts=4,
     ),
+    Shot("retrain", "/dashboard/retrain"),
+    Shot("training", "/dashboard/retrain?job=2"),
+    Shot("versions", "/dashboard/versions"),
+    Shot("compare", "/dashboard/compare?before=digits&model_version=mined-2"),
 )
 
 

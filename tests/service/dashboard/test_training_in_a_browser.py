@@ -86,6 +86,12 @@ def _compare(page: Page, watched: WatchedPage) -> None:
     expect(page.locator(".pair")).to_have_count(int(count or 0))
     page.wait_for_load_state("networkidle")
     watched.check_accessibility()
+    page.locator(".pair button").first.click()
+    expect(page.get_by_role("dialog").locator(".stage-title").last).to_contain_text(
+        "v2: highest score"
+    )
+    watched.check_accessibility()
+    page.keyboard.press("Escape")
     assert "split=pool&change=stayed&threshold=0.05" in page.url
 
 

@@ -5,6 +5,7 @@ import { shotOf } from "./boxes.js";
 import { ComparedCurves } from "./compared_curves.js";
 import { element, part } from "./dom.js";
 import { count, plural, score } from "./format.js";
+import { PairViewer } from "./pair_viewer.js";
 
 const PAGE_SIZE = 24;
 const ASK_AFTER_MS = 150;
@@ -25,6 +26,9 @@ class Comparison {
     this.threshold = threshold > 0 && threshold < 1 ? threshold : null;
     this.slider = /** @type {HTMLInputElement} */ (part("threshold"));
     this.curves = new ComparedCurves(page, this.before, this.now);
+    /** @type {any[]} what is shown, in order */
+    this.items = [];
+    this.viewer = new PairViewer(() => this.items);
     this.timer = 0;
     this.asked = 0;
   }
@@ -121,7 +125,9 @@ class Comparison {
     part("summary").textContent = summary(report);
     const unscored = report.num_unscored ? `; ${count(report.num_unscored)} left out, not scored by both or judged` : "";
     part("place").textContent = `${plural(report.num_images, "image")} scored by both${unscored}`;
-    const pairs = report.items.map((/** @type {any} */ item) => this.pairOf(report, item));
+    if (offset === 0) this.items = [];
+    const pairs = report.items.map((/** @type {any} */ item, /** @type {number} */ at) => this.pairOf(report, item, offset + at));
+    this.items.push(...report.items);
     if (offset === 0) part("pairs").replaceChildren(...pairs);
     else part("pairs").append(...pairs);
     this.showNone(report);
@@ -145,19 +151,20 @@ class Comparison {
       : `Both have scored no image ${where} yet. ${this.split === "pool" ? "They do while they serve." : "Add sealed negatives, and train a version."}`;
   }
 
-  /** @param {any} report @param {any} item */
-  pairOf(report, { image, before, now, is_trained: isTrained }) {
+  /** @param {any} report @param {any} item @param {number} index */
+  pairOf(report, { image, before, now, is_trained: isTrained }, index) {
+    const open = () => this.viewer.open(report, index);
     const half = (/** @type {string} */ name, /** @type {any} */ by, /** @type {number} */ threshold) =>
       element(
         "figure",
         { class: "tile" },
-        shot(image, by.detections, threshold, name),
+        shot(image, by.detections, threshold, name, open),
         element("figcaption", {}, element("span", { text: name }), element("strong", { text: score(by.max_score) })),
       );
     const title = element(
       "p",
       { class: "row small" },
-      element("a", { href: image.links.content, text: image.file_name, class: "truncate" }),
+      element("button", { class: "link truncate", type: "button", text: image.file_name, onclick: open }),
     );
     if (isTrained) title.append(element("span", { class: "badge", text: "trained on" }));
     return element(
@@ -170,10 +177,17 @@ class Comparison {
   }
 }
 
-/** @param {any} image @param {any[]} boxes @param {number} threshold @param {string} version */
-function shot(image, boxes, threshold, version) {
+/**
+ * @param {any} image
+ * @param {any[]} boxes
+ * @param {number} threshold
+ * @param {string} version
+ * @param {() => void} open
+ */
+function shot(image, boxes, threshold, version, open) {
   const made = shotOf(image, boxes, { threshold, alt: `${image.file_name} by ${version}` });
   made.style.aspectRatio = `${image.width} / ${image.height}`; // so that the labels lie at their boxes
+  made.addEventListener("click", open); // by keyboard, the name above opens it
   return made;
 }
 

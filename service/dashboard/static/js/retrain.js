@@ -105,7 +105,7 @@ function showPlan(of, plan) {
   /** @type {HTMLButtonElement} */ (part("start")).disabled = false;
   setPlaceholders(of, plan);
   part("plan-figures").replaceChildren(...figuresOf(of, plan));
-  part("plan-words").replaceChildren(...wordsOf(of, plan).map(([title, text]) => step(title, text)));
+  part("plan-words").replaceChildren(...wordsOf(of, plan).map((words) => step(...words)));
   part("plan-images").hidden = plan.mined.length === 0;
   const isHardest = input(of, "strategy").value === "hard";
   part("plan-images-title").textContent = isHardest
@@ -149,11 +149,11 @@ function figure(name, value, note) {
   );
 }
 
-/** @param {HTMLFormElement} of @param {any} plan @returns {[string, string][]} */
+/** @param {HTMLFormElement} of @param {any} plan @returns {[string, string, string?][]} title, text, page where to act on it */
 function wordsOf(of, plan) {
   const learner = plan.parent_version ?? `A new ${plan.architecture}`;
   const negatives = plan.num_mined + plan.num_kept;
-  /** @type {[string, string][]} */
+  /** @type {[string, string, string?][]} */
   const words = [
     [
       `${learner} learns from ${plural(plan.num_labelled + negatives, "image")}`,
@@ -170,7 +170,7 @@ function wordsOf(of, plan) {
     words.push([`First it scores ${left} of the pool`, "So other images than these may turn out to be the hardest."]);
   }
   if (plan.num_held) {
-    words.push([`${plural(plan.num_held, "image")} held back`, "They look like true objects that nobody has labelled. The round tests its own candidates again."]);
+    words.push([`${plural(plan.num_held, "image")} held back`, "They look like true objects that nobody has labelled. The round tests its own candidates again.", "/dashboard/held"]);
   }
   words.push([judgedTitle(plan), judgedText(of, plan)]);
   const rounds = Number(input(of, "iterations").value);
@@ -196,9 +196,11 @@ function judgedText(of, plan) {
   return texts[/** @type {keyof texts} */ (input(of, "promotion").value)];
 }
 
-/** @param {string} title @param {string} text */
-function step(title, text) {
-  return element("li", {}, element("strong", { text: title }), element("span", { class: "muted", text }));
+/** @param {string} title @param {string} text @param {string} [page] */
+function step(title, text, page) {
+  const made = element("li", {}, element("strong", { text: title }), element("span", { class: "muted", text }));
+  if (page) made.append(" ", element("a", { href: page, text: "Look at them" }));
+  return made;
 }
 
 /** @param {any} item */
