@@ -124,6 +124,7 @@ bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m benchmarks.startup --turns 3
 	$(BIN)/python -m benchmarks.ranking --rows 200000 --repeats 7
 	$(BIN)/python -m benchmarks.http --rounds 3
+	$(BIN)/python -m benchmarks.dashboard --images 500 --turns 1
 	$(BIN)/python -m benchmarks.samplers --repeats 7 --no-steps
 
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)

@@ -9,6 +9,7 @@ import { score } from "./format.js";
 
 export const SMALL_SIDE = 384;
 export const LARGE_SIDE = 1024;
+const MAX_FRAMES = 60; // more hide the image, and make a gallery slow
 const MAX_LABELS = 8;
 
 /**
@@ -42,15 +43,17 @@ export function redrawBoxes(shot, image, boxes, threshold) {
 }
 
 /**
- * Return the layers that draw boxes over an image: the frames, and a label for each.
+ * Return the layers that draw boxes over an image: the frames of the surest, and some labels.
  *
  * @param {{width: number, height: number}} image
- * @param {DrawnBox[]} boxes
+ * @param {DrawnBox[]} boxes surest first
  * @param {{threshold?: number, labels?: boolean}} [options]
  * @returns {Element[]}
  */
 export function overlay(image, boxes, { threshold = 0, labels = true } = {}) {
-  const shown = boxes.filter((item) => item.score === undefined || item.score >= threshold);
+  const shown = boxes
+    .filter((item) => item.score === undefined || item.score >= threshold)
+    .slice(0, MAX_FRAMES);
   const frames = svg("svg", {
     class: "boxes",
     viewBox: `0 0 ${image.width} ${image.height}`,

@@ -12,7 +12,7 @@ import { VERDICTS, VerdictQueue, verdictName } from "./verdicts.js";
 import { Viewer } from "./viewer.js";
 import { VirtualRows } from "./virtual_rows.js";
 
-const FIRST_PAGE = 60;
+const FIRST_PAGE = 30; // what a large window shows
 const NEXT_PAGES = 1000;
 const LOADED_AHEAD = 10_000; // so that the counts are of all that a person may scroll through
 const ROW_HEIGHT = 190;
