@@ -74,9 +74,12 @@ def test_reviewer_undoes_judges_ranges_and_overwrites_nobody(
         assert _verdicts(client) == {"contains-object": 1, "negative": 4, "unsure": 1, None: 6}
         page.get_by_role("button", name="Use mine").click()
         expect(page.locator("[data-saved]")).to_have_text("All saved")
+        page.emulate_media(color_scheme="light")
+        watched.check_accessibility()
         _press(page, "a", 1)
         _press(page, "u", 1)
         expect(progress).to_have_text("All 12 judged")
+        expect(page.locator("[data-saved]")).to_have_text("All saved")
         assert _verdicts(client) == {"contains-object": 1, "negative": 5, "unsure": 6}
 
 

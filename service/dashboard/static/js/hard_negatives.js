@@ -211,7 +211,7 @@ class Gallery {
     let images = 0;
     let boxes = 0;
     for (const { detections } of items) {
-      const shown = detections.filter((/** @type {any} */ found) => found.score >= this.threshold).length;
+      const shown = numberFrom(this.threshold, detections);
       boxes += shown;
       if (shown > 0) images += 1;
     }
@@ -329,6 +329,22 @@ class Gallery {
     setAddress({ image: null }, { replace: true });
     this.focus(this.current);
   }
+}
+
+/**
+ * Return how many detections have at least a score; there may be a million in the list.
+ *
+ * @param {number} threshold
+ * @param {{score: number}[]} detections surest first
+ */
+function numberFrom(threshold, detections) {
+  let [low, high] = [0, detections.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (/** @type {{score: number}} */ (detections[middle]).score >= threshold) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** @param {{links: {thumbnail: string}} | undefined} image */
