@@ -56,12 +56,13 @@ export function send(method, path, body, options) {
 }
 
 /**
- * Post a form with files, and say how many bytes are sent. Problems are not shown as toasts.
+ * Post a form with files, and say how many bytes are sent; return the status and the JSON of the
+ * answer. Problems are not shown as toasts.
  *
  * @param {string} path
  * @param {FormData} body
  * @param {{headers?: Record<string, string>, onProgress: (loaded: number) => void}} options
- * @returns {Promise<any>}
+ * @returns {Promise<{status: number, body: any}>}
  */
 export function upload(path, body, { headers = {}, onProgress }) {
   return new Promise((resolve, reject) => {
@@ -77,7 +78,7 @@ export function upload(path, body, { headers = {}, onProgress }) {
     request.addEventListener("load", () => {
       showOffline(false);
       const answer = new Response(request.responseText, { status: request.status, statusText: request.statusText });
-      if (answer.ok) resolve(answer.json());
+      if (answer.ok) answer.json().then((body) => resolve({ status: request.status, body }), reject);
       else problemOf(answer).then(reject);
     });
     request.send(body);

@@ -174,7 +174,6 @@ export class ImageDialog {
       );
     });
     this.similar.replaceChildren(...tiles);
-    this.similar.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {KeyboardEvent} event */

@@ -4,7 +4,7 @@ import { get, withQuery } from "./api.js";
 import { element, input, part } from "./dom.js";
 import { chosenFiles, droppedFiles } from "./dropped.js";
 import { count, plural, size } from "./format.js";
-import { isOpen, progressText, watchJob, when } from "./job_words.js";
+import { isOpen as isJobOpen, progressText, watchJob, when } from "./job_words.js";
 import { showFailure, showState } from "./states.js";
 import { isLabelled, labelledProblem, queued, sendAll } from "./upload_queue.js";
 
@@ -96,8 +96,11 @@ class Uploads {
 
   /** @param {{file: File, path: string}[]} found */
   add(found) {
-    const known = new Set(this.items.map((item) => item.path));
-    this.items.push(...found.filter(({ path }) => !known.has(path)).map(queued));
+    const isOpen = (/** @type {QueuedFile} */ { state }) => state === "waiting" || state === "sending";
+    const added = new Set(found.map(({ path }) => path));
+    this.items = this.items.filter((item) => isOpen(item) || !added.has(item.path));
+    const open = new Set(this.items.map((item) => item.path));
+    this.items.push(...found.filter(({ path }) => !open.has(path)).map(queued));
     this.draw();
   }
 
@@ -187,7 +190,7 @@ function fileRow(item) {
   const bar =
     item.state === "sending"
       ? element("progress", { max: 1, value: item.share, "aria-label": `Sent of ${item.path}` })
-      : item.job && isOpen(item.job)
+      : item.job && isJobOpen(item.job)
         ? element("a", { href: withQuery("/dashboard/jobs", { job: item.job.id }), class: "small", text: progressText(item.job) })
         : element("span", { class: "muted small", text: item.reason });
   return element(

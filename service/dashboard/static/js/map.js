@@ -27,6 +27,8 @@ class LookAlikeMap {
   constructor() {
     /** @type {Point[]} */
     this.points = [];
+    /** @type {Map<number, Point[]>} by image */
+    this.pointsOf = new Map();
     this.colour = "verdict";
     this.reviewer = new Reviewer("map", (id, verdict) => this.onVerdict(id, verdict));
     this.dialog = new ImageDialog((image) => this.onVerdict(image.id, image.verdict));
@@ -66,6 +68,8 @@ class LookAlikeMap {
     try {
       const map = await get("/map");
       this.points = map.items;
+      for (const point of this.points) this.pointsOf.set(point.image_id, [...(this.pointsOf.get(point.image_id) ?? []), point]);
+      if (!this.points.some(({ verdict }) => verdict)) this.setColour("score");
       part("summary").textContent = `${plural(map.items.length, "detection")} of ${map.model_version}`;
     } catch (error) {
       part("summary").textContent = "";
@@ -89,7 +93,7 @@ class LookAlikeMap {
     }
     probe.remove();
     this.drawLegend();
-    this.map.draw();
+    this.map.restyle();
   }
 
   /** @param {number} index @returns {import("./map_canvas.js").Look} */
@@ -111,7 +115,7 @@ class LookAlikeMap {
       if (button instanceof HTMLElement) button.setAttribute("aria-pressed", String(button.dataset.colour === colour));
     }
     this.drawLegend();
-    this.map.draw();
+    this.map.restyle();
   }
 
   drawLegend() {
@@ -131,7 +135,7 @@ class LookAlikeMap {
   /** @param {number[]} indices @param {boolean} adds */
   select(indices, adds) {
     this.map.selected = new Set(adds ? [...this.map.selected, ...indices] : indices);
-    this.map.draw();
+    this.map.restyle();
     this.showSelection();
   }
 
@@ -174,8 +178,8 @@ class LookAlikeMap {
 
   /** @param {number} id @param {Verdict} verdict */
   onVerdict(id, verdict) {
-    for (const point of this.points) if (point.image_id === id) point.verdict = verdict;
-    this.map.draw();
+    for (const point of this.pointsOf.get(id) ?? []) point.verdict = verdict;
+    this.map.restyle();
     const tile = part("tiles").querySelector(`[data-image="${id}"]`);
     if (tile) tile.replaceWith(this.tile({ id, verdict }));
   }

@@ -8,6 +8,7 @@ const MARGIN = 0.06; // of the canvas, around all points
 const STEP = 1.25;
 const MAX_ZOOM = 60;
 const REACH_PX = 12;
+const MANY = 5000; // more points are drawn as small squares, which takes a third of the time
 
 export class MapCanvas {
   /**
@@ -18,8 +19,12 @@ export class MapCanvas {
     this.canvas = canvas;
     this.options = options;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    /** @type {Place[]} in shares of the map, [0, 1] */
-    this.points = [];
+    // the places of all points, in shares of the map
+    this.xs = new Float32Array(0);
+    this.ys = new Float32Array(0);
+    /** @type {{look: Look, indices: number[]}[]} points that look the same, drawn as one path */
+    this.groups = [];
+    this.extent = { x: 1, y: 1 }; // of all points, in shares of the map
     /** @type {Set<number>} */
     this.selected = new Set();
     this.view = { zoom: 1, x: 0.5, y: 0.5 }; // the point of the map in the middle of the canvas
@@ -28,6 +33,7 @@ export class MapCanvas {
     this.lasso = [];
     this.hovered = -1;
     this.isDrawing = false;
+    this.isStale = false;
     this.listen();
   }
 
@@ -37,8 +43,31 @@ export class MapCanvas {
     const [top, bottom] = rangeOf(places.map(({ y }) => y));
     const span = Math.max(right - left, bottom - top) || 1;
     const middle = { x: (left + right) / 2, y: (top + bottom) / 2 };
-    this.points = places.map(({ x, y }) => ({ x: 0.5 + (x - middle.x) / span, y: 0.5 + (y - middle.y) / span }));
+    this.extent = { x: Math.max((right - left) / span, 0.1), y: Math.max((bottom - top) / span, 0.1) };
+    this.xs = Float32Array.from(places, ({ x }) => 0.5 + (x - middle.x) / span);
+    this.ys = Float32Array.from(places, ({ y }) => 0.5 + (y - middle.y) / span);
+    this.restyle();
+  }
+
+  /** Draw, and ask again how each point looks. */
+  restyle() {
+    this.isStale = true;
     this.draw();
+  }
+
+  gather() {
+    this.isStale = false;
+    /** @type {Map<string, {look: Look, indices: number[]}>} */
+    const groups = new Map();
+    for (let index = 0; index < this.xs.length; index += 1) {
+      const look = this.options.lookOf(index);
+      const key = `${look.color} ${look.isHollow} ${look.isFaint}`;
+      const group = groups.get(key);
+      if (group) group.indices.push(index);
+      else groups.set(key, { look, indices: [index] });
+    }
+    // faint ones first, below the others
+    this.groups = [...groups.values()].sort((first, second) => Number(second.look.isFaint) - Number(first.look.isFaint));
   }
 
   listen() {
@@ -67,22 +96,19 @@ export class MapCanvas {
     this.draw();
   }
 
-  /** Return pixels per share of the map. */
-  get scale() {
-    const side = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
-    return side * (1 - 2 * MARGIN) * this.view.zoom;
-  }
-
-  /** @param {Place} point @returns {Place} in pixels of the canvas */
-  toScreen({ x, y }) {
+  /** Return pixels per share of the map, and the pixel of its corner. Read it once for many points. */
+  transform() {
     const { clientWidth, clientHeight } = this.canvas;
-    return { x: clientWidth / 2 + (x - this.view.x) * this.scale, y: clientHeight / 2 + (y - this.view.y) * this.scale };
+    const side = Math.min(clientWidth / this.extent.x, clientHeight / this.extent.y);
+    const scale = side * (1 - 2 * MARGIN) * this.view.zoom;
+    const [left, top] = [clientWidth / 2 - this.view.x * scale, clientHeight / 2 - this.view.y * scale];
+    return { scale, left, top, width: clientWidth, height: clientHeight };
   }
 
   /** @param {Place} at in pixels @returns {Place} on the map */
   toMap({ x, y }) {
-    const { clientWidth, clientHeight } = this.canvas;
-    return { x: this.view.x + (x - clientWidth / 2) / this.scale, y: this.view.y + (y - clientHeight / 2) / this.scale };
+    const { scale, left, top } = this.transform();
+    return { x: (x - left) / scale, y: (y - top) / scale };
   }
 
   /** @param {number} factor @param {Place} [at] place that stays, in pixels */
@@ -110,7 +136,8 @@ export class MapCanvas {
       this.lasso.push(at);
       this.draw();
     } else {
-      this.move(this.view.x - event.movementX / this.scale, this.view.y - event.movementY / this.scale);
+      const { scale } = this.transform();
+      this.move(this.view.x - event.movementX / scale, this.view.y - event.movementY / scale);
     }
   }
 
@@ -130,7 +157,7 @@ export class MapCanvas {
 
   /** @param {KeyboardEvent} event */
   onKey(event) {
-    const step = 60 / this.scale;
+    const step = 60 / this.transform().scale;
     const { x, y } = this.view;
     /** @type {Record<string, () => void>} */
     const keys = {
@@ -151,30 +178,45 @@ export class MapCanvas {
   }
 
   inView() {
-    const { clientWidth, clientHeight } = this.canvas;
-    return this.indices(({ x, y }) => x >= 0 && y >= 0 && x <= clientWidth && y <= clientHeight);
+    const { width, height } = this.transform();
+    return this.indices((x, y) => x >= 0 && y >= 0 && x <= width && y <= height);
   }
 
   /** @param {Place[]} polygon */
   inside(polygon) {
     const [left, right] = rangeOf(polygon.map(({ x }) => x));
     const [top, bottom] = rangeOf(polygon.map(({ y }) => y));
-    return this.indices((at) => at.x >= left && at.x <= right && at.y >= top && at.y <= bottom && isInside(at, polygon));
+    return this.indices((x, y) => x >= left && x <= right && y >= top && y <= bottom && isInside({ x, y }, polygon));
   }
 
-  /** @param {(at: Place) => boolean} holds */
+  /** @param {(x: number, y: number) => boolean} holds in pixels */
   indices(holds) {
-    return this.points.flatMap((point, index) => (holds(this.toScreen(point)) ? [index] : []));
+    const { scale, left, top } = this.transform();
+    const found = [];
+    for (let index = 0; index < this.xs.length; index += 1) {
+      if (holds(left + this.xAt(index) * scale, top + this.yAt(index) * scale)) found.push(index);
+    }
+    return found;
+  }
+
+  /** @param {number} index */
+  xAt(index) {
+    return /** @type {number} */ (this.xs[index]);
+  }
+
+  /** @param {number} index */
+  yAt(index) {
+    return /** @type {number} */ (this.ys[index]);
   }
 
   /** Return the point next to a place, or -1. @param {Place} at */
   pointAt(at) {
+    const { scale, left, top } = this.transform();
     let [found, nearest] = [-1, REACH_PX ** 2];
-    this.points.forEach((point, index) => {
-      const { x, y } = this.toScreen(point);
-      const distance = (x - at.x) ** 2 + (y - at.y) ** 2;
+    for (let index = 0; index < this.xs.length; index += 1) {
+      const distance = (left + this.xAt(index) * scale - at.x) ** 2 + (top + this.yAt(index) * scale - at.y) ** 2;
       if (distance < nearest) [found, nearest] = [index, distance];
-    });
+    }
     return found;
   }
 
@@ -198,19 +240,19 @@ export class MapCanvas {
   }
 
   drawNow() {
+    if (this.isStale) this.gather();
     const { context, canvas } = this;
     const ratio = canvas.width / Math.max(1, canvas.clientWidth);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
     const radius = this.radius();
-    for (const [key, indices] of this.groups()) {
-      const { color, isHollow, isFaint } = /** @type {Look} */ (JSON.parse(key));
-      context.globalAlpha = isFaint ? 0.35 : 0.9;
-      context.beginPath();
-      for (const index of indices) this.trace(index, radius);
-      context.fillStyle = context.strokeStyle = color;
+    for (const { look, indices } of this.groups) {
+      context.globalAlpha = look.isFaint ? 0.35 : 0.9;
+      context.fillStyle = context.strokeStyle = look.color;
       context.lineWidth = 1.5;
-      if (isHollow) context.stroke();
+      context.beginPath();
+      this.trace(indices, radius);
+      if (look.isHollow) context.stroke();
       else context.fill();
     }
     context.globalAlpha = 1;
@@ -218,28 +260,26 @@ export class MapCanvas {
   }
 
   radius() {
-    const crowd = this.points.length > 5000 ? 2 : this.points.length > 1000 ? 2.8 : 3.6;
+    const crowd = this.xs.length > MANY ? 1.7 : this.xs.length > 1000 ? 2.8 : 3.6;
     return Math.min(7, crowd * Math.sqrt(Math.sqrt(this.view.zoom)));
   }
 
-  /** Gather the points in view that look the same, so that each look is one path. @returns {Map<string, number[]>} */
-  groups() {
-    /** @type {Map<string, number[]>} */
-    const groups = new Map();
-    for (const index of this.inView()) {
-      const key = JSON.stringify(this.options.lookOf(index));
-      const group = groups.get(key);
-      if (group) group.push(index);
-      else groups.set(key, [index]);
+  /** Add the outlines of points in view to the path. @param {number[]} indices @param {number} radius */
+  trace(indices, radius) {
+    const { context } = this;
+    const { scale, left, top, width, height } = this.transform();
+    const isMany = this.xs.length > MANY;
+    for (const index of indices) {
+      const x = left + this.xAt(index) * scale;
+      const y = top + this.yAt(index) * scale;
+      if (x < -radius || y < -radius || x > width + radius || y > height + radius) continue;
+      if (isMany) {
+        context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+        continue;
+      }
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
     }
-    return groups;
-  }
-
-  /** @param {number} index @param {number} radius */
-  trace(index, radius) {
-    const { x, y } = this.toScreen(/** @type {Place} */ (this.points[index]));
-    this.context.moveTo(x + radius, y);
-    this.context.arc(x, y, radius, 0, 2 * Math.PI);
   }
 
   /** Draw rings around the point under the mouse, and the lasso. @param {number} radius */
@@ -250,7 +290,7 @@ export class MapCanvas {
     if (this.hovered >= 0) {
       context.lineWidth = 2;
       context.beginPath();
-      this.trace(this.hovered, radius + 3);
+      this.trace([this.hovered], radius + 3);
       context.stroke();
     }
     if (this.lasso.length < 2) return;

@@ -129,7 +129,8 @@ async function sendOne({ path, files, field }, { split, source }, onChange) {
       share(files, loaded);
       onChange();
     };
-    settle(path, sent, await upload(path, body, { headers, onProgress }));
+    const answer = await upload(path, body, { headers, onProgress });
+    settle(path, sent, answer.body, answer.status);
   } catch (error) {
     if (!(error instanceof Problem) || error.status >= 500) {
       for (const item of sent) Object.assign(item, { state: "waiting", share: 0 });
@@ -150,16 +151,16 @@ function share(files, loaded) {
   }
 }
 
-/** @param {string} path @param {QueuedFile[]} sent @param {any} answer */
-function settle(path, sent, answer) {
+/** @param {string} path @param {QueuedFile[]} sent @param {any} answer @param {number} status */
+function settle(path, sent, answer, status) {
   if (path === "/imports") Object.assign(/** @type {QueuedFile} */ (sent[0]), { state: "queued", job: answer });
-  else if (path === "/images") settleImages(sent, answer);
+  else if (path === "/images") settleImages(sent, answer, status);
   else settleLabelled(sent, answer);
 }
 
-/** @param {QueuedFile[]} sent @param {any} answer of one file, or of several */
-function settleImages(sent, answer) {
-  const outcomes = answer.items ?? [{ status: 202, image: answer }];
+/** @param {QueuedFile[]} sent @param {any} answer of one file, or of several @param {number} status */
+function settleImages(sent, answer, status) {
+  const outcomes = answer.items ?? [{ status, image: answer }];
   for (const [index, item] of sent.entries()) settleFile(item, outcomes[index]);
 }
 
