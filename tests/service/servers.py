@@ -8,6 +8,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 
 from service.server import run_server
 from service.settings import Settings
@@ -16,9 +17,15 @@ from tests.service.processes import start_process
 
 @contextmanager
 def running_server(
-    database_url: str, data_dir: Path, port: int, *, shutdown_timeout_s: int = 5
+    database_url: str,
+    data_dir: Path,
+    port: int,
+    *,
+    shutdown_timeout_s: int = 5,
+    api_key: str | None = None,
 ) -> Iterator[tuple[ForkServerProcess, httpx.Client]]:
     """Run the server on loopback without a worker, yield it with a client, and kill it."""
+    headers = {} if api_key is None else {"X-API-Key": api_key}
     settings = Settings(
         database_url=database_url,
         data_dir=data_dir,
@@ -27,10 +34,13 @@ def running_server(
         device="cpu",
         log_level="warning",
         shutdown_timeout_s=shutdown_timeout_s,
+        api_key=None if api_key is None else SecretStr(api_key),
     )
     server = start_process(run_server, settings)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=30, headers=headers
+        ) as client:
             _wait_until_ready(server, client)
             yield server, client
     finally:
