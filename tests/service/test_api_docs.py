@@ -9,11 +9,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 import service
+from tests.databases import on_sqlite_only
 
 STATIC = Path(service.__file__).parent / "static"
 VENDOR = STATIC / "vendor"
 
 
+@on_sqlite_only
 def test_docs_load_only_files_of_the_service(client: TestClient) -> None:
     page = client.get("/docs")
 
@@ -30,6 +32,7 @@ def test_docs_load_only_files_of_the_service(client: TestClient) -> None:
         assert answer.headers["Content-Type"].startswith(("text/javascript", "text/css"))
 
 
+@on_sqlite_only
 def test_docs_forbid_the_browser_to_load_anything_else(client: TestClient) -> None:
     policy = client.get("/docs").headers["Content-Security-Policy"]
 
@@ -40,6 +43,7 @@ def test_docs_forbid_the_browser_to_load_anything_else(client: TestClient) -> No
     assert sources == {"'none'", "'self'", "data:"}
 
 
+@on_sqlite_only
 @pytest.mark.parametrize("path", ["/redoc", "/docs/oauth2-redirect", "/static/../app.py"])
 def test_nothing_else_is_served_beside_the_docs(client: TestClient, path: str) -> None:
     response = client.get(path)

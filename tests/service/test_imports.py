@@ -23,6 +23,7 @@ from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
 from service.imports.job import IMPORT
 from service.settings import Settings
 from service.worker.loop import Worker
+from tests.databases import on_sqlite_only
 from tests.service.clients import local_client
 from tests.service.pictures import picture
 
@@ -193,6 +194,7 @@ def test_import_continues_where_a_dead_worker_stopped(
     assert len(client.get("/images").json()["items"]) == 1
 
 
+@on_sqlite_only
 @pytest.mark.parametrize(
     "uri",
     [
@@ -227,6 +229,7 @@ def test_place_that_the_settings_do_not_allow_is_403(
     assert response.json()["type"] == "/problems/place-not-allowed"
 
 
+@on_sqlite_only
 def test_missing_folder_fails_the_job_with_the_reason(
     client: TestClient, work: Callable[[], bool], pool: Path
 ) -> None:
@@ -238,15 +241,18 @@ def test_missing_folder_fails_the_job_with_the_reason(
     assert "there is no folder" in job["failure"]
 
 
+@on_sqlite_only
 @pytest.mark.parametrize("archive", [b"neither", b"", b"\x1f\x8b\x08", b"\x1f\x8b", b"BZh"])
 def test_file_that_is_not_an_archive_is_415(client: TestClient, archive: bytes) -> None:
     assert upload(client, archive).status_code == 415
 
 
+@on_sqlite_only
 def test_body_that_is_neither_a_form_nor_json_is_415(client: TestClient) -> None:
     assert client.post("/imports", content=b"x").status_code == 415
 
 
+@on_sqlite_only
 @pytest.mark.parametrize(
     "body", [{}, {"uri": ""}, {"uri": "/x", "split": "train"}, {"uri": "/x", "more": 1}, [1]]
 )
@@ -257,6 +263,7 @@ def test_invalid_json_is_422(client: TestClient, body: object) -> None:
     assert response.json()["errors"]
 
 
+@on_sqlite_only
 def test_invalid_form_is_422(client: TestClient) -> None:
     assert upload(client, zipped({}), split="val").status_code == 422
     assert client.post("/imports", data={"split": "pool"}, files={}).status_code in (415, 422)
@@ -264,6 +271,7 @@ def test_invalid_form_is_422(client: TestClient) -> None:
     assert wrong_field.status_code == 422
 
 
+@on_sqlite_only
 def test_form_with_an_unusable_charset_is_400(client: TestClient) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="source"\r\n\r\nyard\r\n--x--\r\n'
     media_type = "multipart/form-data; boundary=x; charset=undefined"
