@@ -1,5 +1,6 @@
 """Trainings and versions in a real browser, against a real server and a real training."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -38,6 +39,8 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
             expect(page.locator(".lead")).to_contain_text(f"{version} serves.", timeout=15_000)
         page.get_by_role("link", name="v2", exact=True).click()
         expect(page.locator("[data-mined] img")).to_have_count(3)
+        expect(page.locator("[data-effect-vanished]")).to_have_text(re.compile("[0-9]"))
+        expect(page.locator("[data-effect-note]")).to_contain_text("squares")
         watched.check_accessibility()
         _train_elsewhere(page, other_checkpoint)
         assert work(settings, lane="measuring")

@@ -4,6 +4,7 @@ import { prepareActivation } from "./activation.js";
 import { get, withQuery } from "./api.js";
 import { shotOf, surest } from "./boxes.js";
 import { element, part } from "./dom.js";
+import { showEffect } from "./effect.js";
 import { score } from "./format.js";
 import { TrainingCurves } from "./training_curves.js";
 
@@ -50,4 +51,5 @@ function tileOf({ image, before, now }) {
 
 prepareActivation();
 if (run) drawCurves();
+if (run && page.querySelector("[data-effect]")) showEffect(run);
 if (page.querySelector("[data-mined]")) showMined(0);
