@@ -153,6 +153,13 @@ class Settings(BaseSettings):
         description="Most processor time for decoding one unusual image, in s; one that takes "
         "longer is refused with 422.",
     )
+    training_memory_bytes: int | None = Field(
+        None,
+        ge=64 * 1024**2,
+        description="Memory for one step of a training on the CPU. A request with larger batches "
+        "is refused with 422, and told the largest that fits. Empty: half of the machine's "
+        "memory, or of the container's limit.",
+    )
     memory_budget_bytes: int | None = Field(
         None,
         ge=256 * 1024**2,
@@ -278,6 +285,11 @@ class Settings(BaseSettings):
         if backend == "openvino" and find_spec("openvino") is None:
             raise ValueError("OpenVINO is missing: pip install 'hardneg[openvino]'")
         return backend
+
+    @property
+    def training_memory(self) -> int:
+        """The memory for the images of one training step, in bytes."""
+        return self.training_memory_bytes or memory_limit_bytes() // 2
 
     @property
     def memory_budget(self) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "build_from_spec",
     "check_weights",
+    "training_bytes",
 ]
 
 
@@ -33,6 +34,7 @@ class _Architecture:
     """A constructor with the architecture's own numbers; mean and std default to ImageNet's."""
 
     construct: Callable[[DetectorSpec], Detector]
+    training_bytes_per_pixel: int  # what autograd keeps of a batch, measured and rounded up
     input_size: tuple[int, int]
     score_threshold: float
     nms_threshold: float
@@ -46,6 +48,7 @@ class _Architecture:
 _KNOWN = {
     "ssdlite320_mobilenet_v3_large": _Architecture(
         construct=ssd.torchvision_ssdlite,
+        training_bytes_per_pixel=1000,
         input_size=(320, 320),
         image_mean=(0.5, 0.5, 0.5),
         image_std=(0.5, 0.5, 0.5),
@@ -55,6 +58,7 @@ _KNOWN = {
     ),
     "ssd300_vgg16": _Architecture(
         construct=ssd.torchvision_ssd300,
+        training_bytes_per_pixel=1700,
         input_size=(300, 300),
         image_mean=(0.48235, 0.45882, 0.40784),
         image_std=(1 / 255, 1 / 255, 1 / 255),
@@ -64,6 +68,7 @@ _KNOWN = {
     ),
     "ssd_efficientnet_lite0": _Architecture(
         construct=ssd.efficientnet_lite0_ssd,
+        training_bytes_per_pixel=1700,
         input_size=(256, 256),
         image_mean=(127 / 255, 127 / 255, 127 / 255),
         image_std=(128 / 255, 128 / 255, 128 / 255),
@@ -74,6 +79,7 @@ _KNOWN = {
     ),
     "ssd_small": _Architecture(
         construct=ssd.small_ssd,
+        training_bytes_per_pixel=160,
         input_size=(160, 160),
         image_mean=(0.5, 0.5, 0.5),
         image_std=(0.25, 0.25, 0.25),
@@ -84,6 +90,7 @@ _KNOWN = {
     ),
     "retinanet_resnet50_fpn_v2": _Architecture(
         construct=retinanet.resnet50_fpn_v2,
+        training_bytes_per_pixel=2300,
         input_size=(800, 1333),
         score_threshold=0.05,
         nms_threshold=0.5,
@@ -91,6 +98,7 @@ _KNOWN = {
     ),
     "fcos_resnet50_fpn": _Architecture(
         construct=fcos.resnet50_fpn,
+        training_bytes_per_pixel=2300,
         input_size=(800, 1333),
         score_threshold=0.2,
         nms_threshold=0.6,
@@ -98,6 +106,7 @@ _KNOWN = {
     ),
     "fasterrcnn_resnet50_fpn_v2": _Architecture(
         construct=faster_rcnn.resnet50_fpn_v2,
+        training_bytes_per_pixel=2300,
         input_size=(800, 1333),
         score_threshold=0.05,
         nms_threshold=0.5,
@@ -105,6 +114,7 @@ _KNOWN = {
     ),
     "fasterrcnn_mobilenet_v3_large_320_fpn": _Architecture(
         construct=faster_rcnn.mobilenet_v3_large_320_fpn,
+        training_bytes_per_pixel=1200,
         input_size=(320, 640),
         score_threshold=0.05,
         nms_threshold=0.5,
@@ -112,6 +122,13 @@ _KNOWN = {
     ),
 }
 ARCHITECTURES = tuple(_KNOWN)
+
+
+def training_bytes(architecture: str, input_size: tuple[int, int] | None = None) -> int:
+    """Return the memory that one image of a batch takes in training; None is the usual size."""
+    known = _find(architecture)
+    height, width = input_size or known.input_size
+    return known.training_bytes_per_pixel * height * width
 
 
 def build(

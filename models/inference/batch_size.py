@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from models.detectors import Detector
+from models.inference.footprint import fitting_batch_size
 from models.inference.predict import predict
 
 CPU_BATCH = 8
@@ -17,10 +18,11 @@ def choose_batch_size(detector: Detector) -> int:
     """
     Return 8 on the CPU, whose cores are busy with few images, and measure any other device.
 
-    This takes some seconds on a GPU.
+    It is less for images that are so large that eight of them fill the memory. This takes some
+    seconds on a GPU.
     """
     if detector.device.type == "cpu":
-        return CPU_BATCH
+        return fitting_batch_size(detector.spec, CPU_BATCH)
     return fastest_batch_size(detector, LARGEST_GPU_BATCH)
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from models.detectors import Detector, PreparedImage, build_from_spec
 from models.detectors.scoring import ScoringDetector
+from models.inference.footprint import require_moderate
 from models.inference.fused import fuse
 from models.inference.predict import Prediction, predict
 
@@ -26,17 +27,15 @@ def prove(detector: Detector) -> None:
     counts here, whatever its score.
 
     Raises:
-        ValueError: A score or a box is not finite, or the fused detector's scores differ grossly.
+        ValueError: A score or a box is not finite, the fused detector's scores differ grossly, or
+            one image takes too much memory.
     """
+    require_moderate(detector.spec)
     plain = _without_threshold(detector)
-    images = _images(_side_lengths(detector))
-    predictions = zip(
-        images,
-        predict(plain, [*images.values()]),
-        predict(fuse(plain), [*images.values()]),
-        strict=True,
-    )
-    for name, expected, found in predictions:
+    fused = fuse(plain)
+    for name, image in _images(_side_lengths(detector)).items():
+        # One at a time: every box of a large image takes much memory.
+        (expected,), (found,) = predict(plain, [image]), predict(fused, [image])
         for prediction in (expected, found):
             _require_finite(prediction, name)
         if not _are_close(expected.log_odds, found.log_odds):

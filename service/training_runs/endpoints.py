@@ -38,7 +38,10 @@ UNKNOWN_RUN = problem_responses(HTTPStatus.NOT_FOUND)
 )
 @requires("train")
 def retrain(
-    session: SessionDep, response: Response, request: RetrainRequest | None = None
+    session: SessionDep,
+    resources: ResourcesDep,
+    response: Response,
+    request: RetrainRequest | None = None,
 ) -> JobOut:
     """
     Retrain with the pool's worst images. Every field has a default that works.
@@ -47,7 +50,7 @@ def retrain(
     negative-test, and promotes it or gives the reason why not. It repeats this for up to
     `iterations` rounds.
     """
-    job = service.queue_retraining(session, request or RetrainRequest())
+    job = service.queue_retraining(session, resources.settings, request or RetrainRequest())
     response.headers["Location"] = job.links.self
     return job
 
@@ -59,6 +62,7 @@ def retrain(
 @requires("read")
 def preview_retraining(
     session: ReadSessionDep,
+    resources: ResourcesDep,
     request: RetrainRequest | None = None,
     num_shown: Annotated[
         int, Query(ge=0, le=200, description="How many of the new negatives to show.")
@@ -69,7 +73,9 @@ def preview_retraining(
 
     Nothing is changed. A request that `POST /retrain` would refuse is refused here, too.
     """
-    return previewing.preview_retraining(session, request or RetrainRequest(), num_shown)
+    return previewing.preview_retraining(
+        session, resources.settings, request or RetrainRequest(), num_shown
+    )
 
 
 @router.post(

@@ -13,6 +13,7 @@ from service.labelled_images import store as labelled_store
 from service.model_versions import store as version_store
 from service.scoring import store as score_store
 from service.scoring.splits import RANKED_SPLIT
+from service.settings import Settings
 from service.tables import ModelVersion
 from service.training_runs import store
 from service.training_runs.estimating import estimate_round
@@ -23,7 +24,9 @@ from service.training_runs.service import InvalidRetrainRequest, checked
 from service.training_runs.training_inputs import training_config
 
 
-def preview_retraining(session: Session, request: RetrainRequest, num_shown: int) -> RetrainPreview:
+def preview_retraining(
+    session: Session, settings: Settings, request: RetrainRequest, num_shown: int
+) -> RetrainPreview:
     """
     Return the first round of a request, as it would be now.
 
@@ -34,7 +37,7 @@ def preview_retraining(session: Session, request: RetrainRequest, num_shown: int
         FamiliesMissing: the request mines by families, and there was no grouping yet.
         ModelVersionNotFound, InvalidRetrainRequest, NotReadyToTrain, NotTrainable, NameTaken.
     """
-    request = checked(session, request)
+    request = checked(session, settings, request)
     parent = _parent(session, request)
     parent_id = parent.id if parent else None
     held = held_ids(stored_holding(session, request, parent_id)) if parent_id else ()

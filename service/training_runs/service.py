@@ -21,9 +21,11 @@ from service.jobs.service import enqueue
 from service.labelled_images import store as labelled_store
 from service.model_versions import service as version_service
 from service.model_versions import store as version_store
-from service.tables import TrainingRun
+from service.settings import Settings
+from service.tables import ModelVersion, TrainingRun
 from service.training_runs import frozen_lists, store
 from service.training_runs.job import RETRAIN
+from service.training_runs.memory import why_too_large
 from service.training_runs.parents import NotReadyToTrain, parent_version, require_known_classes
 
 
@@ -56,12 +58,12 @@ class NotTrainable(ServiceError):
         )
 
 
-def queue_retraining(session: Session, request: RetrainRequest) -> JobOut:
+def queue_retraining(session: Session, settings: Settings, request: RetrainRequest) -> JobOut:
     """Queue the job of a checked request. Raises as `checked` does."""
-    return enqueue(session, RETRAIN, checked(session, request))
+    return enqueue(session, RETRAIN, checked(session, settings, request))
 
 
-def checked(session: Session, request: RetrainRequest) -> RetrainRequest:
+def checked(session: Session, settings: Settings, request: RetrainRequest) -> RetrainRequest:
     """
     Check a request as far as possible now, and return it with the parent version resolved.
 
@@ -83,12 +85,20 @@ def checked(session: Session, request: RetrainRequest) -> RetrainRequest:
                 f"unknown architecture '{request.architecture}'; known are {known}"
             )
         _check_weights(request.architecture, request.weights)
+        _check_memory(settings, request, None)
         return request
     version = parent_version(session, request)
     if not is_trainable(version.checkpoint_key):
         raise NotTrainable(version.name)
     require_known_classes(version, class_names)
+    _check_memory(settings, request, version)
     return request.model_copy(update={"start_from": str(version.id)})
+
+
+def _check_memory(settings: Settings, request: RetrainRequest, parent: ModelVersion | None) -> None:
+    reason = why_too_large(settings, request, parent)
+    if reason is not None:
+        raise InvalidRetrainRequest(reason)
 
 
 def _check_sampler(request: RetrainRequest) -> None:
