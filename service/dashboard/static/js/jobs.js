@@ -205,7 +205,9 @@ class Jobs {
 function summary(job) {
   const { result } = job;
   if (job.status === "todo") return "Waits for a worker";
-  if (job.kind === "import" && result) return `${plural(result.stored, "image")} stored, ${count(result.num_refused)} refused`;
+  if (job.kind === "import" && result) {
+    return `${plural(result.stored, "image")} new, ${count(result.known)} known, ${count(result.num_refused)} refused`;
+  }
   if (job.kind === "hold-test" && result) return `${count(result.num_held)} of ${count(result.num_tested)} held`;
   if (job.kind === "group" && result) return `${plural(result.num_families, "family", "families")} of ${count(result.num_grouped)} images`;
   const round = Array.isArray(result?.rounds) ? result.rounds.at(-1) : null;
