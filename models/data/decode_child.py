@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from models.data import pixels
-from models.data.pixels import UnreadableImageError
+from models.data.pixels import OUT_OF_MEMORY, UnreadableImageError
 
 STATM = Path("/proc/self/statm")
 
@@ -32,6 +32,8 @@ def main() -> None:
             _answer(request, data, sink)
         except UnreadableImageError as error:
             _send(sink, {"kind": "error", "error": type(error).__name__, "reason": str(error)})
+        except MemoryError:
+            _send(sink, {"kind": "error", "error": "DecodeFailedError", "reason": OUT_OF_MEMORY})
         del data
         sink.flush()
 

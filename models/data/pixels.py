@@ -19,6 +19,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 THUMBNAIL_QUALITY = 85
 STRIP_PIXELS = 1_000_000
+OUT_OF_MEMORY = "decoding the image takes more memory than is allowed"
 
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -236,7 +237,7 @@ def _unreadable(data: bytes, error: Exception) -> UnreadableImageError:
     if isinstance(error, UnreadableImageError):
         return error
     if isinstance(error, MemoryError):
-        return DecodeFailedError("decoding the image takes more memory than is allowed")
+        return DecodeFailedError(OUT_OF_MEMORY)
     if not data:
         return UnreadableImageError("the file is empty")
     if isinstance(error, UnidentifiedImageError):
