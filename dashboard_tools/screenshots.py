@@ -29,7 +29,7 @@ PICTURES = ROOT / "docs" / "images" / "dashboard"
 DEMO = ROOT / "build" / "screenshots"
 DESKTOP, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
 SETTLE_MS = 1200
-QUALITY = 82
+QUALITY = 76
 DEMO_TIMEOUT_S = 900
 
 
@@ -56,10 +56,15 @@ SHOTS = (
         ("n", "n", "u", "n", "Shift+ArrowRight", "Shift+ArrowRight"),
         num_verdicts=4,
     ),
+    Shot("held", "/dashboard/held"),
+    Shot("families", "/dashboard/families"),
+    Shot("map", "/dashboard/map"),
     Shot("retrain", "/dashboard/retrain"),
     Shot("training", "/dashboard/retrain?job=2"),
     Shot("versions", "/dashboard/versions"),
     Shot("compare", "/dashboard/compare?before=digits&model_version=mined-2"),
+    Shot("images", "/dashboard/images"),
+    Shot("jobs", "/dashboard/jobs"),
 )
 
 
@@ -83,7 +88,7 @@ def _save(
     page = browser.new_page(
         viewport=PHONE if mode == "phone" else DESKTOP,
         color_scheme="dark" if mode == "dark" else "light",
-        device_scale_factor=2 if mode == "phone" else 1.5,
+        device_scale_factor=1.5 if mode == "phone" else 1.25,
     )
     page.goto(f"{url}{shot.path}")
     page.wait_for_timeout(SETTLE_MS)
@@ -112,6 +117,7 @@ def _demo() -> Iterator[str]:
         demo = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(demo, f"http://127.0.0.1:{port}")
+            _look_for_look_alikes(f"http://127.0.0.1:{port}")
             yield f"http://127.0.0.1:{port}"
         finally:
             demo.terminate()
@@ -129,6 +135,21 @@ def _wait(demo: "subprocess.Popen[bytes]", url: str) -> None:
             pass
         time.sleep(1)
     raise SystemExit("the demo did not come to its end")
+
+
+def _look_for_look_alikes(url: str) -> None:
+    """Fill the pages of held images, of families and of the map."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        jobs = [
+            client.post(path, json={}).raise_for_status() for path in ("/families", "/hold-test")
+        ]
+        deadline = time.monotonic() + DEMO_TIMEOUT_S
+        for job in jobs:
+            path = job.json()["links"]["self"]
+            while client.get(path).json()["status"] in ("todo", "running"):
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"{path} did not come to its end")
+                time.sleep(1)
 
 
 def main() -> None:
