@@ -28,7 +28,6 @@ from models.data.pixels import (
 # A thread that waits for a processor must not count as a hostile image.
 WALL_TIME_FACTOR = 3
 MAX_IDLE = 2
-OUT_OF_MEMORY_STATUS = 1  # Python's own, when it has no memory to report the error either
 MAPPED_BYTES = 32 * 1024**2
 PIPE_BYTES = 1024**2  # the most that Linux gives to any user; a small pipe is a switch every 64 KiB
 
@@ -145,7 +144,7 @@ class DecodeProcesses:
                 f"decoding the image takes longer than the {self._timeout_s:g} s that are allowed: "
                 "save it again as a baseline JPEG or as a PNG"
             )
-        if status == OUT_OF_MEMORY_STATUS:
+        if status > 0:  # Python ended it: it had no memory to report the error either
             return pixels.OUT_OF_MEMORY
         return "decoding the image ended the decoder: save it again as a baseline JPEG or as a PNG"
 
