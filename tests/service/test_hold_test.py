@@ -214,7 +214,7 @@ def test_request_may_leave_held_images_in(
 def test_few_labelled_objects_hold_for_review_only(serving: TestClient, settings: Settings) -> None:
     send_labelled(serving, "train", range(100, 108))
     send_images(serving, "pool", range(400, 440))
-    objects = send_objects(serving, "pool", range(500, 500 + NUM_OBJECTS))
+    send_objects(serving, "pool", range(500, 500 + NUM_OBJECTS))
     hardest = ids(listed(serving, n=10))
 
     job = retrain(serving, settings, num_negatives=10, promotion="never")
@@ -225,7 +225,8 @@ def test_few_labelled_objects_hold_for_review_only(serving: TestClient, settings
         False,
         "there are 8 labelled objects, and 20 are needed",
     )
-    assert ids(listed(serving, held=True)) <= set(objects)
+    # of 8 labelled objects the rule makes mistakes, so nothing is said of what it holds
+    assert ids(listed(serving, held=True)) == {image["image_id"] for image in holding["held"]}
     assert any("for review only: there are 8" in event["message"] for event in job["events"])
 
 
