@@ -156,8 +156,8 @@ class Settings(BaseSettings):
     training_memory_bytes: int | None = Field(
         None,
         ge=64 * 1024**2,
-        description="Memory for one step of a training on the CPU. A request with larger batches "
-        "is refused with 422, and told the largest that fits. Empty: half of the machine's "
+        description="Memory for one step of a training on the CPU. A request that names larger "
+        "batches is refused with 422, and told the largest that fits. Empty: half of the machine's "
         "memory, or of the container's limit.",
     )
     memory_budget_bytes: int | None = Field(

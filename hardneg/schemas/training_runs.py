@@ -78,7 +78,13 @@ class Recipe(BaseModel):
         le=1_000_000,
         description="Steps of one epoch; null: as many as show every labelled image once.",
     )
-    batch_size: int = Field(16, ge=1, le=1024)
+    batch_size: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="Images per step; if not given, fewer than 16 where 16 do not fit into the "
+        "memory of a CPU training.",
+    )
     negative_share: float = Field(
         0.3,
         ge=0,
@@ -239,6 +245,7 @@ class RetrainPreview(BaseModel):
     num_val: int = Field(description="Labelled images that choose the best epoch.")
     num_sealed: int = Field(description="Sealed images that false detections are counted on.")
     learning_rate: float = Field(examples=[0.0005])
+    batch_size: int = Field(description="Images per step.", examples=[16])
     negatives_per_batch: int = Field(description="Of the images of every batch.", examples=[5])
     steps_per_epoch: int = Field(examples=[13])
     num_steps: int = Field(description="Steps of all epochs of a round.", examples=[130])

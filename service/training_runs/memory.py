@@ -19,10 +19,17 @@ def largest_batch_size(
     return settings.training_memory // training_bytes(architecture, size)
 
 
-def why_too_large(
+def with_fitting_batches(
     settings: Settings, request: RetrainRequest, parent: ModelVersion | None
-) -> str | None:
-    """Return why the batches of a checked request do not fit into the memory, or None."""
+) -> RetrainRequest:
+    """
+    Return a checked request with batches that fit into the memory.
+
+    A batch size that the request does not name is lowered to the largest that fits.
+
+    Raises:
+        ValueError: The named batch size does not fit, or not even one image does.
+    """
     if parent is None:
         assert request.architecture is not None
         largest = largest_batch_size(settings, request.architecture, request.input_size)
@@ -31,9 +38,11 @@ def why_too_large(
         assert isinstance(input_size, Sequence)
         largest = largest_batch_size(settings, parent.architecture, input_size)
     if largest is None or request.batch_size <= largest:
-        return None
+        return request
+    if largest and "batch_size" not in request.model_fields_set:
+        return request.model_copy(update={"batch_size": largest})
     remedy = f"the largest that fits is {largest}" if largest else "not even one image fits"
-    return (
+    raise ValueError(
         f"a batch_size of {request.batch_size} needs more memory than the "
         f"{settings.training_memory} bytes for a training: {remedy}; see "
         "HARDNEG_TRAINING_MEMORY_BYTES"

@@ -75,6 +75,7 @@ def preview_retraining(
         num_val=score_store.count_images(session, "val"),
         num_sealed=score_store.count_images(session, "negative-test"),
         learning_rate=config.learning_rate,
+        batch_size=config.batch_size,
         negatives_per_batch=plan.num_negatives_per_batch,
         steps_per_epoch=steps_per_epoch,
         num_steps=num_steps,

@@ -25,7 +25,7 @@ from service.settings import Settings
 from service.tables import ModelVersion, TrainingRun
 from service.training_runs import frozen_lists, store
 from service.training_runs.job import RETRAIN
-from service.training_runs.memory import why_too_large
+from service.training_runs.memory import with_fitting_batches
 from service.training_runs.parents import NotReadyToTrain, parent_version, require_known_classes
 
 
@@ -85,20 +85,22 @@ def checked(session: Session, settings: Settings, request: RetrainRequest) -> Re
                 f"unknown architecture '{request.architecture}'; known are {known}"
             )
         _check_weights(request.architecture, request.weights)
-        _check_memory(settings, request, None)
-        return request
+        return _within_memory(settings, request, None)
     version = parent_version(session, request)
     if not is_trainable(version.checkpoint_key):
         raise NotTrainable(version.name)
     require_known_classes(version, class_names)
-    _check_memory(settings, request, version)
-    return request.model_copy(update={"start_from": str(version.id)})
+    fitting = _within_memory(settings, request, version)
+    return fitting.model_copy(update={"start_from": str(version.id)})
 
 
-def _check_memory(settings: Settings, request: RetrainRequest, parent: ModelVersion | None) -> None:
-    reason = why_too_large(settings, request, parent)
-    if reason is not None:
-        raise InvalidRetrainRequest(reason)
+def _within_memory(
+    settings: Settings, request: RetrainRequest, parent: ModelVersion | None
+) -> RetrainRequest:
+    try:
+        return with_fitting_batches(settings, request, parent)
+    except ValueError as error:
+        raise InvalidRetrainRequest(str(error)) from error
 
 
 def _check_sampler(request: RetrainRequest) -> None:

@@ -61,7 +61,10 @@ def test_batch_that_does_not_fit_is_422_with_the_largest_that_does(settings: Set
             for size in (largest, largest + 1)
         ]
         enlarged = client.post("/retrain", json={"architecture": "ssd_small", **sizes})
+        del sizes["batch_size"]
+        lowered = client.post("/retrain/preview", json={"architecture": "ssd_small", **sizes})
 
     assert [answer.status_code for answer in answers] == [202, 422]
     assert f"the largest that fits is {largest}" in answers[1].json()["detail"]
     assert f"the largest that fits is {largest // 4}" in enlarged.json()["detail"]
+    assert lowered.json()["batch_size"] == largest // 4

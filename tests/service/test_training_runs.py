@@ -291,7 +291,7 @@ def test_nothing_to_start_from_is_409(client: TestClient) -> None:
         ({"architecture": "ssd_small", "input_size": [16, 160]}, 422),
         ({"architecture": "ssd_small", "input_size": [160, 4096]}, 422),
         ({"architecture": "ssd_small", "input_size": [160, 160]}, 202),
-        ({"architecture": "fcos_resnet50_fpn", "weights": "ImageNet", "batch_size": 1}, 202),
+        ({"architecture": "fcos_resnet50_fpn", "weights": "ImageNet"}, 202),
         ({"epochs": 0}, 422),
         ({"learning_rate": "NaN"}, 422),
         ({"sampler": {"name": "unknown"}}, 422),

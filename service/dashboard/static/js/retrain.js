@@ -162,8 +162,7 @@ function wordsOf(of, plan) {
     ],
   ];
   if (plan.negatives_per_batch) {
-    const size = input(of, "batch_size").value || "16";
-    words.push([`${plan.negatives_per_batch} of ${size} images in every batch are negatives`, "By count, not by chance."]);
+    words.push([`${plan.negatives_per_batch} of ${plan.batch_size} images in every batch are negatives`, "By count, not by chance."]);
   }
   if (plan.pool && plan.pool.scored < plan.pool.images) {
     const left = plural(plan.pool.images - plan.pool.scored, "image");
