@@ -71,7 +71,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             migrate.upgrade(resources.engine)
             backlog = Backlog(resources)
             app.state.resources, app.state.backlog = resources, backlog
-            app.state.key_ring = KeyRing(resources.read_sessions, settings)
+            app.state.key_ring = key_ring = KeyRing(resources.read_sessions, settings)
             app.state.event_feed = EventFeed(resources.read_sessions, stopping)
             backlog.start()
             upkeep = Upkeep(resources)
@@ -79,6 +79,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             webhooks = WebhookSender(resources)
             webhooks.start()
             yield
+            await key_ring.close()
             webhooks.close()
             upkeep.close()
             close_decode_processes()  # no stop waits for a hostile image

@@ -1,5 +1,6 @@
 """The stored keys in memory, so that a request needs no query to be let in."""
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -58,10 +59,18 @@ class KeyRing:
         self._read_at = self._tried_at = float("-inf")
         self._reading = Lock()
         self._reader = CapacityLimiter(1)
+        self._one_read = threading.Lock()  # also of those that nobody waits for any longer
+        self._is_closed = False
 
     def forget(self) -> None:
         """Read the keys again before the next request, because one has changed."""
         self._tried_at = float("-inf")
+
+    async def close(self) -> None:
+        """Let the read under way give its connection back, for as long as a read may take."""
+        self._is_closed = True
+        if await to_thread.run_sync(self._one_read.acquire, True, READ_TIMEOUT_S):
+            self._one_read.release()
 
     async def is_open(self) -> bool:
         """Return whether the service is on loopback and never had a key. Raises DatabaseAway."""
@@ -138,6 +147,11 @@ class KeyRing:
         self._tried_at = self._read_at if self._read_at >= started else time.monotonic()
 
     def _read(self) -> None:
+        with self._one_read:
+            if not self._is_closed:
+                self._read_keys()
+
+    def _read_keys(self) -> None:
         started = time.monotonic()
         try:
             with self._sessions.begin() as session:
