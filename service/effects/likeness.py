@@ -1,4 +1,4 @@
-"""What false detections look like: a family of the version before, and a mined image."""
+"""The family and the mined image that a false detection looks like."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

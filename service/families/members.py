@@ -113,7 +113,7 @@ def count_sealed(session: Session, version_id: int, threshold: float) -> dict[in
 
 
 class ScoredByVersion(NamedTuple):
-    """How a version scored the images of a family in one split."""
+    """A version's scores of the images of a family in one split, counted."""
 
     family_id: int
     split: str

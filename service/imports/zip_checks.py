@@ -1,4 +1,4 @@
-"""What a zip may claim before any of it is unpacked, so that a small one cannot fill the memory."""
+"""Checks of a zip before any of it is unpacked, so that a small one cannot fill the memory."""
 
 import zipfile
 from collections.abc import Sequence

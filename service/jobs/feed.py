@@ -29,7 +29,7 @@ Found = tuple[JobOut, list[JobEventOut]]
 
 
 class TooManyStreams(ServiceError):
-    """As many streams of events are open as the service keeps."""
+    """The refusal of one more stream of events than the service keeps open."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     slug = "too-many-streams"

@@ -25,7 +25,7 @@ class FiringVersion(NamedTuple):
 
 
 class FiringCounts(NamedTuple):
-    """How many images both versions have scored, and on how many either fires."""
+    """The numbers of images that both versions have scored, and on which either fires."""
 
     num_images: int
     num_unscored: int

@@ -1,4 +1,4 @@
-"""What a retrain request would do now, without doing it."""
+"""The preview of a retrain request: its first round, as it would be now."""
 
 from collections.abc import Sequence
 

@@ -34,7 +34,7 @@ KEPT_BY_TRIGGERS = {ImageCount.__tablename__, ScoreCount.__tablename__}
 
 @dataclass(slots=True)
 class BackupReport:
-    """How many blobs a backup has, and what could not be saved."""
+    """The number of blobs in a backup, and those that could not be saved."""
 
     num_blobs: int = 0
     num_copied: int = 0

@@ -1,4 +1,4 @@
-"""Who may call what: keys, roles, limits."""
+"""Access to the calls: keys, roles, limits."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

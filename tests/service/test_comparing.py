@@ -1,4 +1,4 @@
-"""What a retrain request would do, and the images on which a version stopped firing."""
+"""The preview of a retrain request, and the images on which a version stopped firing."""
 
 from typing import Any
 

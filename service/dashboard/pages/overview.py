@@ -23,7 +23,7 @@ SHOWN_JOBS = 5
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many images there are, by what they are for, and how many of the pool are judged."""
+    """The numbers of images in each split, and of those in the pool that are judged."""
 
     pool: int
     sealed: int

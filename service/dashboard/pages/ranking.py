@@ -1,4 +1,4 @@
-"""What both pages of the ranked list share: their filters, and why a list may be empty."""
+"""The filters of both pages of the ranked list, and the reasons for an empty list."""
 
 from dataclasses import dataclass
 
