@@ -58,6 +58,10 @@ class WatchedPage:
         yield
         self._expects_outage = False
 
+    def leave(self) -> None:
+        """Go to an empty page while the server still runs: its end would fail open requests."""
+        self.page.goto("about:blank")
+
     def check_accessibility(self) -> None:
         """Fail on any violation of WCAG 2.2 AA that axe-core finds."""
         # evaluated by the debugger, which the page's policy does not bind

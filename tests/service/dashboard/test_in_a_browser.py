@@ -81,6 +81,7 @@ def test_reviewer_undoes_judges_ranges_and_overwrites_nobody(
         expect(progress).to_have_text("All 12 judged")
         expect(page.locator("[data-saved]")).to_have_text("All saved")
         assert _verdicts(client) == {"contains-object": 1, "negative": 5, "unsure": 6}
+        watched.leave()
 
 
 def _add_detector_and_images(page: Page, checkpoint: Path, images: list[Path]) -> None:

@@ -48,6 +48,7 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
         runs = client.get("/training-runs").json()["items"]
         assert [run["model_version_id"] for run in runs] == [3, 2]
         assert client.get("/jobs").json()["items"][0]["status"] == "done"
+        watched.leave()
 
 
 def _fill(client: httpx.Client, checkpoint: Path) -> None:

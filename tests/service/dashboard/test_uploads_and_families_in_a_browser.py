@@ -39,6 +39,7 @@ def test_images_are_added_and_held_ones_and_a_family_are_judged_by_keys(
         _judge_family(page, watched, client)
         _judge_on_the_map(page, watched, client)
         _read_a_job(page, watched)
+        watched.leave()
 
 
 def _add_detector(client: httpx.Client, checkpoint: Path) -> None:
