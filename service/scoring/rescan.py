@@ -1,5 +1,6 @@
 """Rescans: stored images are decoded, scored and saved in stages that overlap."""
 
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,11 @@ from service.tables import Image
 DECODE_DEPTH = 1
 SCORE_DEPTH = 1
 SECOND_LOOK_DEPTH = 1  # 0 without a screen, because no image waits for a second look then
+
+# Many processes share a database, and the cutoff takes it milliseconds. It moves with the share of
+# images that are new, so a rescan may use it for this share of its own age.
+CUTOFF_AGE_SHARE = 1 / 20
+MAX_CUTOFF_AGE_S = 3.0
 
 log = structlog.get_logger()
 
@@ -72,8 +78,9 @@ class _Rescan:
     This thread moves windows from stage to stage, and waits in `_start_scoring` for pixels, in
     `_set_aside_unsure` for quick scores, and in `_save` for exact ones.
 
-    The cutoff of the top may come from scores that are a few windows old. It only rises while a
-    version scores more images, so an image below an old cutoff is also below the newest.
+    The cutoff of the top may be a few seconds old, and other processes may score meanwhile. It only
+    rises while a version scores more images, so an image below an old cutoff is also below the
+    newest.
     """
 
     def __init__(self, resources: Resources, version: LoadedVersion, writer: ScoreWriter) -> None:
@@ -89,6 +96,8 @@ class _Rescan:
         self._under_way: set[RescanImage] = set()  # in any stage
         self._num_finished = 0
         self._unread_splits: set[str] = set()
+        self._started_at = self._cutoffs_at = time.monotonic()
+        self._cutoffs: dict[str, float | None] = {}  # by source
 
     def run(self, windows: Iterable[Sequence[Image]]) -> RescanSummary:
         try:
@@ -157,13 +166,22 @@ class _Rescan:
         ranked = [item for item in items if item.image.split == RANKED_SPLIT]
         if screen is None or not ranked:
             return
-        with self._resources.read_sessions.begin() as session:
-            cutoffs = {
-                source: self._cutoff(session, source, screen)
-                for source in {item.image.source for item in ranked}
-            }
+        self._read_cutoffs({item.image.source for item in ranked}, screen)
         for item in ranked:
-            item.cutoff = cutoffs[item.image.source]
+            item.cutoff = self._cutoffs[item.image.source]
+
+    def _read_cutoffs(self, sources: set[str], screen: Screen) -> None:
+        """Read the cutoffs that are new to this rescan, and all of them anew when they are old."""
+        now = time.monotonic()
+        age = min(CUTOFF_AGE_SHARE * (now - self._started_at), MAX_CUTOFF_AGE_S)
+        if now - self._cutoffs_at >= age:
+            self._cutoffs, self._cutoffs_at = {}, now
+        unknown = sources - self._cutoffs.keys()
+        if not unknown:
+            return
+        with self._resources.read_sessions.begin() as session:
+            for source in unknown:
+                self._cutoffs[source] = self._cutoff(session, source, screen)
 
     def _cutoff(self, session: Session, source: str, screen: Screen) -> float | None:
         """Return the log-odds of the last image in a source's top; None in too small a source."""
