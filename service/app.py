@@ -18,6 +18,7 @@ from service.auth import endpoints as keys
 from service.auth import session_endpoints as sessions
 from service.auth.guard import KeyGuard, describe_key
 from service.auth.ring import KeyRing
+from service.compression import compress_lists, compressed_files
 from service.dashboard import endpoints as dashboard
 from service.dashboard.assets import STATIC_PATH as DASHBOARD_STATIC_PATH
 from service.dashboard.assets import Assets
@@ -131,9 +132,10 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         audit.router,
     ):
         app.include_router(router, dependencies=[Depends(describe_key)])
-    app.mount(DASHBOARD_STATIC_PATH, Assets())
+    app.mount(DASHBOARD_STATIC_PATH, compressed_files(Assets()))
     app.include_router(dashboard.router)
     # The last middleware added sees a request first.
+    compress_lists(app)
     app.add_middleware(KeyGuard, settings=settings, roles=RouteRoles(app.routes, OPEN_PATHS))
     _count_requests(app, registry)
     app.add_middleware(OriginGuard, hosts=settings.known_hosts)
