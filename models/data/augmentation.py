@@ -1,6 +1,7 @@
 """Random views of a training image: mirrored, cropped or shrunk, in other light and colours."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,16 +58,17 @@ NO_AUGMENTATION = Augmentation(
 
 
 class Augment:
-    """A callable that draws one view of a sample; the same torch seed gives the same view."""
+    """
+    A callable that draws one view of a sample; a generator in the same state gives the same view.
+
+    All draws come from the generator, so threads may draw at once. They are those of torchvision's
+    RandomHorizontalFlip, RandomZoomOut and ColorJitter, in their order.
+    """
 
     def __init__(self, augmentation: Augmentation) -> None:
         self._settings = augmentation
-        self._flip = v2.RandomHorizontalFlip(augmentation.flip_probability)
-        self._zoom_out = v2.RandomZoomOut(
-            fill=127,
-            side_range=(1.0, augmentation.max_zoom_out),
-            p=augmentation.zoom_out_probability,
-        )
+        self._flip = v2.RandomHorizontalFlip()
+        self._zoom_out = v2.RandomZoomOut(fill=127)
         self._color = v2.ColorJitter(
             augmentation.brightness,
             augmentation.contrast,
@@ -74,7 +76,7 @@ class Augment:
             augmentation.hue,
         )
 
-    def __call__(self, sample: Sample) -> Sample:
+    def __call__(self, sample: Sample, generator: torch.Generator) -> Sample:
         """
         Return a changed copy. The same rules apply to negatives.
 
@@ -82,7 +84,7 @@ class Augment:
         object, so it is rejected: an image with objects keeps at least one, unless all its boxes
         are thinner than two pixels.
         """
-        window = self._draw_window(sample)
+        window = self._draw_window(sample, generator)
         if window is not None:
             sample = _crop(sample, window)
         boxes = BoundingBoxes(
@@ -90,21 +92,48 @@ class Augment:
             format=BoundingBoxFormat.XYXY,
             canvas_size=(sample.image.shape[1], sample.image.shape[2]),
         )
-        image, boxes = self._zoom_out(*self._flip(Image(sample.image), boxes))
+        image = Image(sample.image)
+        if _draw(generator) < self._settings.flip_probability:
+            image, boxes = (self._flip.transform(part, {}) for part in (image, boxes))
+        if _draw(generator) < self._settings.zoom_out_probability:
+            padding = {"padding": self._draw_padding(image, generator)}
+            image, boxes = (self._zoom_out.transform(part, padding) for part in (image, boxes))
         boxes, is_kept = functional.sanitize_bounding_boxes(boxes, min_size=MIN_BOX_SIDE)
         return Sample(
-            self._color(image).as_subclass(Tensor),
+            self._color.transform(image, self._draw_colors(generator)).as_subclass(Tensor),
             GroundTruth(boxes.as_subclass(Tensor), sample.truth.labels[is_kept]),
         )
 
-    def _draw_window(self, sample: Sample) -> tuple[int, int, int, int] | None:
+    def _draw_padding(self, image: Tensor, generator: torch.Generator) -> list[int]:
+        """Draw how many pixels to add to an image: left, top, right, bottom."""
+        height, width = image.shape[-2:]
+        factor = 1.0 + torch.rand(1, generator=generator) * (self._settings.max_zoom_out - 1.0)
+        more_x, more_y = int(width * factor) - width, int(height * factor) - height
+        x, y = torch.rand(2, generator=generator)
+        left, top = int(more_x * x), int(more_y * y)
+        return [left, top, more_x - left, more_y - top]
+
+    def _draw_colors(self, generator: torch.Generator) -> dict[str, Any]:
+        """Draw the parameters of a ColorJitter; the factor of a change that is off is None."""
+        order = torch.randperm(4, generator=generator)
+        factors = {
+            f"{name}_factor": limits
+            and torch.empty(1).uniform_(*limits, generator=generator).item()
+            for name in ("brightness", "contrast", "saturation", "hue")
+            for limits in [getattr(self._color, name)]
+        }
+        return {"fn_idx": order, **factors}
+
+    def _draw_window(
+        self, sample: Sample, generator: torch.Generator
+    ) -> tuple[int, int, int, int] | None:
         """Draw a window (left, top, right, bottom) that is fair to the objects; None: no crop."""
-        if float(torch.rand(())) >= self._settings.crop_probability:
+        if _draw(generator) >= self._settings.crop_probability:
             return None
         height, width = sample.image.shape[-2:]
         objects = sample.truth.boxes[sample.truth.labels > BACKGROUND]
         for _ in range(CROP_ATTEMPTS):
-            area, aspect, x, y = torch.rand(4).tolist()
+            area, aspect, x, y = torch.rand(4, generator=generator).tolist()
             area = self._settings.min_crop_area + area * (1 - self._settings.min_crop_area)
             stretch = self._settings.crop_aspect ** (aspect - 0.5)
             crop_width = min(width, max(1, round(width * area**0.5 * stretch)))
@@ -121,6 +150,10 @@ class Augment:
         visible = visible_shares(boxes, window)
         is_kept = visible >= self._settings.min_visible
         return bool(is_kept.any()) and bool((is_kept | (visible == 0)).all())
+
+
+def _draw(generator: torch.Generator) -> float:
+    return torch.rand(1, generator=generator).item()
 
 
 def visible_shares(boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:

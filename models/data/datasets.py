@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ class ImageCache:
     """
     Labelled images, decoded and shrunk on first use, then kept: decoding costs more than a copy.
 
-    Processes do not share it: every loader process fills its own.
+    Threads share it.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ImageCache:
         self._max_side = max_side
         self._free_bytes = capacity_bytes
         self._samples: dict[int, Sample] = {}
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._images)
@@ -98,9 +100,10 @@ class ImageCache:
                 self._max_side,
                 original_size=(header.height, header.width),
             )
-            if sample.image.nbytes <= self._free_bytes:
-                self._free_bytes -= sample.image.nbytes
-                self._samples[index] = sample
+            with self._lock:
+                if index not in self._samples and sample.image.nbytes <= self._free_bytes:
+                    self._free_bytes -= sample.image.nbytes
+                    self._samples[index] = sample
         return sample
 
 

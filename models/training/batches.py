@@ -1,14 +1,15 @@
 """Batches of training: a fixed mix of labelled images and negatives, by seed and step."""
 
-import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.data.augmentation import Augment, Augmentation
 from models.data.datasets import ImageCache, LabelledImage, Sample
@@ -16,7 +17,10 @@ from models.detectors import Detector, PreparedImage
 
 LABELLED_STREAM, NEGATIVE_STREAM, VIEW_STREAM = range(3)
 
+BATCHES_AHEAD = 2  # loaded or being loaded while a step runs
+
 Target = dict[str, Tensor]
+View = tuple[PreparedImage, Target]
 Batch = tuple[list[PreparedImage], list[Target]]
 
 
@@ -83,7 +87,7 @@ class BatchPlan:
         return drawn
 
 
-@functools.lru_cache(maxsize=4)  # a batch needs the current pass of two streams, or the next
+@lru_cache(maxsize=4)  # a batch needs the current pass of two streams, or the next
 def _pass_order(seed: int, stream: int, number: int, num_images: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, stream, number]).permutation(num_images)
 
@@ -117,7 +121,7 @@ def draw_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-class TrainingViews(Dataset[tuple[PreparedImage, Target]]):
+class TrainingViews:
     """Augmented, resized training images; the key of an item is (index, seed of its view)."""
 
     def __init__(
@@ -130,16 +134,19 @@ class TrainingViews(Dataset[tuple[PreparedImage, Target]]):
         self._images = ImageCache(images, max_side)
         self._augment = Augment(augmentation)
         self._preprocess = detector.preprocess
+        self._pins_memory = detector.device.type == "cuda"
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[PreparedImage, Target]:
+    def __getitem__(self, key: tuple[int, int]) -> View:
+        """Return one view; threads may ask at once."""
         index, seed = key
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            sample = self._augment(self._images[index])
-        return self._preprocess(sample.image), _target(sample)
+        sample = self._augment(self._images[index], torch.Generator().manual_seed(seed))
+        prepared = self._preprocess(sample.image)
+        if self._pins_memory:
+            prepared = replace(prepared, pixels=prepared.pixels.pin_memory())
+        return prepared, _target(sample)
 
 
-class PlannedSampler(Sampler[list[tuple[int, int]]]):
+class PlannedSampler:
     """Keys for `TrainingViews` by a plan, for a range of steps and one of n processes."""
 
     def __init__(
@@ -164,21 +171,35 @@ class PlannedSampler(Sampler[list[tuple[int, int]]]):
             yield keys[self._process :: self._num_processes]
 
 
-def batch_loader(
-    views: TrainingViews, sampler: PlannedSampler, *, num_workers: int
-) -> DataLoader[tuple[PreparedImage, Target]]:
-    """Load batches in the sampler's order; they do not depend on the number of workers."""
-    return DataLoader(
-        views,
-        batch_sampler=sampler,
-        num_workers=num_workers,
-        collate_fn=_as_lists,
-        persistent_workers=False,
-    )
+def load_batches(
+    views: TrainingViews, sampler: PlannedSampler, *, num_threads: int
+) -> Generator[Batch]:
+    """
+    Load batches in the sampler's order; they do not depend on the number of threads.
+
+    Threads load the next batches while the caller works on one; without any, the caller loads them.
+    Closing the iterator ends the threads.
+    """
+    if num_threads == 0:
+        yield from (_as_lists([views[key] for key in keys]) for keys in sampler)
+        return
+    # The mean that changes an image's contrast depends on this number in its last bit.
+    start = partial(torch.set_num_threads, torch.get_num_threads())
+    threads = ThreadPoolExecutor(num_threads, "loader", initializer=start)
+    loading: deque[list[Future[View]]] = deque()
+    try:
+        for keys in sampler:
+            loading.append([threads.submit(views.__getitem__, key) for key in keys])
+            if len(loading) > BATCHES_AHEAD:
+                yield _as_lists([view.result() for view in loading.popleft()])
+        while loading:
+            yield _as_lists([view.result() for view in loading.popleft()])
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
-def _as_lists(items: Sequence[tuple[PreparedImage, Target]]) -> Batch:
-    return [image for image, _ in items], [target for _, target in items]
+def _as_lists(views: Sequence[View]) -> Batch:
+    return [image for image, _ in views], [target for _, target in views]
 
 
 def _target(sample: Sample) -> Target:

@@ -29,7 +29,8 @@ class TrainingConfig:
         augmentation: applies to labelled images and negatives alike.
         seed: seed of all draws; equal seeds give equal weights on one kind of CPU with equally
             many threads.
-        num_workers: number of loader processes; 0 loads in the training process.
+        num_loaders: number of threads that load the next batches while a step runs; 0 loads each
+            batch before its step.
         mixed_precision: has an effect on CUDA only.
     """
 
@@ -47,7 +48,7 @@ class TrainingConfig:
     patience: int | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
-    num_workers: int = 0
+    num_loaders: int = 2
     mixed_precision: bool = True
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from models.training.batches import (
     Batch,
     PlannedSampler,
     TrainingViews,
-    batch_loader,
     draw_seed,
+    load_batches,
     plan_batches,
 )
 from models.training.config import TrainingConfig
@@ -104,20 +105,20 @@ def train(
             plan, steps, process=process_index(), num_processes=num_processes()
         )
         views = TrainingViews(detector, images, config.augmentation, _max_side(detector))
-        batches = iter(batch_loader(views, sampler, num_workers=config.num_workers))
         is_cancelled = False
-        while not run.is_over:
-            started = time.monotonic()
-            is_cancelled = not train_one_epoch(run, network, batches, on_step, should_stop)
-            share_buffers(detector)
-            if is_cancelled:
+        with closing(load_batches(views, sampler, num_threads=config.num_loaders)) as batches:
+            while not run.is_over:
+                started = time.monotonic()
+                is_cancelled = not train_one_epoch(run, network, batches, on_step, should_stop)
+                share_buffers(detector)
+                if is_cancelled:
+                    _save(run, state_path)
+                    break
+                ap50_95, ap50 = validate(detector, val_images)
+                report = run.add_epoch(ap50_95, ap50, time.monotonic() - started)
                 _save(run, state_path)
-                break
-            ap50_95, ap50 = validate(detector, val_images)
-            report = run.add_epoch(ap50_95, ap50, time.monotonic() - started)
-            _save(run, state_path)
-            if on_epoch is not None and is_first_process():
-                on_epoch(report)
+                if on_epoch is not None and is_first_process():
+                    on_epoch(report)
     return _finish(run, is_cancelled)
 
 

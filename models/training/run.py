@@ -158,7 +158,7 @@ class RunningTraining:
 def _settings(config: TrainingConfig, plan: BatchPlan, images: Sequence[LabelledImage]) -> object:
     """Return, as plain JSON values, everything that must be equal for a run to continue."""
     settings = {**dataclasses.asdict(config), "plan": dataclasses.asdict(plan)}
-    del settings["num_workers"]  # changes the speed and nothing else
+    del settings["num_loaders"]  # changes the speed and nothing else
     names = [image.name for image in images]
     return json.loads(json.dumps({"config": settings, "images": names}))
 

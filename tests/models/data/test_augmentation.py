@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torchvision.transforms import v2
+from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, Image
 
 from models.data.augmentation import NO_AUGMENTATION, Augment, Augmentation, visible_shares
 from models.data.datasets import Sample
@@ -16,10 +18,8 @@ def sample_with_bright_object(box: tuple[int, int, int, int] = (20, 10, 44, 34))
 
 
 def views(sample: Sample, augmentation: Augmentation, count: int = 60) -> list[Sample]:
-    augment = Augment(augmentation)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return [augment(sample) for _ in range(count)]
+    augment, generator = Augment(augmentation), torch.Generator().manual_seed(0)
+    return [augment(sample, generator) for _ in range(count)]
 
 
 def test_boxes_stay_on_their_object_in_every_view() -> None:
@@ -71,6 +71,24 @@ def test_the_same_seed_gives_the_same_view() -> None:
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one.image, other.image)
         assert torch.equal(one.truth.boxes, other.truth.boxes)
+
+
+def test_draws_are_those_of_torchvisions_transforms() -> None:
+    sample, limits = sample_with_bright_object(), Augmentation(crop_probability=0)
+    augment = Augment(limits)
+    flip = v2.RandomHorizontalFlip(limits.flip_probability)
+    zoom_out = v2.RandomZoomOut(127, (1.0, limits.max_zoom_out), limits.zoom_out_probability)
+    color = v2.ColorJitter(limits.brightness, limits.contrast, limits.saturation, limits.hue)
+    boxes = BoundingBoxes(sample.truth.boxes, format=BoundingBoxFormat.XYXY, canvas_size=(60, 80))
+
+    for seed in range(20):
+        view = augment(sample, torch.Generator().manual_seed(seed))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            torch.rand(1)  # whether to crop
+            image, moved = zoom_out(*flip(Image(sample.image), boxes))
+            assert torch.equal(view.image, color(image))
+        assert torch.equal(view.truth.boxes, moved)
 
 
 def test_no_augmentation_changes_nothing() -> None:

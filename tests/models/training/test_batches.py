@@ -1,12 +1,16 @@
+import threading
+
 import pytest
 import torch
 
 from models.data.augmentation import Augmentation
+from models.data.datasets import LabelledImage
+from models.data.images import UnreadableImageError
 from models.training.batches import (
     PlannedSampler,
     TrainingViews,
-    batch_loader,
     draw_seed,
+    load_batches,
     plan_batches,
 )
 from tests.models.squares import negatives, squares, tiny_detector
@@ -97,18 +101,40 @@ def test_seeds_depend_on_every_part_of_their_key() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-@pytest.mark.slow
-def test_views_do_not_depend_on_loader_processes() -> None:
+def test_views_do_not_depend_on_loader_threads() -> None:
     detector = tiny_detector()
     images = [*squares(4), *negatives(2)]
     plan = plan_batches(4, 2, batch_size=4, negative_share=0.5, seed=0)
     views = TrainingViews(detector, images, Augmentation(), max_side=96)
 
-    alone = list(batch_loader(views, PlannedSampler(plan, range(3)), num_workers=0))
-    helped = list(batch_loader(views, PlannedSampler(plan, range(3)), num_workers=2))
+    alone = list(load_batches(views, PlannedSampler(plan, range(5)), num_threads=0))
+    helped = []
+    for batch in load_batches(views, PlannedSampler(plan, range(5)), num_threads=3):
+        torch.manual_seed(0)  # as a step does: it must not disturb the threads
+        helped.append(batch)
 
     for (ones, targets), (others, other_targets) in zip(alone, helped, strict=True):
         for one, other in zip(ones, others, strict=True):
             assert torch.equal(one.pixels, other.pixels)
         for target, other_target in zip(targets, other_targets, strict=True):
             assert torch.equal(target["boxes"], other_target["boxes"])
+
+
+def test_closing_the_batches_ends_the_threads() -> None:
+    plan = plan_batches(4, 0, batch_size=4, negative_share=0, seed=0)
+    views = TrainingViews(tiny_detector(), squares(4), Augmentation(), max_side=96)
+    batches = load_batches(views, PlannedSampler(plan, range(100)), num_threads=2)
+    next(batches)
+
+    batches.close()
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
+
+
+def test_damaged_image_ends_the_training() -> None:
+    broken = LabelledImage.negative("broken", lambda: b"no image")
+    plan = plan_batches(4, 1, batch_size=4, negative_share=0.5, seed=0)
+    views = TrainingViews(tiny_detector(), [*squares(4), broken], Augmentation(), max_side=96)
+
+    with pytest.raises(UnreadableImageError):
+        list(load_batches(views, PlannedSampler(plan, range(9)), num_threads=2))
