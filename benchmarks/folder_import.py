@@ -23,7 +23,6 @@ from unittest.mock import patch
 
 import torch
 from PIL.JpegImagePlugin import JpegImageFile
-from prometheus_client import CollectorRegistry
 
 from benchmarks.decode import photograph
 from benchmarks.scenes import trained
@@ -33,6 +32,7 @@ from models.detectors.checkpoint import save_checkpoint
 from models.inference.fused import fuse
 from service.images.ingest import UploadedFile, ingest
 from service.images.storing import Destination
+from service.metrics import Metrics
 from service.migrate import upgrade
 from service.model_versions.service import register_checkpoint
 from service.scoring.engine import LoadedVersion
@@ -48,7 +48,7 @@ class Store:
 
     def __init__(self, folder: Path, models: Path, stack: ExitStack) -> None:
         settings = Settings(data_dir=folder, device="cpu")
-        self.resources = stack.enter_context(open_resources(settings, CollectorRegistry(), Event()))
+        self.resources = stack.enter_context(open_resources(settings, Metrics(), Event()))
         upgrade(self.resources.engine)
         detector = trained(NETWORK, 90, models)
         path = folder / "checkpoint.safetensors"

@@ -32,7 +32,6 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 from torch import Tensor, nn
 
 from benchmarks.memory import memory_mb
@@ -47,6 +46,7 @@ from models.detectors.foreign.spec import ForeignSpec, Layout, Resize
 from models.detectors.scoring import ScoringDetector
 from models.inference.fused import fuse
 from models.process import tune_process
+from service.metrics import Metrics
 from service.scoring.engine import RESCAN, InferenceEngine, LoadedVersion
 from tests.models.detectors.foreign.networks import export
 from tests.models.detectors.foreign.test_layouts import image, spec_of
@@ -120,7 +120,7 @@ class Engine:
 
     def __init__(self, detector: ScoringDetector, threads: int) -> None:
         self._version = LoadedVersion(1, "measured", detector, batch_size=BATCH)
-        self._engine = InferenceEngine(0.003, CollectorRegistry(), num_threads=threads)
+        self._engine = InferenceEngine(0.003, Metrics(), num_threads=threads)
 
     def scores(self, images: Sequence[PreparedImage]) -> list[float]:
         futures = [self._engine.submit(self._version, one, priority=RESCAN) for one in images]

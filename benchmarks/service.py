@@ -28,7 +28,6 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import torch
-from prometheus_client import CollectorRegistry
 
 from benchmarks import NOTEBOOK_ENVIRONMENT
 from benchmarks.pictures import jpegs
@@ -42,6 +41,7 @@ from models.detectors.checkpoint import save_checkpoint
 from models.inference.fused import fuse
 from models.inference.predict import prepare
 from service.logs import set_up_logs
+from service.metrics import Metrics
 from service.scoring.engine import LoadedVersion
 from service.scoring.scorer import Scorer
 from service.scoring.splits import min_score_of
@@ -111,7 +111,7 @@ def measure(
     prepared = [prepare(loaded.detector, next(images)) for _ in range(ENGINE_IMAGES)]
     turns = []
     with ExitStack() as stack:
-        scorer = Scorer(Settings(), CollectorRegistry())
+        scorer = Scorer(Settings(), Metrics())
         stack.callback(scorer.close)
         theirs = stack.enter_context(litserve_server(network))
         ours, _ = stack.enter_context(hardneg_server(checkpoint))

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import Depends, FastAPI
-from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from models.data.images import close_decode_processes
@@ -31,9 +30,11 @@ from service.images import endpoints as images
 from service.imports import endpoints as imports
 from service.jobs import endpoints as jobs
 from service.jobs.feed import EventFeed
+from service.jobs.gauges import QueueGauges
 from service.labelled_images import endpoints as labelled_images
 from service.logs import RequestLog
 from service.look_alikes import endpoints as look_alikes
+from service.metrics import Metrics
 from service.model_versions import endpoints as model_versions
 from service.origins import OriginGuard
 from service.roles import RouteRoles
@@ -62,13 +63,13 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
 
     Streams of events end when `stopping` is set.
     """
-    registry = CollectorRegistry()
+    metrics = Metrics()
     stopping = stopping or Event()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         select_device(settings.device)  # a device that is not there stops the start
-        with open_resources(settings, registry, stopping) as resources:
+        with open_resources(settings, metrics, stopping) as resources:
             migrate.upgrade(resources.engine)
             backlog = Backlog(resources)
             app.state.resources, app.state.backlog = resources, backlog
@@ -77,11 +78,14 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             backlog.start()
             upkeep = Upkeep(resources)
             upkeep.start()
+            gauges = QueueGauges(resources.read_sessions, metrics.registry)
+            gauges.start()
             webhooks = WebhookSender(resources)
             webhooks.start()
             yield
             await key_ring.close()
             webhooks.close()
+            gauges.close()
             upkeep.close()
             close_decode_processes()  # no stop waits for a hostile image
             backlog.close()
@@ -108,7 +112,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     app.router.max_body_size = settings.max_body_bytes
     add_error_handlers(app)
     app.include_router(health.router)
-    app.include_router(health.add_metrics(registry))
+    app.include_router(health.add_metrics(metrics.registry))
     app.include_router(api_docs.router)
     app.mount(api_docs.STATIC_PATH, api_docs.static_files())
     for router in (
@@ -137,15 +141,15 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
     # The last middleware added sees a request first.
     compress_lists(app)
     app.add_middleware(KeyGuard, settings=settings, roles=RouteRoles(app.routes, OPEN_PATHS))
-    _count_requests(app, registry)
+    _count_requests(app, metrics)
     app.add_middleware(OriginGuard, hosts=settings.known_hosts)
     app.add_middleware(RequestLog)
     return app
 
 
-def _count_requests(app: FastAPI, registry: CollectorRegistry) -> None:
+def _count_requests(app: FastAPI, metrics: Metrics) -> None:
     excluded = ["/metrics", "/healthz", api_docs.STATIC_PATH, DASHBOARD_STATIC_PATH]
-    Instrumentator(registry=registry, excluded_handlers=excluded).instrument(app)
+    Instrumentator(registry=metrics.registry, excluded_handlers=excluded).instrument(app)
 
 
 def _version() -> str:

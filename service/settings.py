@@ -207,6 +207,13 @@ class Settings(BaseSettings):
         description="Share of the images uploaded to the pool that become negative-test images "
         "instead, chosen by digest.",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which a worker shows its metrics at `HARDNEG_HOST`; each process of a "
+        "machine needs its own. Empty: none. The server shows its own at `/metrics`.",
+    )
     embedded_worker: bool = Field(
         True, description="Whether `hardneg serve` also starts a worker process."
     )

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry
-
 from service.db import Sessions
 from service.group_commit import GroupCommit
 from service.jobs.running import RunningJob
@@ -20,7 +18,7 @@ def job_resources(job: RunningJob, sessions: Sessions) -> Iterator[Resources]:
 
     `sessions` are the job's own: those that its lease fences, or plain ones.
     """
-    scorer = Scorer(job.settings, CollectorRegistry())
+    scorer = Scorer(job.settings, job.metrics)
     try:
         yield Resources(
             settings=job.settings,

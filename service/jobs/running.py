@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from service.blobs import BlobStore
 from service.db import Sessions, open_sessions, read_only
 from service.jobs import store
+from service.metrics import Metrics
 from service.settings import Settings
 from service.tables import Job
 
@@ -75,6 +76,7 @@ class RunningJob:
         stopping: Event,
         lease_s: float,
         beat_s: float,
+        metrics: Metrics | None = None,
     ) -> None:
         self.id = job.id
         self.kind = job.kind
@@ -88,6 +90,7 @@ class RunningJob:
         self.blobs = blobs
         self.settings = settings
         self.stopping = stopping
+        self.metrics = metrics or Metrics()
         self._lease_s = lease_s
         self._beat_s = beat_s
         self._leased_at = time.monotonic()

@@ -56,6 +56,16 @@ def list_jobs(
     return session.scalars(statement).all()
 
 
+def count_unfinished(session: Session) -> dict[tuple[str, str], int]:
+    """Return the number of jobs by kind and status, of those that wait or run."""
+    counts = session.execute(
+        select(Job.kind, Job.status, func.count())
+        .where(Job.status.in_(["todo", "running"]))
+        .group_by(Job.kind, Job.status)
+    )
+    return {(kind, status): num for kind, status, num in counts}
+
+
 def dead_before(session: Session, lease_s: float) -> datetime:
     """
     Return the time before which leases end that no living worker holds, if the lane's lock is free.
@@ -206,6 +216,17 @@ def add_event(
             job_id=job.id, attempt=job.attempt, kind=kind, message=message, data=dict(data or {})
         )
     )
+
+
+def was_running(session: Session, job_id: int) -> bool:
+    """Return whether the last state in a job's history is `running`: its worker has died."""
+    last = session.scalars(
+        select(JobEvent.data)
+        .where(JobEvent.job_id == job_id, JobEvent.kind == "state")
+        .order_by(JobEvent.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return last is not None and last.get("status") == "running"
 
 
 def list_events(session: Session, job_id: int, *, after_id: int, limit: int) -> Sequence[JobEvent]:

@@ -10,13 +10,13 @@ from threading import Condition, Thread
 
 import structlog
 import torch
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from models.detectors.detector import PreparedImage
 from models.detectors.scoring import ScoringDetector
 from models.inference.batch_size import CPU_BATCH
 from models.inference.predict import Prediction, predict
 from models.inference.streams import own_stream
+from service.metrics import Metrics
 from service.scoring.screen import Screen
 
 ONLINE, RESCAN = 0, 1  # priorities; the lower one goes first
@@ -92,7 +92,7 @@ class InferenceEngine:
     def __init__(
         self,
         batch_wait_s: float,
-        registry: CollectorRegistry,
+        metrics: Metrics,
         num_threads: int = 1,
         cores_of_each: int = 1,
     ) -> None:
@@ -102,15 +102,12 @@ class InferenceEngine:
         self._changed = Condition()
         self._is_closed = False
         self._online_at = -math.inf
-        self._batch_sizes = Histogram(
-            "hardneg_batch_images",
-            "Images in one forward pass",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
-            registry=registry,
-        )
-        self._scored = Counter(
-            "hardneg_scored_images", "Images scored, by result", ["result"], registry=registry
-        )
+        self._batch_sizes = metrics.batch_images
+        self._scored = metrics.scored_images
+        self._waiting = {
+            ONLINE: metrics.waiting_images.labels("upload"),
+            RESCAN: metrics.waiting_images.labels("rescan"),
+        }
         self._threads = [
             Thread(target=self._run, name=f"engine-{number}", daemon=True)
             for number in range(num_threads)
@@ -140,6 +137,7 @@ class InferenceEngine:
             if priority == ONLINE:
                 self._online_at = time.monotonic()
             self._queues[priority].append(queued)
+            self._waiting[priority].inc()
             self._changed.notify_all()
         return queued.result
 
@@ -182,6 +180,7 @@ class InferenceEngine:
                 if not self._changed.wait(deadline - time.monotonic()):
                     break
                 batch += _take(queue, key, size - len(batch))
+            self._waiting[key.priority].dec(len(batch))
             return batch
 
     def _score(self, batch: Sequence[QueuedImage]) -> None:

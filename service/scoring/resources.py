@@ -9,7 +9,6 @@ from typing import Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
@@ -17,6 +16,7 @@ from starlette.datastructures import UploadFile
 from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions, read_only
 from service.group_commit import GroupCommit
+from service.metrics import Metrics
 from service.scoring.scorer import Scorer
 from service.scoring.turns import Turns
 from service.settings import Settings
@@ -62,16 +62,14 @@ def open_thumbnails(settings: Settings) -> ThumbnailStore:
 
 
 @contextmanager
-def open_resources(
-    settings: Settings, registry: CollectorRegistry, stopping: Event
-) -> Iterator[Resources]:
+def open_resources(settings: Settings, metrics: Metrics, stopping: Event) -> Iterator[Resources]:
     """Open everything, and close it at the end. Raises ValueError for a device that is absent."""
     timeout_s = settings.database_timeout_s
     engine = open_engine(
         settings.sqlalchemy_url, lock_timeout_s=timeout_s, statement_timeout_s=6 * timeout_s
     )
     sessions = open_sessions(engine)
-    scorer = Scorer(settings, registry)
+    scorer = Scorer(settings, metrics)
     try:
         yield Resources(
             settings=settings,

@@ -5,13 +5,13 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 import torch
-from prometheus_client import CollectorRegistry
 
 from models.data.images import DecodeLimits, limit_decoding
 from models.detectors.detector import PreparedImage
 from models.inference.batch_size import CPU_BATCH
 from models.inference.device import select_device
 from models.inference.predict import Prediction
+from service.metrics import Metrics
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, InferenceEngine, LoadedVersion
 from service.settings import Settings
@@ -36,7 +36,7 @@ class Scorer:
         cores_of_each: cores that each of them computes with.
     """
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.serving: LoadedVersion | None = None
         self.loading_failure: str | None = None
         # After this call the thread keeps its number of cores, whatever other threads set.
@@ -47,7 +47,7 @@ class Scorer:
         self.num_engine_threads = settings.engine_threads or most
         self.cores_of_each = max(1, cores // self.num_engine_threads)
         self._engine = InferenceEngine(
-            settings.batch_wait_ms / 1000, registry, self.num_engine_threads, self.cores_of_each
+            settings.batch_wait_ms / 1000, metrics, self.num_engine_threads, self.cores_of_each
         )
         self._decoders = DecodeThreads(settings.decode_threads)
         limit_decoding(

@@ -82,7 +82,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
     values = settings.model_dump(
         mode="json",
-        exclude={"host", "port", "api_key", "webhook_urls", "webhook_secret"},
+        exclude={"port", "api_key", "webhook_urls", "webhook_secret"},
         exclude_none=True,
     )
     values["data_dir"] = str(settings.data_dir.absolute())

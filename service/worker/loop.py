@@ -30,6 +30,7 @@ from service.jobs.running import (
 )
 from service.locks import try_lock
 from service.logs import set_up_logs
+from service.metrics import Metrics, metrics_shown
 from service.settings import Settings
 from service.stderr_lines import all_lines_logged
 from service.tables import Job
@@ -75,6 +76,7 @@ class Worker:
         beat_s: float = BEAT_S,
         poll_s: float = POLL_S,
         retry_after_s: float = RETRY_AFTER_S,
+        metrics: Metrics | None = None,
     ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._engine = engine
@@ -88,6 +90,7 @@ class Worker:
         self._beat_s = beat_s
         self._poll_s = poll_s
         self._retry_after_s = retry_after_s
+        self._metrics = metrics or Metrics()
 
     def run(self) -> None:
         """Run until `stopping` is set and every running job is saved and back in the queue."""
@@ -130,6 +133,8 @@ class Worker:
             dead_before = store.dead_before(session, self._lease_s)
             job = store.claim(session, lane, self.name, self._lease_s, dead_before=dead_before)
             if job is not None:
+                if store.was_running(session, job.id):
+                    self._metrics.lease_expiries.labels("job").inc()
                 message = f"started by worker {self.name} (attempt {job.attempt})"
                 store.add_event(session, job, "state", message, {"status": job.status})
         return job
@@ -143,6 +148,7 @@ class Worker:
             stopping=self._stopping,
             lease_s=self._lease_s,
             beat_s=self._beat_s,
+            metrics=self._metrics,
         )
         log.info("job started", job=job.id, kind=job.kind, attempt=job.attempt)
         try:
@@ -245,7 +251,9 @@ def run_worker(settings: Settings, stopping: Event | None = None) -> None:
         engine = open_engine(settings.sqlalchemy_url, pool_size=POOL_SIZE)
         migrate.upgrade(engine)
         blobs = BlobStore(settings.blob_store_url, settings.min_free_bytes)
-        worker = Worker(engine, blobs, settings, KINDS, stopping)
-        log.info("worker ready", worker=worker.name)
-        worker.run()
+        metrics = Metrics()
+        worker = Worker(engine, blobs, settings, KINDS, stopping, metrics=metrics)
+        with metrics_shown(settings, metrics):
+            log.info("worker ready", worker=worker.name)
+            worker.run()
         engine.dispose()

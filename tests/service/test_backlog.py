@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from service.app import create_app
@@ -17,6 +16,7 @@ from service.db import open_sessions
 from service.images.ingest import UploadedFile, ingest
 from service.images.storing import Destination
 from service.locks import try_lock
+from service.metrics import Metrics
 from service.model_versions import store
 from service.scoring.scorer import Scorer
 from service.serving import store as serving_store
@@ -85,7 +85,7 @@ def test_requests_are_sent_away_while_the_serving_version_is_not_loaded(
 def test_requests_are_sent_away_until_the_first_attempt_to_load(
     unable: TestClient, settings: Settings
 ) -> None:
-    scorer = Scorer(settings, CollectorRegistry())
+    scorer = Scorer(settings, Metrics())
 
     with pytest.raises(VersionNotLoaded, match="'lost' is being loaded: try again") as refused:
         loaded_version(replace(resources_of(unable), scorer=scorer))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from prometheus_client import CollectorRegistry
 
 from models.detectors.checkpoint import load_checkpoint
 from models.inference.predict import predict, prepare
+from service.metrics import Metrics
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, InferenceEngine, LoadedVersion
 from service.scoring.scorer import Scorer
@@ -21,8 +21,8 @@ from tests.scenes import RED, scene_bytes
 def test_every_image_gets_the_score_it_gets_alone(num_threads: int) -> None:
     detector = build_small("ssd_small")
     spread_scores(detector)
-    registry = CollectorRegistry()
-    engine = InferenceEngine(0.003, registry, num_threads)
+    metrics = Metrics()
+    engine = InferenceEngine(0.003, metrics, num_threads)
     versions = [LoadedVersion(i, f"v{i}", detector.eval(), batch_size=4 + i) for i in range(2)]
     images = [
         detector.preprocess(image) for image in draw_images([(60, 70 + i) for i in range(40)])
@@ -37,9 +37,9 @@ def test_every_image_gets_the_score_it_gets_alone(num_threads: int) -> None:
     for image, future in zip(images, futures, strict=True):
         (alone,) = predict(detector, [image])
         assert future.result(0).log_odds == pytest.approx(alone.log_odds, abs=1e-4)
-    assert registry.get_sample_value("hardneg_batch_images_sum") == 40
-    assert registry.get_sample_value("hardneg_batch_images_bucket", {"le": "8.0"}) == (
-        registry.get_sample_value("hardneg_batch_images_count")
+    assert metrics.registry.get_sample_value("hardneg_batch_images_sum") == 40
+    assert metrics.registry.get_sample_value("hardneg_batch_images_bucket", {"le": "8.0"}) == (
+        metrics.registry.get_sample_value("hardneg_batch_images_count")
     )
 
 
@@ -50,7 +50,7 @@ def test_only_ranked_images_lose_detections_below_the_floor(checkpoint: Path) ->
     lowest, highest = every.detections.scores.min().item(), every.detections.scores.max().item()
     floor = (lowest + highest) / 2
     settings = Settings(detection_floor=floor, device="cpu")
-    scorer = Scorer(settings, CollectorRegistry())
+    scorer = Scorer(settings, Metrics())
     version = LoadedVersion(1, "v1", detector)
 
     futures = [
@@ -68,8 +68,8 @@ def test_only_ranked_images_lose_detections_below_the_floor(checkpoint: Path) ->
 def test_rescan_does_not_fill_up_the_batch_of_an_upload() -> None:
     detector = build_small("ssd_small")
     spread_scores(detector)
-    registry = CollectorRegistry()
-    engine = InferenceEngine(1.0, registry)  # the first batch would wait so long for more
+    metrics = Metrics()
+    engine = InferenceEngine(1.0, metrics)  # the first batch would wait so long for more
     version = LoadedVersion(1, "v1", detector.eval(), batch_size=16)
     image = detector.preprocess(draw_images([(60, 70)])[0])
 
@@ -79,8 +79,8 @@ def test_rescan_does_not_fill_up_the_batch_of_an_upload() -> None:
     engine.close()
 
     assert all(future.result(0).log_odds is not None for future in futures)
-    assert registry.get_sample_value("hardneg_batch_images_bucket", {"le": "1.0"}) == 1
-    assert registry.get_sample_value("hardneg_batch_images_sum") == 9
+    assert metrics.registry.get_sample_value("hardneg_batch_images_bucket", {"le": "1.0"}) == 1
+    assert metrics.registry.get_sample_value("hardneg_batch_images_sum") == 9
 
 
 def test_scorer_leaves_the_number_of_torch_threads_unchanged(checkpoint: Path) -> None:
@@ -89,7 +89,7 @@ def test_scorer_leaves_the_number_of_torch_threads_unchanged(checkpoint: Path) -
     image = prepare(detector, scene_bytes(1, RED))
     try:
         torch.set_num_threads(3)
-        scorer = Scorer(Settings(engine_threads=2, device="cpu"), CollectorRegistry())
+        scorer = Scorer(Settings(engine_threads=2, device="cpu"), Metrics())
         version = LoadedVersion(1, "v1", detector, batch_size=1)
         futures = [scorer.submit(version, image) for _ in range(4)]
         scorer.close()
@@ -104,8 +104,8 @@ def test_scorer_leaves_the_number_of_torch_threads_unchanged(checkpoint: Path) -
 def test_alternating_images_of_two_batch_keys_still_fill_batches() -> None:
     detector = build_small("ssd_small")
     spread_scores(detector)
-    registry = CollectorRegistry()
-    engine = InferenceEngine(0.003, registry)
+    metrics = Metrics()
+    engine = InferenceEngine(0.003, metrics)
     version = LoadedVersion(1, "v1", detector.eval(), batch_size=8)
     image = detector.preprocess(draw_images([(60, 70)])[0])
     scores = predict(detector, [image])[0].detections.scores
@@ -121,14 +121,14 @@ def test_alternating_images_of_two_batch_keys_still_fill_batches() -> None:
 
     counts = [len(future.result(0).detections) for future in futures]
     assert counts == [len(scores), int((scores > floor).sum())] * 16
-    num_batches = registry.get_sample_value("hardneg_batch_images_count")
+    num_batches = metrics.registry.get_sample_value("hardneg_batch_images_count")
     assert num_batches is not None
     assert num_batches <= 12
 
 
 def test_closed_threads_refuse_work() -> None:
     detector = build_small("ssd_small").eval()
-    engine = InferenceEngine(0.003, CollectorRegistry())
+    engine = InferenceEngine(0.003, Metrics())
     threads = DecodeThreads(1)
     engine.close()
     threads.close()
@@ -141,7 +141,7 @@ def test_closed_threads_refuse_work() -> None:
 
 
 def test_window_follows_the_batch_size_of_the_version_that_scores(checkpoint: Path) -> None:
-    scorer = Scorer(Settings(engine_threads=2, device="cpu"), CollectorRegistry())
+    scorer = Scorer(Settings(engine_threads=2, device="cpu"), Metrics())
     version = LoadedVersion(1, "v1", load_checkpoint(checkpoint).eval(), batch_size=64)
 
     windows = scorer.window, scorer.window_of(version)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from prometheus_client import CollectorRegistry
 
 from models.detectors.foreign.detector import ForeignDetector
 from models.detectors.foreign.runtime import OnnxRuntimeNetwork, OpenVinoNetwork
 from models.detectors.foreign.spec import Layout
 from models.inference.predict import predict, prepare
+from service.metrics import Metrics
 from service.scoring.engine import ONLINE, RESCAN, InferenceEngine, LoadedVersion
 from tests.models.detectors.foreign.networks import export
 from tests.models.detectors.foreign.test_trained import digit_spec, images
@@ -36,7 +36,7 @@ def test_engine_gives_every_image_what_it_gets_alone(
     pictures = [encoded(image.permute(1, 2, 0).numpy()) for image in images()]
     prepared = [prepare(detector, picture) for picture in pictures]
     version = LoadedVersion(1, "theirs", detector, batch_size=4)
-    engine = InferenceEngine(0.003, CollectorRegistry(), num_threads=2)
+    engine = InferenceEngine(0.003, Metrics(), num_threads=2)
 
     futures = [
         engine.submit(version, image, priority=ONLINE if number % 3 else RESCAN)

@@ -13,13 +13,13 @@ import pytest
 import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from torch import Tensor
 
 from models.detectors import Detector, PreparedImage
 from models.detectors.checkpoint import load_checkpoint
 from models.inference.predict import Prediction, predict, prepare
+from service.metrics import Metrics
 from service.scoring import store
 from service.scoring.decoders import DecodeThreads
 from service.scoring.engine import ONLINE, RESCAN, LoadedVersion
@@ -38,13 +38,13 @@ WINDOW = 4
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
+def metrics() -> Metrics:
+    return Metrics()
 
 
 @pytest.fixture
-def scorer(settings: Settings, registry: CollectorRegistry) -> Iterator[Scorer]:
-    scorer = Scorer(settings.model_copy(update={"batch_size": WINDOW}), registry)
+def scorer(settings: Settings, metrics: Metrics) -> Iterator[Scorer]:
+    scorer = Scorer(settings.model_copy(update={"batch_size": WINDOW}), metrics)
     yield scorer
     scorer.close()
 
@@ -173,13 +173,15 @@ def test_stopped_rescan_saves_what_is_scored_and_a_second_one_does_the_rest(
 
 
 def test_windows_are_read_only_as_fast_as_scores_come(
-    pool: Pool, scorer: Scorer, registry: CollectorRegistry
+    pool: Pool, scorer: Scorer, metrics: Metrics
 ) -> None:
     lead: list[float] = []
 
     def watched() -> Iterator[Sequence[Image]]:
         for number, window in enumerate(windows_of(pool.images)):
-            scored = registry.get_sample_value("hardneg_scored_images_total", {"result": "scored"})
+            scored = metrics.registry.get_sample_value(
+                "hardneg_scored_images_total", {"result": "scored"}
+            )
             lead.append(number * WINDOW - (scored or 0))
             yield window
 
@@ -206,12 +208,10 @@ class _RecordingScorer(Scorer):
         return super().submit(version, image, priority=priority, quick=quick, min_score=min_score)
 
 
-def test_second_looks_fill_batches(
-    pool: Pool, settings: Settings, registry: CollectorRegistry
-) -> None:
+def test_second_looks_fill_batches(pool: Pool, settings: Settings, metrics: Metrics) -> None:
     never_sure = Screen(exact_top=1, sample_size=10**6)
     pool.version = replace(pool.version, screen=never_sure, batch_size=2 * WINDOW)
-    scorer = _RecordingScorer(settings, registry)
+    scorer = _RecordingScorer(settings, metrics)
     scorer.submitted_quick = []
 
     summary = pool.score(scorer)
