@@ -1,16 +1,23 @@
 """
-The entries of `docs/reference/settings.md`, one for each field of `Settings`.
+The entries of `docs/reference/settings.md` and of the Helm chart's schema, one for each setting.
 
     python -m docsite.settings_page    # write every entry again; the order of the page stays
 """
 
+import json
 import re
 import textwrap
 from pathlib import Path
 
 from service.settings import Settings
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "settings.md"
+CHART_SCHEMA = ROOT / "chart" / "values.schema.json"
+SET_BY_THE_CHART = {
+    *("data_dir", "database_url", "blob_url", "api_key", "webhook_secret"),
+    *("host", "port", "embedded_worker", "metrics_port"),
+}
 WIDTH = 110  # columns
 ENTRY = re.compile(r"^### `HARDNEG_(\w+)`\n.*?(?=^#|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -35,6 +42,16 @@ def renew(page: str) -> str:
     return "\n\n".join(part.rstrip() for part in [renewed, *map(entry, missing)]) + "\n"
 
 
+def renew_schema(schema: str) -> str:
+    """Return the chart's schema with every setting that a user of the chart may set."""
+    renewed = json.loads(schema)
+    renewed["properties"]["settings"]["properties"] = {
+        f"HARDNEG_{name.upper()}": {"$ref": "#/$defs/setting"}
+        for name in sorted(Settings.model_fields.keys() - SET_BY_THE_CHART)
+    }
+    return json.dumps(renewed, indent=2) + "\n"
+
+
 def _entry_or_nothing(name: str) -> str:
     return entry(name) if name in Settings.model_fields else ""
 
@@ -46,4 +63,5 @@ def _shown(default: object) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(renew(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file, renew_file in ((PAGE, renew), (CHART_SCHEMA, renew_schema)):
+        file.write_text(renew_file(file.read_text(encoding="utf-8")), encoding="utf-8")
