@@ -5,6 +5,8 @@ INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 INPUTS := pyproject.toml constraints.txt
 SITE := build/site
+# Modules are compiled when they are first imported: of torch's, most never are.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser scripts vendor screenshots clean
@@ -25,12 +27,12 @@ $(BIN)/python:
 
 $(INSTALLED): $(INPUTS) | $(BIN)/python
 	@echo 'Installing into $(VENV); with torch this takes a few minutes.'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	$(PIP_INSTALL) --editable '.[demo]'
 	@touch $@
 
 $(INSTALLED_DEV): $(INPUTS) | $(BIN)/python
 	@echo 'Installing into $(VENV); with torch this takes a few minutes.'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ $(INSTALLED)
 
 setup: $(INSTALLED_DEV) browser  ## Make .venv with everything that development needs
@@ -111,7 +113,7 @@ up:  ## Start Postgres, API and worker in containers
 	docker compose up --build
 
 bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(PIP_INSTALL) --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.scoring --only ssdlite --repeats 2
 	$(BIN)/python -m benchmarks.foreign --repeats 3 --images 16
 	$(BIN)/python -m benchmarks.stages --batches 3

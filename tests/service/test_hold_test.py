@@ -129,6 +129,7 @@ def test_list_and_report_show_what_is_held(
         assert {"label": nearest["label"], "box": nearest["box"]} == boxes[nearest["image"]["id"]]
 
 
+@on_sqlite_only
 def test_verdicts_end_the_holding_of_an_image(
     serving: TestClient, settings: Settings, pool: tuple[list[int], list[int]]
 ) -> None:
@@ -231,6 +232,7 @@ def test_few_labelled_objects_hold_for_review_only(serving: TestClient, settings
 
 
 @pytest.mark.slow
+@on_sqlite_only
 def test_list_for_another_trainer_leaves_out_what_the_last_test_held(
     serving: TestClient, settings: Settings, pool: tuple[list[int], list[int]]
 ) -> None:

@@ -7,14 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.detectors import Detector
+from models.detectors import ARCHITECTURES, Detector
 from models.detectors.scores import log_odds_floor, softmax_log_odds
 from models.sampling import AnchorSampler
-from tests.models.conftest import EVERY_ARCHITECTURE, build_small, draw_images
+from tests.models.conftest import HEAVIER_TWINS, HEAVY, build_small, draw_images
 
 OBJECT = {"boxes": torch.tensor([[20.0, 30.0, 90.0, 100.0]]), "labels": torch.tensor([2])}
 EMPTY = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int64)}
 BATCHES = {"empty only": [EMPTY, EMPTY], "mixed": [OBJECT, EMPTY], "objects only": [OBJECT] * 2}
+
+# The heavier twins share their losses with lighter architectures.
+EVERY_BATCH = [
+    pytest.param(name, batch, marks=pytest.mark.slow if name in HEAVY else ())
+    for name in ARCHITECTURES
+    for batch in BATCHES
+    if name not in HEAVIER_TWINS or batch == "mixed"
+]
 
 
 def _ten_hardest(labels: Sequence[Tensor], prob: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -36,8 +44,7 @@ def untrained(family: str) -> Detector:
     return build_small(family)
 
 
-@pytest.mark.parametrize("family", EVERY_ARCHITECTURE, indirect=True)
-@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(("family", "batch"), EVERY_BATCH, indirect=["family"])
 def test_every_batch_teaches(untrained: Detector, batch: str) -> None:
     _require_gradient(untrained, batch, sampler=None)
 
