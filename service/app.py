@@ -136,6 +136,10 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         audit.router,
     ):
         app.include_router(router, dependencies=[Depends(describe_key)])
+    if settings.oidc_issuer:
+        from service.auth import oidc_endpoints  # needs the extra [oidc]
+
+        app.include_router(oidc_endpoints.add_routes(settings))
     app.mount(DASHBOARD_STATIC_PATH, compressed_files(Assets()))
     app.include_router(dashboard.router)
     # The last middleware added sees a request first.

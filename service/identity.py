@@ -14,7 +14,7 @@ class Identity:
     A caller.
 
     Attributes:
-        name, role: of its key.
+        name, role: of its key, or of the person.
         key_id: None for callers without a stored key.
         csrf_token: of a browser that has signed in; it must send it with each change.
     """

@@ -3,19 +3,18 @@
 import os
 import re
 from difflib import get_close_matches
-from importlib.util import find_spec
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from hardneg.schemas.keys import Role
 from models.process import memory_limit_bytes
+from service import setting_checks as checks
 from service.hosts import LOOPBACK_HOSTS, canonical_host, is_every_address
 
 # Read by the tests, and by the commands that call a service
-_SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 OTHER_VARIABLES = {"HARDNEG_TEST_BROWSER", "HARDNEG_TEST_POSTGRES_URL", "HARDNEG_URL"}
 
 
@@ -54,12 +53,41 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    api_key: SecretStr | None = Field(
+    api_key: Annotated[SecretStr | None, AfterValidator(checks.sendable)] = Field(
         None,
         min_length=16,
         description="A key with the role `admin` that clients may send as `Authorization: Bearer "
         "…` or `X-API-Key: …`. To listen on any address other than loopback, set it or create a "
         "key with `hardneg keys create`.",
+    )
+    oidc_issuer: Annotated[str, AfterValidator(checks.identity_provider)] = Field(
+        "",
+        description="URL of the identity provider that people sign in with, as its own document "
+        "names it: `https://id.example/realms/vision`. Needs `hardneg[oidc]`. Empty: none.",
+    )
+    oidc_client_id: str = Field(
+        "", description="Name under which the service is registered at the identity provider."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None, min_length=8, description="Secret of the service at the identity provider."
+    )
+    oidc_scopes: str = Field(
+        "openid email",
+        pattern=r"^openid( [!-~]+)*$",
+        description="Scopes that the service asks for, separated by blanks; some providers name "
+        "groups only for a scope of their own.",
+    )
+    oidc_roles_claim: str = Field(
+        "groups",
+        min_length=1,
+        description="Claim with the groups of a person; a dot leads into an object, as in "
+        "`realm_access.roles`.",
+    )
+    oidc_roles: Annotated[str, AfterValidator(checks.roles)] = Field(
+        "",
+        description="Role of each group, separated by commas: `ml-team=train,labelling=review`. "
+        "`*=read` lets everyone in whom the provider knows. A person gets the highest of their "
+        "roles, and is refused without any.",
     )
     key_requests_per_minute: int | None = Field(
         None,
@@ -73,7 +101,7 @@ class Settings(BaseSettings):
         description="Most bytes of request bodies of one key in a minute; once they are used up, "
         "requests are refused with 429. Empty: no limit.",
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(checks.networks)] = Field(
         "",
         description="Addresses and networks of proxies whose `X-Forwarded-For` and "
         "`X-Forwarded-Proto` headers are believed, separated by commas: `10.0.0.5,10.1.0.0/16`. "
@@ -96,7 +124,7 @@ class Settings(BaseSettings):
     audit_days: int = Field(
         400, ge=1, le=36_500, description="Days for which the audit remembers changes."
     )
-    allowed_hosts: str = Field(
+    allowed_hosts: Annotated[str, AfterValidator(checks.hosts)] = Field(
         "",
         description="Names and addresses besides loopback and `HARDNEG_HOST` under which clients "
         "reach the service, separated by commas: `gpu-box.lan,10.0.0.5`. Requests to other hosts "
@@ -109,7 +137,9 @@ class Settings(BaseSettings):
         description="Device for the detector: `cpu`, `cuda`, `cuda:1` or `mps`. "
         "Empty: CUDA if there is a GPU, else MPS, else the CPU.",
     )
-    backend: Literal["bfloat16", "openvino", "eager"] = Field(
+    backend: Annotated[
+        Literal["bfloat16", "openvino", "eager"], AfterValidator(checks.with_openvino)
+    ] = Field(
         "bfloat16",
         description="How to score a large pool. `bfloat16` gives every image a quick score in "
         "bfloat16, if that proves faster and accurate enough for the detector, and an exact score "
@@ -217,7 +247,7 @@ class Settings(BaseSettings):
     embedded_worker: bool = Field(
         True, description="Whether `hardneg serve` also starts a worker process."
     )
-    tensorboard_dir: Path | None = Field(
+    tensorboard_dir: Annotated[Path | None, AfterValidator(checks.with_tensorboard)] = Field(
         None,
         description="Folder for TensorBoard logs, one log per training round; needs "
         "`hardneg[tensorboard]`. Empty: no logs.",
@@ -237,39 +267,6 @@ class Settings(BaseSettings):
         Field(description="`json`: one object per line; `console`: for reading."),
     ] = "json"
 
-    @field_validator("api_key")
-    @classmethod
-    def _can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and not _SENDABLE.fullmatch(key.get_secret_value()):
-            raise ValueError(
-                "a header cannot carry this key: use ASCII letters, digits and punctuation, and "
-                "no blank at either end"
-            )
-        return key
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _names_hosts_alone(cls, hosts: str) -> str:
-        for host in _split(hosts):
-            if canonical_host(host) is None:
-                raise ValueError(
-                    f"'{host}' is not a host: write a name or an address without scheme and port, "
-                    "such as gpu-box.lan"
-                )
-        return hosts
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _names_networks(cls, proxies: str) -> str:
-        for proxy in _split(proxies):
-            try:
-                ip_network(proxy)
-            except ValueError as error:
-                raise ValueError(
-                    f"'{proxy}' is not an address or a network: write 10.0.0.5 or 10.1.0.0/16"
-                ) from error
-        return proxies
-
     @model_validator(mode="after")
     def _signs_events(self) -> Self:
         for url in self.webhook_url_list:
@@ -279,19 +276,15 @@ class Settings(BaseSettings):
             raise ValueError("HARDNEG_WEBHOOK_URLS needs HARDNEG_WEBHOOK_SECRET to sign events")
         return self
 
-    @field_validator("tensorboard_dir")
-    @classmethod
-    def _needs_tensorboard(cls, folder: Path | None) -> Path | None:
-        if folder is not None and find_spec("tensorboard") is None:
-            raise ValueError("TensorBoard is missing: pip install 'hardneg[tensorboard]'")
-        return folder
-
-    @field_validator("backend")
-    @classmethod
-    def _needs_openvino(cls, backend: str) -> str:
-        if backend == "openvino" and find_spec("openvino") is None:
-            raise ValueError("OpenVINO is missing: pip install 'hardneg[openvino]'")
-        return backend
+    @model_validator(mode="after")
+    def _can_let_people_in(self) -> Self:
+        needed = (self.oidc_client_id, self.oidc_client_secret, self.oidc_roles)
+        if self.oidc_issuer and not all(needed):
+            raise ValueError(
+                "HARDNEG_OIDC_ISSUER needs HARDNEG_OIDC_CLIENT_ID, HARDNEG_OIDC_CLIENT_SECRET and "
+                "HARDNEG_OIDC_ROLES"
+            )
+        return self
 
     @property
     def training_memory(self) -> int:
@@ -317,31 +310,32 @@ class Settings(BaseSettings):
     @property
     def known_hosts(self) -> frozenset[str] | None:
         """The hosts that the service answers to, in canonical form; None if to every host."""
-        added = [canonical_host(host) for host in _split(self.allowed_hosts)]
+        added = [canonical_host(host) for host in checks.split(self.allowed_hosts)]
         if not added and is_every_address(self.host):
             return None
         return LOOPBACK_HOSTS.union(filter(None, [canonical_host(self.host), *added]))
 
     @property
+    def oidc_role_map(self) -> dict[str, Role]:
+        """The role of each group of the identity provider."""
+        return checks.parse_roles(self.oidc_roles)
+
+    @property
     def webhook_url_list(self) -> list[str]:
-        return _split(self.webhook_urls)
+        return checks.split(self.webhook_urls)
 
     @property
     def trusted_proxy_list(self) -> list[str]:
-        return _split(self.trusted_proxies)
+        return checks.split(self.trusted_proxies)
 
     @property
     def import_root_list(self) -> list[str]:
-        return _split(self.import_roots)
+        return checks.split(self.import_roots)
 
     @property
     def blob_store_url(self) -> str:
         """The URL of the blob store, `file://` with an absolute path by default."""
         return self.blob_url or (self.data_dir.absolute() / "blobs").as_uri()
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def unknown_variables() -> dict[str, str]:

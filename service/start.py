@@ -43,7 +43,7 @@ def _check_blobs(session: Session, settings: Settings) -> None:
 
 
 def _check_key(session: Session, settings: Settings) -> None:
-    if settings.api_key is not None or is_loopback(settings.host):
+    if settings.api_key is not None or settings.oidc_issuer or is_loopback(settings.host):
         return
     if session.scalar(select(ApiKey.id).limit(1)) is None:
         raise StartRefused(

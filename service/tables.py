@@ -63,14 +63,29 @@ class ApiKey(Base):
 
 
 class SignIn(Base):
-    """A browser that has exchanged a key for a cookie; its token and the key are hashed."""
+    """
+    A browser that has exchanged a key, or a person's word from an identity provider, for a cookie.
+
+    Its token, the key and the state of the sign-in are hashed.
+    """
 
     __tablename__ = "sign_ins"
+    __table_args__ = (
+        CheckConstraint("(key_digest IS NULL) = (issuer IS NOT NULL)", name="key_or_person"),
+        CheckConstraint(
+            "(issuer IS NULL) = (person IS NULL) AND (issuer IS NULL) = (role IS NULL)",
+            name="whole_person",
+        ),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     digest: Mapped[str] = mapped_column(String(64), unique=True)  # of the cookie's token
     previous_digest: Mapped[str | None] = mapped_column(String(64))  # of the token before
-    key_digest: Mapped[str] = mapped_column(String(64))  # the session ends with its key
+    key_digest: Mapped[str | None] = mapped_column(String(64))  # the session ends with its key
+    issuer: Mapped[str | None]  # the identity provider, and what it says of the person
+    person: Mapped[str | None]
+    role: Mapped[str | None] = mapped_column(String(20))
+    state_digest: Mapped[str | None] = mapped_column(String(64), unique=True)  # used once only
     signed_in_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     rotated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

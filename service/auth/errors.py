@@ -40,9 +40,43 @@ class RoleTooLow(ServiceError):
 
     def __init__(self, identity: Identity, required: Role) -> None:
         super().__init__(
-            f"this call requires the role {required}, and the key '{identity.name}' has the role "
+            f"this call requires the role {required}, and '{identity.name}' has the role "
             f"{identity.role}: use a key with the role {required}"
         )
+
+
+class SignInRefused(ServiceError):
+    """What came back from the identity provider does not prove who the person is."""
+
+    status = HTTPStatus.FORBIDDEN
+    slug = "sign-in-refused"
+    title = "Sign-in refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: begin the sign-in again")
+
+
+class PersonWithoutRole(ServiceError):
+    status = HTTPStatus.FORBIDDEN
+    slug = "person-without-role"
+    title = "Person without a role"
+
+    def __init__(self, person: str, claim: str) -> None:
+        super().__init__(
+            f"the identity provider's claim '{claim}' gives '{person}' no role in this service: "
+            "ask an admin to add you to a group that HARDNEG_OIDC_ROLES names"
+        )
+
+
+class ProviderAway(ServiceError):
+    """The identity provider does not answer, or not as OpenID Connect requires."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "identity-provider-away"
+    title = "The identity provider does not answer"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the identity provider {reason}: try again later, or sign in with a key")
 
 
 class KeyOverLimit(ServiceError):

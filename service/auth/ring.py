@@ -52,8 +52,11 @@ class KeyRing:
         self._settings_digest = (
             digest_of(settings.api_key.get_secret_value()) if settings.api_key else None
         )
-        self._may_be_open = self._settings_digest is None and is_loopback(settings.host)
-        self._wrong_keys = WrongKeys()
+        self._issuer = settings.oidc_issuer
+        self._may_be_open = (
+            self._settings_digest is None and not self._issuer and is_loopback(settings.host)
+        )
+        self.wrong_keys = WrongKeys()
         self._keys: Mapping[str, StoredKey] = {}
         self._sign_ins: Mapping[str, SignIn] = {}
         self._read_at = self._tried_at = float("-inf")
@@ -85,12 +88,12 @@ class KeyRing:
 
         Raises NotAuthorised, TooManyWrongKeys, DatabaseAway.
         """
-        self._wrong_keys.check(host)
+        self.wrong_keys.check(host)
         identity = await self._owner(sent)
         if identity is None:
-            self._wrong_keys.count_wrong(host)
+            self.wrong_keys.count_wrong(host)
             raise NotAuthorised
-        self._wrong_keys.note_valid(host)
+        self.wrong_keys.note_valid(host)
         return identity
 
     async def check_token(self, token: str) -> Identity:
@@ -102,12 +105,20 @@ class KeyRing:
         row = self._sign_ins.get(digest)
         if row is None or row.expires_at <= utc_now():
             raise NotAuthorised
+        if row.issuer is not None:
+            return self._person(row, token)
         if row.key_digest == self._settings_digest:
             return replace(SETTINGS_KEY, csrf_token=csrf_token_of(token))
         for key in self._keys.values():
             if key.digest == row.key_digest and key.is_valid():
                 return replace(key.identity, csrf_token=csrf_token_of(token))
         raise NotAuthorised
+
+    def _person(self, row: SignIn, token: str) -> Identity:
+        """Return a person who has signed in with the identity provider of the settings."""
+        if row.issuer != self._issuer or row.person is None or row.role is None:
+            raise NotAuthorised
+        return Identity(row.person, Role(row.role), csrf_token=csrf_token_of(token))
 
     async def _owner(self, sent: str) -> Identity | None:
         """

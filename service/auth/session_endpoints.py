@@ -21,6 +21,7 @@ from service.scoring.resources import ResourcesDep
 
 router = APIRouter(prefix="/session", tags=["session"])
 
+NEXT_PATTERN = r"^/[A-Za-z0-9/_-]*$"
 SessionCookie = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
 
 
@@ -37,7 +38,7 @@ async def sign_in(
     key: Annotated[PlainText, Form(min_length=1, description="A key of the service.")],
     next_path: Annotated[
         str,
-        Form(alias="next", pattern=r"^/[A-Za-z0-9/_-]*$", description="The page to show then."),
+        Form(alias="next", pattern=NEXT_PATTERN, description="The page to show then."),
     ] = "/",
 ) -> Response:
     """
@@ -52,7 +53,7 @@ async def sign_in(
     except NotAuthorised:
         if not wants_page:
             raise
-        path = f"{SIGN_IN_PATH}?is_refused=true&next={next_path}"
+        path = f"{SIGN_IN_PATH}?refused=key&next={next_path}"
         return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
     def begin() -> tuple[str, datetime]:
@@ -62,12 +63,11 @@ async def sign_in(
     token, expires_at = await to_thread.run_sync(begin)
     ring.forget()
     if wants_page:
-        path = "/" if next_path.startswith("//") else next_path
-        response: Response = RedirectResponse(path, HTTPStatus.SEE_OTHER)
+        response: Response = RedirectResponse(own_path(next_path), HTTPStatus.SEE_OTHER)
     else:
         out = _session_out(identity, token, expires_at)
         response = Response(out.model_dump_json(), media_type="application/json")
-    _set_cookie(request, response, token)
+    set_cookie(request, response, token)
     return response
 
 
@@ -91,7 +91,7 @@ def show_session(
     new, expires_at = rotated
     if new != token:
         ring.forget()
-        _set_cookie(request, response, new)
+        set_cookie(request, response, new)
     return _session_out(identity, new, expires_at)
 
 
@@ -115,7 +115,13 @@ def _session_out(identity: Identity, token: str | None, expires_at: datetime | N
     )
 
 
-def _set_cookie(request: Request, response: Response, token: str) -> None:
+def own_path(next_path: str) -> str:
+    """Return a path of `NEXT_PATTERN` unless a browser would read a host in it."""
+    return "/" if next_path.startswith("//") else next_path
+
+
+def set_cookie(request: Request, response: Response, token: str) -> None:
+    """Give a browser the cookie of its session; no script and no other site can use it."""
     response.set_cookie(
         COOKIE,
         token,

@@ -1,6 +1,7 @@
-"""Browsers that sign in: a key is exchanged for a cookie that no script can read."""
+"""Browsers that sign in, with a key or as a person, get a cookie that no script can read."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -9,12 +10,14 @@ from sqlalchemy.orm import Session
 
 from service.audit.store import record
 from service.auth.key_text import digest_of
+from service.auth.people import Person
 from service.identity import Identity, acting_as
 from service.tables import SignIn, utc_now
 
 COOKIE = "hardneg_session"
 CSRF_HEADER = "X-CSRF-Token"
 LIFETIME = timedelta(hours=12)
+ATTEMPT_LIFETIME = timedelta(minutes=10)  # of a sign-in with an identity provider
 ROTATED_AFTER = timedelta(minutes=10)
 GRACE = timedelta(minutes=1)  # for requests under way with the token before
 TOKEN_BYTES = 32
@@ -27,20 +30,40 @@ def csrf_token_of(token: str) -> str:
 
 def sign_in(session: Session, identity: Identity, key: str) -> tuple[str, datetime]:
     """Begin a session of the owner of a valid key; return its token and its end."""
-    now = utc_now()
-    session.execute(delete(SignIn).where(SignIn.expires_at < now))
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+    return _begin(session, identity, SignIn(key_digest=digest_of(key)))
+
+
+def sign_in_person(session: Session, person: Person, issuer: str, state: str) -> str | None:
+    """
+    Begin a session of a person whom the identity provider has named; return its token.
+
+    Returns None if the same answer of the provider has begun a session before.
+    """
     row = SignIn(
-        digest=digest_of(token),
-        key_digest=digest_of(key),
-        signed_in_at=now,
-        rotated_at=now,
-        expires_at=now + LIFETIME,
+        issuer=issuer,
+        person=person.identity.name,
+        role=person.identity.role,
+        state_digest=digest_of(state),
     )
+    known = select(SignIn.id).where(SignIn.state_digest == row.state_digest)
+    if session.scalar(known) is not None:
+        return None
+    token, _ = _begin(session, person.identity, row, {"issuer": issuer, "subject": person.subject})
+    return token
+
+
+def _begin(
+    session: Session, identity: Identity, row: SignIn, after: Mapping[str, object] | None = None
+) -> tuple[str, datetime]:
+    now = utc_now()
+    session.execute(delete(SignIn).where(SignIn.expires_at < now - ATTEMPT_LIFETIME))
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    row.digest, row.signed_in_at, row.rotated_at = digest_of(token), now, now
+    row.expires_at = now + LIFETIME
     session.add(row)
     session.flush()
     with acting_as(identity):
-        record(session, "sign-in", f"sign-in {row.id}")
+        record(session, "sign-in", f"sign-in {row.id}", after=after)
     return token, row.expires_at
 
 
@@ -66,7 +89,7 @@ def sign_out(session: Session, token: str) -> None:
     row = _find(session, token)
     if row is not None:
         record(session, "sign-out", f"sign-in {row.id}")
-        session.delete(row)
+        row.expires_at = utc_now()  # the row stays for a while, so that its state is not used again
 
 
 def open_sign_ins(session: Session) -> dict[str, SignIn]:
@@ -83,5 +106,8 @@ def open_sign_ins(session: Session) -> dict[str, SignIn]:
 def _find(session: Session, token: str) -> SignIn | None:
     digest = digest_of(token)
     return session.scalar(
-        select(SignIn).where((SignIn.digest == digest) | (SignIn.previous_digest == digest))
+        select(SignIn).where(
+            (SignIn.digest == digest) | (SignIn.previous_digest == digest),
+            SignIn.expires_at > utc_now(),
+        )
     )

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -24,7 +25,7 @@ from service.dashboard.pages import (
     versions,
 )
 from service.roles import open_to_all, requires
-from service.scoring.resources import ReadSessionDep
+from service.scoring.resources import ReadSessionDep, ResourcesDep
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -131,11 +132,14 @@ def show_comparison(
 @router.get(SIGN_IN_PATH)
 @open_to_all
 def show_sign_in(
+    resources: ResourcesDep,
     next_path: Annotated[str, Query(alias="next", pattern=r"^/[A-Za-z0-9/_-]*$")] = "/",
-    is_refused: bool = False,
+    refused: Annotated[str, Query(max_length=100)] = "",
 ) -> HTMLResponse:
-    """Ask a person for a key; the form goes to `POST /session`."""
-    return render_template("sign_in.html", {"next_path": next_path, "is_refused": is_refused})
+    """Ask a person for a key, or lead them to the identity provider."""
+    issuer = urlsplit(resources.settings.oidc_issuer).hostname
+    context = {"next_path": next_path, "refused": refused, "identity_provider": issuer}
+    return render_template("sign_in.html", context)
 
 
 @router.get("/dashboard")

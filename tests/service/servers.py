@@ -2,10 +2,12 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
@@ -23,10 +25,16 @@ def running_server(
     *,
     shutdown_timeout_s: int = 5,
     api_key: str | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[tuple[ForkServerProcess, httpx.Client]]:
-    """Run the server on loopback without a worker, yield it with a client, and kill it."""
+    """
+    Run the server on loopback without a worker, yield it with a client, and kill it.
+
+    `more` are settings besides those named.
+    """
     headers = {} if api_key is None else {"X-API-Key": api_key}
     settings = Settings(
+        **more,
         database_url=database_url,
         data_dir=data_dir,
         port=port,
