@@ -43,6 +43,7 @@ from service.serving.backlog import Backlog
 from service.settings import Settings
 from service.sources import endpoints as sources
 from service.stats import endpoints as stats
+from service.traces import request_traces
 from service.training_runs import endpoints as training_runs
 from service.upkeep.thread import Upkeep
 from service.verdicts import endpoints as verdicts
@@ -97,6 +98,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        telemetry=request_traces(),
         form_limits={"max_files": settings.max_files},
         responses=problem_responses(
             HTTPStatus.UNAUTHORIZED,

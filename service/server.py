@@ -17,6 +17,7 @@ from service.protocol import Protocol
 from service.settings import Settings
 from service.start import check_start
 from service.stderr_lines import all_lines_logged
+from service.traces import traces_sent
 from service.worker.embedded import EmbeddedWorker, start_embedded_worker
 
 STARTUP_FAILED = 3  # the exit status of `uvicorn.run`
@@ -74,7 +75,8 @@ def run_server(settings: Settings) -> None:
     """
     set_up_logs(settings.log_level, settings.log_format)
     check_start(settings)
-    with all_lines_logged() if settings.log_format == "json" else nullcontext():
+    lines_logged = all_lines_logged() if settings.log_format == "json" else nullcontext()
+    with lines_logged, traces_sent(settings):
         _serve(settings)
 
 

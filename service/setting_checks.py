@@ -97,3 +97,11 @@ def with_openvino(backend: Backend) -> Backend:
     if backend == "openvino" and find_spec("openvino") is None:
         raise ValueError("OpenVINO is missing: pip install 'hardneg[openvino]'")
     return backend
+
+
+def with_opentelemetry(endpoint: str) -> str:
+    """Check that OpenTelemetry's SDK is installed if a collector is named."""
+    packages = ("opentelemetry.sdk", "opentelemetry.exporter")
+    if endpoint and any(find_spec(package) is None for package in packages):
+        raise ValueError("OpenTelemetry is missing: pip install 'hardneg[otel]'")
+    return endpoint

@@ -244,6 +244,13 @@ class Settings(BaseSettings):
         description="Port on which a worker shows its metrics at `HARDNEG_HOST`; each process of a "
         "machine needs its own. Empty: none. The server shows its own at `/metrics`.",
     )
+    otlp_endpoint: Annotated[str, AfterValidator(checks.with_opentelemetry)] = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+(/\S*)?)?$",
+        description="Address of an OpenTelemetry collector that takes OTLP over HTTP, such as "
+        "`http://collector:4318`, to send traces of uploads and jobs to; needs `hardneg[otel]`. "
+        "The SDK reads its own variables, such as `OTEL_EXPORTER_OTLP_HEADERS`. Empty: no traces.",
+    )
     embedded_worker: bool = Field(
         True, description="Whether `hardneg serve` also starts a worker process."
     )

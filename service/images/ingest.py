@@ -1,5 +1,6 @@
 """The pipeline that uploaded files go through: validate, score, make durable, save."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from service.scoring.resources import Resources
 from service.scoring.results import ScoreResult, wait_for_result
 from service.scoring.splits import min_score_of
 from service.tables import Image
+from service.traces import record, span
 
 NUM_STAGES = 3  # validate, score, save
 
@@ -105,6 +107,7 @@ class _Batch:
 
     files: Sequence[_File] = ()
     images: Sequence[_DistinctImage] = ()
+    since_ns: int = 0  # when its present stage began
 
 
 def ingest(
@@ -142,7 +145,8 @@ class _Stages:
     def start_validating(self, files: Sequence[UploadedFile]) -> _Batch:
         """Queue files for the decode threads, which read, validate and decode them."""
         validations = self.resources.scorer.map_decode(self._validate, files)
-        return _Batch([_File(*pair) for pair in zip(files, validations, strict=True)])
+        files_under_way = [_File(*pair) for pair in zip(files, validations, strict=True)]
+        return _Batch(files_under_way, since_ns=time.time_ns())
 
     def _validate(self, uploaded: UploadedFile) -> ValidatedImage:
         max_pixels = self.resources.settings.max_pixels
@@ -156,9 +160,12 @@ class _Stages:
         """
         batch.images = _collect(batch.files)
         if batch.images:
+            record("decode", batch.since_ns, images=len(batch.images))
             self._look_up(batch.images)
+            batch.since_ns = time.time_ns()
             self._submit(batch.images)
-            self._make_durable(batch.images)
+            with span("store", images=len(batch.images)):
+                self._make_durable(batch.images)
 
     def _look_up(self, images: Sequence[_DistinctImage]) -> None:
         """Find out which images are stored already, and which of these have a score."""
@@ -205,9 +212,13 @@ class _Stages:
 
     def save(self, batch: _Batch) -> Iterator[IngestedFile]:
         """Wait for the scores, commit rows and scores in one transaction, and yield the files."""
+        num_scored = 0
         for image in batch.images:
             if image.scoring is not None:
                 image.score = wait_for_result(image.scoring)
+                num_scored += 1
+        if num_scored:
+            record("forward", batch.since_ns, images=num_scored)
         stored = self._commit(batch.images)
         for image in batch.images:
             image.stored = stored[image.digest]
@@ -222,7 +233,8 @@ class _Stages:
         """Commit new rows and scores, and return the rows of all images by digest."""
         if any(image.row is not None or image.scoring is not None for image in images):
             try:
-                return self.resources.group_commit.run(partial(self._write, images))
+                with span("write", images=len(images)):
+                    return self.resources.group_commit.run(partial(self._write, images))
             except DBAPIError as error:
                 if is_undone(error):  # else a row may name the blobs; the daily sweep looks
                     self._delete_new(images)

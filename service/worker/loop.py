@@ -35,6 +35,7 @@ from service.settings import Settings
 from service.stderr_lines import all_lines_logged
 from service.tables import Job
 from service.text import without_folders
+from service.traces import span, traces_sent
 from service.webhooks.outbox import emit
 from service.worker.kinds import KINDS
 
@@ -166,7 +167,7 @@ class Worker:
             kind = self._kinds.get(job.kind)
             if kind is None:
                 raise ValueError(f"this worker does not know the job kind '{job.kind}'")
-            with running:
+            with running, span(f"job {job.kind}", job=job.id, attempt=job.attempt):
                 result = kind.run(running)
         except LeaseLost:
             raise
@@ -253,7 +254,7 @@ def run_worker(settings: Settings, stopping: Event | None = None) -> None:
         blobs = BlobStore(settings.blob_store_url, settings.min_free_bytes)
         metrics = Metrics()
         worker = Worker(engine, blobs, settings, KINDS, stopping, metrics=metrics)
-        with metrics_shown(settings, metrics):
+        with metrics_shown(settings, metrics), traces_sent(settings):
             log.info("worker ready", worker=worker.name)
             worker.run()
         engine.dispose()
