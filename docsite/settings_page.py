@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "reference" / "settings.md"
 CHART_SCHEMA = ROOT / "chart" / "values.schema.json"
 SET_BY_THE_CHART = {
     *("data_dir", "database_url", "blob_url", "api_key", "webhook_secret"),
+    "oidc_client_secret",
     *("host", "port", "embedded_worker", "metrics_port"),
 }
 WIDTH = 110  # columns
