@@ -75,8 +75,8 @@ def test_upload_is_traced_from_the_request_to_the_write(
     settings = settings.model_copy(update={"otlp_endpoint": collector.address})
     with traces.traces_sent(settings), local_client(create_app(settings)) as client:
         with checkpoint.open("rb") as file:
-            version = {"files": {"checkpoint": file}, "data": {"name": "v1"}}
-            client.post("/model-versions", **version).raise_for_status()
+            added = client.post("/model-versions", files={"checkpoint": file}, data={"name": "v1"})
+        added.raise_for_status()
         client.post("/model-versions/v1/activate").raise_for_status()
         client.get("/readyz").raise_for_status()
         client.post("/images", files={"files": scene_bytes(1)}).raise_for_status()
