@@ -38,6 +38,7 @@ class FamilyCalls(Connection):
         threshold: float = 0.5,
         min_size: int = 1,
         num_members: int = 6,
+        after_number: int = 0,
         limit: int = 100,
     ) -> FamilyReport:
         """
@@ -48,6 +49,7 @@ class FamilyCalls(Connection):
             threshold: score from which a detection counts, in [0, 1].
             min_size: only families of at least so many images.
             num_members: how many of its hardest images each family shows, up to 50.
+            after_number: list families with numbers above this.
             limit: how many families, 1 to 1000.
 
         Raises:
@@ -58,6 +60,7 @@ class FamilyCalls(Connection):
             "threshold": threshold,
             "min_size": min_size,
             "num_members": num_members,
+            "after_number": after_number,
             "limit": limit,
         }
         return read_answer(FamilyReport, self._get("/families", query))

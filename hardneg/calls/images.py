@@ -112,7 +112,12 @@ class ImageCalls(Connection):
         return self._get(f"/images/{image_id}/thumbnail", {"max_side": max_side}).content
 
     def judge_image(
-        self, image_id: int, verdict: str | None, boxes: Sequence[JudgedBox] | None = None
+        self,
+        image_id: int,
+        verdict: str | None,
+        boxes: Sequence[JudgedBox] | None = None,
+        *,
+        expected: str | None = "any",
     ) -> JudgedImageOut:
         """
         Record a person's verdict on an unlabelled image, and on boxes in it.
@@ -123,11 +128,18 @@ class ImageCalls(Connection):
                 with an object are not ranked, and trained on as negatives only where a box is
                 judged to hold none.
             boxes: replace the judged boxes of the image; None leaves them as they are.
+            expected: the verdict that the image had when it was looked at, None for none; `any`
+                replaces whatever verdict it has.
+
+        Raises:
+            Refused: There is no such image, it is labelled, or its verdict is not the expected one.
         """
         path = f"/images/{image_id}/verdict"
         body: dict[str, object] = {"verdict": verdict}
         if boxes is not None:
             body["boxes"] = [box.model_dump(mode="json") for box in boxes]
+        if expected != "any":
+            body["expected"] = expected
         return read_answer(JudgedImageOut, self._send_json("PUT", path, body))
 
     def delete_image(self, image_id: int) -> None:

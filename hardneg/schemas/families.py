@@ -111,6 +111,9 @@ class FamilyReport(BaseModel):
         description="Those of them that look like no family.", examples=[11]
     )
     items: list[FamilyOut]
+    next_after_number: int | None = Field(
+        description="Value of `after_number` for the next page; null on the last page."
+    )
 
 
 class FamilyPage(BaseModel):

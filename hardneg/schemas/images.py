@@ -69,6 +69,13 @@ class Judgement(BaseModel):
         description="Replaces the judged boxes of the image. Without it they stay as they are. An "
         "image with an object among them has the verdict `contains-object`.",
     )
+    expected: Verdict | None = Field(
+        default=None,
+        description="The verdict that the image had when you looked at it; null for none. An image "
+        "with another verdict by now keeps it, and the answer is 409. Without this field any "
+        "verdict is replaced.",
+        examples=[None],
+    )
 
 
 class DetectionOut(BaseModel):

@@ -55,6 +55,9 @@ def list_families(
     num_members: Annotated[
         int, Query(ge=0, le=50, description="How many of its hardest images each family shows.")
     ] = 6,
+    after_number: Annotated[
+        int, Query(ge=0, le=MAX_ID, description="List families with numbers above this.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many families to list.")] = 100,
 ) -> FamilyReport:
     """
@@ -69,6 +72,7 @@ def list_families(
         threshold=threshold,
         min_size=min_size,
         num_members=num_members,
+        after_number=after_number,
         limit=limit,
     )
 

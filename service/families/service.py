@@ -82,6 +82,7 @@ def list_families(
     threshold: float,
     min_size: int,
     num_members: int,
+    after_number: int,
     limit: int,
 ) -> FamilyReport:
     """
@@ -93,8 +94,12 @@ def list_families(
     grouping = get_grouping(session, version)
     families = store.families_of(session, version.id)
     verdicts = members.count_verdicts(session, [family.id for family in families])
-    large = [family for family in families if sum(verdicts[family.id].values()) >= min_size]
-    shown = large[:limit]
+    wanted = [
+        family
+        for family in families
+        if family.number > after_number and sum(verdicts[family.id].values()) >= min_size
+    ]
+    shown = wanted[:limit]
     shown_ids = [family.id for family in shown]
     line = members.line_of(session, version.id, MAX_VERSIONS)
     scored = members.scores_over_versions(session, shown_ids, [each.id for each in line], threshold)
@@ -109,6 +114,7 @@ def list_families(
         trends=views.trends(line, scored),
         hardest=members.members_of(session, version.id, shown_ids, max(num_members, 1)),
         num_members=num_members,
+        next_after_number=shown[-1].number if len(wanted) > limit else None,
     )
 
 

@@ -30,6 +30,7 @@ def family_report(
     trends: Mapping[int, list[FamilyTrend]],
     hardest: Mapping[int, Sequence[Member]],
     num_members: int,
+    next_after_number: int | None,
 ) -> FamilyReport:
     """Return the families of a grouping with all that is known of them, by family id."""
     num_sealed = sum(sealed.values())
@@ -59,6 +60,7 @@ def family_report(
             )
             for family in families
         ],
+        next_after_number=next_after_number,
     )
 
 

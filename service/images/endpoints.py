@@ -215,6 +215,7 @@ def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) ->
     An image that does is not ranked, and not counted among the sealed negatives. It is trained on
     as a negative only if a box in it is judged to hold no object, and then without the places
     where an object may be: boxes that are judged to hold one, and detections that are not judged.
+    Send in `expected` the verdict that you saw, so that nobody's work is overwritten in silence.
     """
     return views.judged_image_out(*judging.judge_image(session, image_id, judgement))
 

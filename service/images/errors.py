@@ -104,6 +104,20 @@ class ImageIsLabelled(ServiceError):
         )
 
 
+class UnexpectedVerdict(ServiceError):
+    """An image has another verdict than the reviewer saw."""
+
+    status = HTTPStatus.CONFLICT
+    slug = "unexpected-verdict"
+    title = "Unexpected verdict"
+
+    def __init__(self, image_id: int, verdict: str | None, expected: str | None) -> None:
+        super().__init__(
+            f"image {image_id} has {_in_words(verdict)}, and {_in_words(expected)} was expected: "
+            "look at it again, and send its verdict in 'expected' to replace it"
+        )
+
+
 class ContentDamaged(ServiceError):
     """The stored bytes of an image are not those that were uploaded."""
 
@@ -142,3 +156,7 @@ class ContradictoryVerdict(ServiceError):
             f"verdict {verdict or 'null'}: send 'contains-object', or \"boxes\": [] with it to "
             "take the verdicts on boxes back"
         )
+
+
+def _in_words(verdict: str | None) -> str:
+    return "no verdict" if verdict is None else f"the verdict '{verdict}'"

@@ -7,7 +7,12 @@ from sqlalchemy.orm import Session
 from hardneg.schemas.images import AnySplit, JudgedBox, Judgement, Verdict
 from service.audit.store import record
 from service.images import store
-from service.images.errors import ContradictoryVerdict, ImageIsLabelled, InvalidBox
+from service.images.errors import (
+    ContradictoryVerdict,
+    ImageIsLabelled,
+    InvalidBox,
+    UnexpectedVerdict,
+)
 from service.images.service import get_image
 from service.tables import BoxJudgement, Image
 
@@ -21,12 +26,15 @@ def judge_image(
     Raises:
         ImageNotFound: No image has this id.
         ImageIsLabelled: The image is in train or val, where its boxes are its labels.
+        UnexpectedVerdict: The image has another verdict than the one expected.
         InvalidBox: A box has no area, lies outside the image, or is an object without a class.
         ContradictoryVerdict: A box is judged to hold an object, and the image none.
     """
     image = get_image(session, image_id, lock=True)
     if image.split in (AnySplit.TRAIN, AnySplit.VAL):
         raise ImageIsLabelled(image_id, image.split)
+    if "expected" in judgement.model_fields_set and image.verdict != judgement.expected:
+        raise UnexpectedVerdict(image_id, image.verdict, judgement.expected)
     before = judged_json(image.verdict, store.box_judgements(session, image_id))
     if judgement.boxes is not None:
         rows = [_box_row(image, position, box) for position, box in enumerate(judgement.boxes)]

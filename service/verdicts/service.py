@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from http import HTTPStatus
 
 from sqlalchemy.orm import Session
 
@@ -13,23 +12,9 @@ from service.errors import ServiceError, problem_of
 from service.families import service as family_service
 from service.families import store as family_store
 from service.images import store as image_store
-from service.images.errors import ImageNotFound
+from service.images.errors import ImageNotFound, UnexpectedVerdict
 from service.images.judging import judged_json, set_verdict
 from service.tables import BoxJudgement, Image
-
-
-class UnexpectedVerdict(ServiceError):
-    """An image has another verdict than the reviewer saw."""
-
-    status = HTTPStatus.CONFLICT
-    slug = "unexpected-verdict"
-    title = "Unexpected verdict"
-
-    def __init__(self, image: Image, expected: Verdict | None) -> None:
-        super().__init__(
-            f"image {image.id} has {_in_words(image.verdict)}, and {_in_words(expected)} was "
-            "expected: look at it again, and send its verdict in 'expected' to replace it"
-        )
 
 
 def judge_images(session: Session, request: VerdictRequest) -> VerdictReport:
@@ -79,7 +64,7 @@ def _judge(
         return _item(image_id, VerdictResult.UNCHANGED, before, before)
     expected = request.expected.get(image_id)
     if before != expected and not request.overwrite:
-        error = UnexpectedVerdict(image, expected)
+        error = UnexpectedVerdict(image.id, before, expected)
         return _item(image_id, VerdictResult.CONFLICT, before, before, error)
     recorded = judged_json(before, judged)
     try:
@@ -105,7 +90,3 @@ def _item(
         verdict=verdict,
         problem=None if error is None else problem_of(error),
     )
-
-
-def _in_words(verdict: str | None) -> str:
-    return "no verdict" if verdict is None else f"the verdict '{verdict}'"

@@ -79,6 +79,12 @@ def test_look_alikes_are_one_family_with_their_share_of_sealed_false_detections(
         }
     ]
     assert shown["members"][0]["detection"]["label"] == "red"
+    query = {"threshold": 0.05, "limit": 1}
+    first = serving.get("/families", params=query).json()
+    query["after_number"] = first["next_after_number"]
+    second = serving.get("/families", params=query).json()
+    assert [first["items"][0], second["items"][0]] == families["items"][:2]
+    assert families["next_after_number"] is None
 
 
 def test_new_grouping_leaves_out_objects_and_makes_new_families(

@@ -51,6 +51,20 @@ def test_invalid_verdicts_are_refused(
     assert client.put(f"/images/{image_id}/verdict", json=body).status_code == status
 
 
+def test_verdict_that_another_person_gave_meanwhile_is_not_replaced(
+    client: TestClient, path: str
+) -> None:
+    first = client.put(f"{path}/verdict", json={"verdict": "unsure", "expected": None})
+    body = {"verdict": "negative", "boxes": [FALSE]}
+    late = client.put(f"{path}/verdict", json={**body, "expected": None})
+    kept = client.get(path).json()
+    looked_again = client.put(f"{path}/verdict", json={**body, "expected": "unsure"})
+
+    assert (first.status_code, late.status_code, looked_again.status_code) == (200, 409, 200)
+    assert late.json()["type"] == "/problems/unexpected-verdict"
+    assert (kept["verdict"], kept["judged_boxes"]) == ("unsure", [])
+
+
 def test_boxes_are_judged_shown_and_replaced(client: TestClient, path: str) -> None:
     judged = judge(client, path, "contains-object", FALSE, TRUE)
     shown = client.get(path).json()

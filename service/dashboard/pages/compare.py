@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from hardneg.schemas.stats import Iteration
 from service.dashboard.page import Page
 from service.dashboard.pages import versions
+from service.scoring import store as score_store
 from service.stats import service as stats_service
 
 PAGE = Page(
@@ -27,10 +28,16 @@ def show(session: Session, before: str | None, version: str | None) -> dict[str,
     rows = stats_service.list_iterations(session, 0, MAX_VERSIONS).items[::-1]
     serving = next((row for row in rows if row.is_serving), rows[0] if rows else None)
     now = _find(rows, version) if version else serving
+    first = _find(rows, before) if before else _before(rows, now)
+    compared = [row for row in (first, now) if row is not None]
     return {
         "versions": rows,
         "version": now,
-        "before": _find(rows, before) if before else _before(rows, now),
+        "before": first,
+        "have_scored_sealed": all(
+            score_store.count_scored(session, row.model_version_id, "negative-test")
+            for row in compared
+        ),
     }
 
 

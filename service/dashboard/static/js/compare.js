@@ -25,7 +25,7 @@ class Comparison {
     /** @type {number | null} one score for both; null: each at its operating threshold */
     this.threshold = threshold > 0 && threshold < 1 ? threshold : null;
     this.slider = /** @type {HTMLInputElement} */ (part("threshold"));
-    this.curves = new ComparedCurves(page, this.before, this.now);
+    this.curves = page.querySelector("[data-chart]") ? new ComparedCurves(page, this.before, this.now) : null;
     /** @type {any[]} what is shown, in order */
     this.items = [];
     this.viewer = new PairViewer(() => this.items);
@@ -50,7 +50,7 @@ class Comparison {
     const form = /** @type {HTMLFormElement} */ (part("pair-form"));
     form.addEventListener("change", () => form.submit());
     this.show();
-    this.curves.load(() => this.curves.mark(this.thresholds));
+    this.curves?.load(() => this.curves?.mark(this.thresholds));
     this.ask();
   }
 
@@ -78,7 +78,7 @@ class Comparison {
     this.press("change", this.change);
     const [before, now] = this.thresholds.map((value) => value.toFixed(2));
     part("threshold-value").textContent = this.threshold === null ? `${before} and ${now}` : `${now} for both`;
-    this.curves.mark(this.thresholds);
+    this.curves?.mark(this.thresholds);
   }
 
   /** @param {string} name @param {string} value */

@@ -17,13 +17,17 @@ import { VERDICTS, verdictName } from "./verdicts.js";
 /** @typedef {import("./verdicts.js").Verdict} Verdict */
 
 const SHOWN_MEMBERS = 8;
-const MAX_FAMILIES = 200;
+const PAGE_SIZE = 100;
+const LOAD_AHEAD = 10; // families before the last one that is loaded
 
 class Families {
   constructor() {
     /** @type {any[]} */
     this.items = [];
     this.current = 0;
+    /** Where the next page begins; null after the last one. @type {number | null} */
+    this.next = null;
+    this.isLoading = false;
     this.size = /** @type {HTMLSelectElement} */ (part("min-size"));
     this.reviewer = new Reviewer("families", (id, verdict) => this.onVerdict(id, verdict));
     this.dialog = new ImageDialog((image) => this.onVerdict(image.id, image.verdict));
@@ -47,6 +51,9 @@ class Families {
       const row = /** @type {HTMLElement} */ (event.target).closest("[data-index]");
       if (row instanceof HTMLElement) this.openSheet(Number(row.dataset.index));
     });
+    new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) this.loadMore();
+    }).observe(part("list-end"));
     for (const [verdict, { name, key }] of Object.entries(VERDICTS)) {
       const run = () => this.judgeCurrent(/** @type {Verdict} */ (verdict));
       addShortcuts({ key, does: `${name}: all images of the family`, run });
@@ -61,21 +68,44 @@ class Families {
 
   async start() {
     showState("loading");
-    const query = { min_size: this.size.value, num_members: SHOWN_MEMBERS, limit: MAX_FAMILIES };
-    let report;
+    this.items = [];
+    this.next = null;
+    part("list").replaceChildren();
     try {
-      report = await get(withQuery("/families", query));
+      await this.load(0);
     } catch (error) {
       part("summary").textContent = "";
       showFailure(error, () => this.start());
       return;
     }
-    this.report = report;
-    this.items = report.items.map((/** @type {any} */ family) => ({ ...family, isComplete: family.members.length >= family.size }));
     showState(this.items.length > 0 ? "list" : "empty");
-    this.showSummary();
-    part("list").replaceChildren(...this.items.map((family, index) => this.row(family, index)));
     this.choose(0, false);
+  }
+
+  /** Load the families with numbers above one. @param {number} after */
+  async load(after) {
+    const size = this.size.value;
+    const query = { min_size: size, num_members: SHOWN_MEMBERS, after_number: after, limit: PAGE_SIZE };
+    const report = await get(withQuery("/families", query));
+    if (size !== this.size.value) return; // others are asked for by now
+    const start = this.items.length;
+    this.report = report;
+    this.next = report.next_after_number;
+    this.items.push(...report.items.map((/** @type {any} */ family) => ({ ...family, isComplete: family.members.length >= family.size })));
+    part("list").append(...this.items.slice(start).map((family, index) => this.row(family, start + index)));
+    this.showSummary();
+  }
+
+  async loadMore() {
+    if (this.next === null || this.isLoading) return;
+    this.isLoading = true;
+    try {
+      await this.load(this.next);
+    } catch {
+      // a message or the offline line says why; the next step tries again
+    } finally {
+      this.isLoading = false;
+    }
   }
 
   showSummary() {
@@ -123,6 +153,7 @@ class Families {
     if (!row) return;
     this.current = index;
     for (const [at, other] of rows.entries()) other.setAttribute("aria-current", String(at === index));
+    if (index >= rows.length - LOAD_AHEAD) this.loadMore();
     if (!focus) return;
     row.scrollIntoView({ block: "nearest" });
     row.querySelector("button")?.focus({ preventScroll: true });

@@ -15,7 +15,8 @@ import { toast } from "./toast.js";
 
 /** @typedef {import("./verdicts.js").Verdict} Verdict */
 
-const MAX_IMAGES = 500;
+const PAGE_SIZE = 200;
+const LOAD_AHEAD = 50; // images before the last one that is loaded
 const NUM_NEAREST = 3;
 const NAMES = { "contains-object": "It is an object", negative: "No object", unsure: "Unsure" };
 /** @type {Record<string, {noun: string, empty: string}>} */
@@ -36,6 +37,8 @@ class Held {
     this.items = [];
     this.current = 0;
     this.numMore = 0;
+    this.isComplete = false;
+    this.isLoading = false;
     this.split = new URLSearchParams(location.search).get("split") === "negative-test" ? "negative-test" : "pool";
     this.stage = new Stage(part("stage"));
     this.view = new StageView([this.stage]);
@@ -79,22 +82,49 @@ class Held {
     }
     showState("loading");
     const { split } = this;
-    let page;
+    this.items = [];
+    this.strip.draw([]);
     try {
-      page = await get(withQuery("/hold-test/held", { split, num_nearest: NUM_NEAREST, limit: MAX_IMAGES }));
+      await this.load();
     } catch (error) {
       part("summary").textContent = "";
       showFailure(error, () => this.start());
       return;
     }
     if (split !== this.split) return;
-    this.items = page.items;
-    this.numMore = page.num_held - page.items.length;
     part("empty-text").textContent = SPLITS[split]?.empty ?? "";
     showState(this.items.length > 0 ? "list" : "empty");
-    this.strip.draw(this.items.map((item) => item.image));
     this.showSummary();
     this.show(0);
+  }
+
+  /** Load the next images. Those that are judged by now are in the service's list no more. */
+  async load() {
+    const { split } = this;
+    const known = new Set(this.items.map((item) => item.image.id));
+    const offset = this.items.filter((item) => isHeld(item.image.verdict)).length;
+    const query = { split, num_nearest: NUM_NEAREST, offset, limit: PAGE_SIZE };
+    const page = await get(withQuery("/hold-test/held", query));
+    if (split !== this.split) return;
+    const found = page.items.filter((/** @type {any} */ item) => !known.has(item.image.id));
+    this.items.push(...found);
+    this.isComplete = page.next_offset === null;
+    this.numMore = this.isComplete ? 0 : page.num_held - offset - page.items.length;
+    this.strip.add(found.map((/** @type {any} */ item) => item.image));
+  }
+
+  /** Load the next images before the person is through with those that are there. */
+  async loadAhead() {
+    if (this.isComplete || this.isLoading || this.current < this.items.length - LOAD_AHEAD) return;
+    this.isLoading = true;
+    try {
+      await this.load();
+      this.showSummary();
+    } catch {
+      // a message or the offline line says why; the next step tries again
+    } finally {
+      this.isLoading = false;
+    }
   }
 
   showSummary() {
@@ -112,7 +142,7 @@ class Held {
     this.strip.choose(index);
     const { image, detection, decision, nearest } = item;
     this.stage.show(image, detection ? [detection] : [], 0);
-    this.stage.title.textContent = `${count(index + 1)} of ${count(this.items.length)}`;
+    this.stage.title.textContent = `${count(index + 1)} of ${count(this.items.length + this.numMore)}`;
     this.view.reset();
     const crops = nearest.map((/** @type {any} */ found) => figureOf(found.image, found.box, found.label, ratio(found.similarity), true));
     if (detection) crops.unshift(figureOf(image, detection.box, "This one", score(detection.score), false));
@@ -127,6 +157,7 @@ class Held {
     );
     this.showVerdict();
     preload(this.items[index + 1]);
+    this.loadAhead();
   }
 
   showVerdict() {

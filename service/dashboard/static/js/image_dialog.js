@@ -7,6 +7,7 @@ import { element } from "./dom.js";
 import { ratio, score } from "./format.js";
 import { verdictBadge } from "./reviewer.js";
 import { Stage, StageView } from "./stage.js";
+import { toast } from "./toast.js";
 import { VERDICTS } from "./verdicts.js";
 
 /** @typedef {import("./boxes.js").Box} Box */
@@ -138,8 +139,14 @@ export class ImageDialog {
     this.save(hasObject ? "contains-object" : this.image.verdict);
   }
 
-  /** Save the verdict on the image with those on its boxes. @param {string | null} verdict */
+  /**
+   * Save the verdict on the image with those on its boxes, unless somebody has judged it meanwhile.
+   *
+   * @param {string | null} verdict
+   */
   async save(verdict) {
+    const { image } = this;
+    const expected = image.verdict;
     if (verdict !== "contains-object") {
       for (const box of this.boxes) if (box.is_object) box.is_object = null;
     }
@@ -147,14 +154,26 @@ export class ImageDialog {
       .filter((box) => box.is_object !== null)
       .map(({ box, is_object, label }) => ({ box, is_object, label }));
     try {
-      const judged = await send("PUT", `/images/${this.image.id}/verdict`, { verdict, boxes });
-      this.image.verdict = judged.verdict;
-      this.image.judged_boxes = judged.judged_boxes;
-      this.onJudged(this.image);
+      const now = await get(`/images/${image.id}`);
+      if (isSameJudgement(now, image)) {
+        const judged = await send("PUT", `/images/${image.id}/verdict`, { verdict, boxes, expected });
+        this.keep(image, judged);
+      } else {
+        this.keep(image, now);
+        toast("Somebody else judged this image meanwhile", { text: "Their verdicts stay. Judge again to change them.", kind: "bad" });
+        if (image === this.image) this.boxes = boxesOf(image);
+      }
     } catch {
-      this.boxes = boxesOf(this.image); // a message says why; the page shows what is saved
+      if (image === this.image) this.boxes = boxesOf(image); // a message says why; the page shows what is saved
     }
-    this.draw();
+    if (image === this.image) this.draw();
+  }
+
+  /** @param {any} image @param {any} judged */
+  keep(image, judged) {
+    image.verdict = judged.verdict;
+    image.judged_boxes = judged.judged_boxes;
+    this.onJudged(image);
   }
 
   /** Show the images of the pool whose best detection looks most like this one's. */
@@ -202,6 +221,11 @@ function boxesOf(image) {
     return { ...detection, is_object: match ? match.is_object : null };
   });
   return [...found, ...judged.map((other) => ({ box: other.box, label: other.label ?? "box", is_object: other.is_object }))];
+}
+
+/** Return whether an image and its boxes are judged as they were. @param {any} now @param {any} seen */
+function isSameJudgement(now, seen) {
+  return now.verdict === seen.verdict && JSON.stringify(now.judged_boxes) === JSON.stringify(seen.judged_boxes);
 }
 
 /** @param {Box} first @param {Box} second */

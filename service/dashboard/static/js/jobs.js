@@ -1,12 +1,12 @@
 // @ts-check
 /** The jobs and their logs; the log of a running job is streamed. */
-import { get, send, withQuery } from "./api.js";
+import { get, withQuery } from "./api.js";
+import { cancelJob } from "./cancel_job.js";
 import { element, part } from "./dom.js";
 import { count, plural } from "./format.js";
 import { STATES, isOpen, kindName, progressText, remaining, took, when } from "./job_words.js";
 import { addShortcuts } from "./shortcuts.js";
 import { showFailure, showState } from "./states.js";
-import { toast } from "./toast.js";
 
 const PAGE_SIZE = 50;
 const WATCH_MS = 3000;
@@ -193,9 +193,8 @@ class Jobs {
   }
 
   async cancel() {
-    const job = await send("POST", `/jobs/${this.chosen}/cancel`).catch(() => null);
+    const job = await cancelJob(this.chosen).catch(() => null);
     if (!job) return;
-    toast(job.status === "cancelled" ? "The job is cancelled" : "The job stops within one step");
     await this.refresh();
     this.choose(this.chosen);
   }

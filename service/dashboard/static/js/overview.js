@@ -4,11 +4,10 @@ import { get, send } from "./api.js";
 import { drawCurves } from "./chart.js";
 import { input, part } from "./dom.js";
 import { count, plural, ratio } from "./format.js";
+import { queued, sendAll } from "./upload_queue.js";
 
 const THRESHOLD = 0.5;
 const WATCH_MS = 3000;
-const MAX_BATCH_FILES = 50;
-const MAX_BATCH_BYTES = 32 * 1024 * 1024;
 
 const page = part("overview");
 
@@ -119,52 +118,23 @@ async function addDetector(form) {
 
 /** @param {HTMLFormElement} form */
 async function uploadImages(form) {
-  const files = [...(input(form, "files").files ?? [])];
+  const items = [...(input(form, "files").files ?? [])].map((file) => queued({ file, path: file.name }));
   const bar = /** @type {HTMLProgressElement} */ (part("upload-bar"));
   const status = part("upload-status");
   bar.hidden = false;
-  bar.max = files.length;
-  let done = 0;
-  /** @type {string[]} */
-  const refused = [];
-  for (const batch of batches(files)) {
-    const body = new FormData();
-    for (const file of batch) body.append("files", file);
-    body.append("source", input(form, "source").value);
-    const answer = await send("POST", "/images", body, { headers: { Prefer: "respond-async" } });
-    for (const item of answer.items ?? []) {
-      if (item.problem) refused.push(`${item.file_name}: ${item.problem.detail}`);
-    }
-    done += batch.length;
-    bar.value = done;
-    status.textContent = `${count(done)} of ${plural(files.length, "image")} stored`;
-  }
-  if (refused.length > 0) {
-    const more = refused.length > 1 ? ` (and ${refused.length - 1} more)` : "";
-    status.textContent += `; refused: ${refused[0]}${more}`;
+  bar.max = items.length;
+  const showProgress = () => {
+    const done = items.filter(({ state }) => state === "stored" || state === "known").length;
+    bar.value = items.reduce((sum, { share, state }) => sum + (state === "refused" ? 1 : share), 0);
+    status.textContent = `${count(done)} of ${plural(items.length, "image")} stored`;
+  };
+  await sendAll(items, { split: "pool", source: input(form, "source").value }, showProgress);
+  const [refused, ...others] = items.filter(({ state }) => state === "refused" || state === "skipped");
+  if (refused) {
+    const more = others.length > 0 ? ` (and ${others.length} more)` : "";
+    status.textContent += `; refused: ${refused.file.name}: ${refused.reason}${more}`;
   }
   await openFirstList();
-}
-
-/**
- * Split files into requests that are neither long nor large.
- *
- * @param {File[]} files
- */
-function* batches(files) {
-  /** @type {File[]} */
-  let batch = [];
-  let bytes = 0;
-  for (const file of files) {
-    if (batch.length === MAX_BATCH_FILES || (batch.length > 0 && bytes + file.size > MAX_BATCH_BYTES)) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(file);
-    bytes += file.size;
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** Load the page anew when a detector serves that was added elsewhere. */

@@ -16,22 +16,15 @@ export class Strip {
 
   /** @param {any[]} images */
   draw(images) {
-    this.place.replaceChildren(
-      ...images.map((image, index) =>
-        element(
-          "div",
-          { class: "strip-tile", role: "option", id: `tile-${index}`, "data-index": index },
-          element("img", {
-            src: `${image.links.thumbnail}?max_side=${SMALL_SIDE}`,
-            alt: image.file_name,
-            loading: "lazy",
-            decoding: "async",
-          }),
-          element("span", { class: "strip-mark", "aria-hidden": "true" }),
-        ),
-      ),
-    );
-    for (const [index, { verdict }] of images.entries()) this.mark(index, verdict);
+    this.place.replaceChildren();
+    this.add(images);
+  }
+
+  /** Draw further images after those that are there. @param {any[]} images */
+  add(images) {
+    const start = this.place.children.length;
+    this.place.append(...images.map((image, index) => tileOf(image, start + index)));
+    for (const [index, { verdict }] of images.entries()) this.mark(start + index, verdict);
   }
 
   /** @param {number} index @param {import("./verdicts.js").Verdict} verdict */
@@ -52,4 +45,19 @@ export class Strip {
       this.place.scrollLeft = tile.offsetLeft - this.place.clientWidth / 2 + tile.offsetWidth / 2;
     }
   }
+}
+
+/** @param {any} image @param {number} index */
+function tileOf(image, index) {
+  return element(
+    "div",
+    { class: "strip-tile", role: "option", id: `tile-${index}`, "data-index": index },
+    element("img", {
+      src: `${image.links.thumbnail}?max_side=${SMALL_SIDE}`,
+      alt: image.file_name,
+      loading: "lazy",
+      decoding: "async",
+    }),
+    element("span", { class: "strip-mark", "aria-hidden": "true" }),
+  );
 }

@@ -1,10 +1,9 @@
 // @ts-check
 /** A training's job on the page: stage, time left, curves, log, and the button that cancels it. */
-import { send } from "./api.js";
+import { cancelJob } from "./cancel_job.js";
 import { part } from "./dom.js";
 import { duration } from "./format.js";
 import { followJob } from "./job_events.js";
-import { toast } from "./toast.js";
 import { curvesIn } from "./training_curves.js";
 
 /** @param {HTMLElement} card with `data-job` and `data-is-live` */
@@ -49,8 +48,7 @@ function prepareCancel(card, jobId) {
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      await send("POST", `/jobs/${jobId}/cancel`);
-      toast("The training stops", { text: "Within a step. Nothing unfinished is left behind." });
+      await cancelJob(jobId);
     } catch {
       button.disabled = false; // the reason is on the page as a toast, or as the offline line
     }
