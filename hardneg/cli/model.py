@@ -65,9 +65,7 @@ def add(
     activate: Annotated[
         bool, typer.Option("--activate", help="Let the version serve at once.")
     ] = False,
-    wait: Annotated[
-        bool, typer.Option(help="Wait until an ONNX file or the result of a run is measured.")
-    ] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until the version is measured.")] = True,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
@@ -75,7 +73,7 @@ def add(
     Add a model version.
 
     Give a checkpoint file, an ONNX file that another trainer wrote, or an architecture and its
-    weights. A file that the service knows already stays the version that it is. An ONNX file is
+    weights. A file that the service knows already stays the version that it is. A new one is
     measured on val, if that has labelled images; with --run, the command shows the figures before
     and after, and the decision.
 

@@ -81,8 +81,8 @@ def add_version(
     Add a model version from a checkpoint, or from an architecture and named weights.
 
     With `training_run_id` it is the result of a training elsewhere: a job scores the pool with it,
-    measures it, and promotes or refuses it, as at the end of a retraining. An ONNX file without a
-    run is measured on val, if that has boxes.
+    measures it, and promotes or refuses it, as at the end of a retraining. Without a run it is
+    measured on val, if that has boxes.
     """
     with TemporaryDirectory(prefix="hardneg-") as folder:
         upload = service.VersionUpload(

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from hardneg.schemas.jobs import JobOut, JobStatus
 from hardneg.schemas.model_versions import AddedVersion, ModelVersionOut
 from models.detectors.foreign.inspection import SpecOverrides
-from models.detectors.formats import is_trainable
 from service.blobs import file_sha256
 from service.jobs import service as job_service
 from service.labelled_images import store as labelled_store
@@ -70,7 +69,7 @@ def add_version(
             resources.sessions, resources.blobs, checkpoint, name=upload.name
         )
     with resources.sessions.begin() as session:
-        return AddedVersion(**dict(version), job=_measure_if_foreign(session, version)), is_new
+        return AddedVersion(**dict(version), job=_measure_if_unmeasured(session, version)), is_new
 
 
 def _add_architecture(resources: Resources, upload: VersionUpload) -> tuple[ModelVersionOut, bool]:
@@ -86,10 +85,9 @@ def _add_architecture(resources: Resources, upload: VersionUpload) -> tuple[Mode
     )
 
 
-def _measure_if_foreign(session: Session, version: ModelVersionOut) -> JobOut | None:
-    """Queue the measuring of an ONNX file, whose AP nobody knows here, if val has objects."""
-    row = version_service.get_version(session, str(version.id))
-    if is_trainable(row.checkpoint_key) or version_store.find_evaluation(session, row.id):
+def _measure_if_unmeasured(session: Session, version: ModelVersionOut) -> JobOut | None:
+    """Queue the measuring of a version without figures if val has objects."""
+    if version_store.find_evaluation(session, version.id):
         return None
     if not labelled_store.class_names_in(session, "val"):
         return None

@@ -1,4 +1,4 @@
-"""ONNX files are measured when they are added."""
+"""Versions are measured when they are added."""
 
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,22 @@ def add(client: TestClient, content: bytes, **fields: object) -> dict[str, Any]:
 @pytest.fixture
 def content(square_network: SquareNetwork, tmp_path: Path) -> bytes:
     return export(square_network, tmp_path / "squares.onnx")
+
+
+@on_sqlite_only
+def test_checkpoint_of_our_own_is_measured_when_it_is_added(
+    client: TestClient, settings: Settings, checkpoint: Path
+) -> None:
+    send_labelled(client, "val", range(200, 204))
+    with checkpoint.open("rb") as file:
+        added = client.post("/model-versions", files={"checkpoint": file}).json()
+
+    assert work(settings, lane="measuring")
+
+    (point,) = client.get("/stats/iterations").json()["items"]
+    assert point["model_version_id"] == added["id"]
+    assert point["figures"]["num_val_images"] == 4
+    assert point["figures"]["ap50_95"]["value"] > 0
 
 
 @on_sqlite_only
