@@ -25,6 +25,7 @@ from service.effects import endpoints as effects
 from service.errors import add_error_handlers, problem_responses
 from service.families import endpoints as families
 from service.hard_negatives import endpoints as hard_negatives
+from service.hard_negatives.ready_thumbnails import ReadyThumbnails
 from service.holding import endpoints as holding
 from service.images import endpoints as images
 from service.imports import endpoints as imports
@@ -83,11 +84,14 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
             gauges.start()
             webhooks = WebhookSender(resources)
             webhooks.start()
+            thumbnails = ReadyThumbnails(resources)
+            thumbnails.start()
             yield
             await key_ring.close()
             webhooks.close()
             gauges.close()
             upkeep.close()
+            thumbnails.close()
             close_decode_processes()  # no stop waits for a hostile image
             backlog.close()
 

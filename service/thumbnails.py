@@ -29,6 +29,10 @@ class ThumbnailStore:
         self._total: int | None = None  # counted when the first thumbnail is kept
         self._lock = Lock()
 
+    def has(self, sha256: str, side: int) -> bool:
+        """Return whether a thumbnail is kept, without using it."""
+        return self._path(sha256, side).is_file()
+
     def find(self, sha256: str, side: int) -> bytes | None:
         """Return a thumbnail, if it is kept."""
         path = self._path(sha256, side)

@@ -49,14 +49,14 @@ class Filters:
             others.
     """
 
-    min_score: float | None
-    max_score: float | None
-    label: int | None
-    source: str | None
-    verdict: VerdictFilter | None
-    trained: bool | None
-    run_ids: Sequence[int]
-    held: bool | None
+    min_score: float | None = None
+    max_score: float | None = None
+    label: int | None = None
+    source: str | None = None
+    verdict: VerdictFilter | None = None
+    trained: bool | None = None
+    run_ids: Sequence[int] = ()
+    held: bool | None = None
 
 
 class RankingVersion(NamedTuple):

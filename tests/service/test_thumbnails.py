@@ -7,10 +7,13 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from service.hard_negatives.ready_thumbnails import make_thumbnails_of_hardest
 from service.settings import Settings
 from service.thumbnails import KEPT_SIDES, ThumbnailStore
 from tests.databases import on_sqlite_only
+from tests.service.mining import send_images
 from tests.service.pictures import picture
+from tests.service.resources import resources_of
 
 SMALL, LARGE = KEPT_SIDES
 
@@ -31,6 +34,19 @@ def test_usual_size_is_made_once_and_deleted_with_the_image(
     assert client.get(address).content == marked.getvalue()
     client.delete(image["links"]["self"]).raise_for_status()
     assert _files(settings.data_dir / "thumbnails") == []
+
+
+@on_sqlite_only
+def test_those_of_the_hardest_images_are_ready_before_anybody_looks(serving: TestClient) -> None:
+    resources = resources_of(serving)
+    images = send_images(serving, "pool", range(3))
+    send_images(serving, "negative-test", range(10, 12))
+
+    made = make_thumbnails_of_hardest(resources, 1, should_stop=lambda: False)
+
+    assert made + make_thumbnails_of_hardest(resources, 1, should_stop=lambda: False) == 6
+    digests = [serving.get(f"/images/{image}").json()["sha256"] for image in images]
+    assert all(resources.thumbnails.has(each, side) for each in digests for side in KEPT_SIDES)
 
 
 @on_sqlite_only
