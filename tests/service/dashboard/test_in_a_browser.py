@@ -14,6 +14,7 @@ from tests.service.servers import free_port, running_server
 
 pytestmark = [pytest.mark.slow, on_sqlite_only]
 
+KEY = "a-key-of-this-test"
 NUM_IMAGES = 48
 JUDGED_BEFORE, JUDGED_WHILE_DOWN, JUDGED_AFTER = 20, 5, 15
 
@@ -48,13 +49,17 @@ def test_newcomer_reaches_a_ranked_list_and_loses_no_verdict_when_the_server_die
         assert _verdicts(client) == {"negative": 25, "unsure": 15, None: 8}
 
 
-def test_reviewer_undoes_judges_ranges_and_overwrites_nobody(
+def test_reviewer_signs_in_undoes_judges_ranges_overwrites_nobody_and_signs_out(
     database_url: str, tmp_path: Path, checkpoint: Path, watched: WatchedPage
 ) -> None:
     port, page = free_port(), watched.page
-    with running_server(database_url, tmp_path / "data", port) as (_, client):
+    with running_server(database_url, tmp_path / "data", port, api_key=KEY) as (_, client):
         _fill(client, checkpoint, num_images=12)
         page.goto(f"http://127.0.0.1:{port}/dashboard/review")
+        _sign_in(page, "not-the-key")
+        expect(page.get_by_role("alert")).to_contain_text("does not know this key")
+        watched.check_accessibility()
+        _sign_in(page, KEY)
         progress = page.locator("[data-progress-text]")
         expect(progress).to_have_text("0 of 12 judged, 12 left")
         _press(page, "o", 2)
@@ -81,7 +86,21 @@ def test_reviewer_undoes_judges_ranges_and_overwrites_nobody(
         expect(progress).to_have_text("All 12 judged")
         expect(page.locator("[data-saved]")).to_have_text("All saved")
         assert _verdicts(client) == {"contains-object": 1, "negative": 5, "unsure": 6}
+        kept = page.evaluate(
+            "() => JSON.stringify([document.cookie, localStorage, sessionStorage])"
+        )
+        assert kept.startswith('["",')  # no script can read the cookie
+        assert KEY not in kept
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        page.goto(f"http://127.0.0.1:{port}/dashboard/review")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         watched.leave()
+
+
+def _sign_in(page: Page, key: str) -> None:
+    page.get_by_label("Key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
 
 
 def _add_detector_and_images(page: Page, checkpoint: Path, images: list[Path]) -> None:

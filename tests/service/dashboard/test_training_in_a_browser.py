@@ -22,7 +22,9 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
     port, page = free_port(), watched.page
     with running_server(settings.sqlalchemy_url, settings.data_dir, port) as (_, client):
         _fill(client, checkpoint)
-        page.goto(f"http://127.0.0.1:{port}/dashboard/retrain")
+        page.goto(f"http://127.0.0.1:{port}/")
+        expect(page.get_by_text("squares is not measured yet.")).to_be_visible()
+        page.get_by_role("link", name="Retrain").first.click()
         _start_training(page, watched)
         assert work(settings)
         expect(page.get_by_text("It waits for a person:")).to_be_visible(timeout=15_000)
@@ -37,6 +39,7 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
             page.get_by_role("row", name=version).get_by_role("button", name=button).click()
             page.get_by_role("dialog").get_by_role("button", name=button).click()
             expect(page.locator(".lead")).to_contain_text(f"{version} serves.", timeout=15_000)
+        _look_at_the_curves(page, watched)
         page.get_by_role("link", name="v2", exact=True).click()
         expect(page.locator("[data-mined] img")).to_have_count(3)
         expect(page.locator("[data-effect-vanished]")).to_have_text(re.compile("[0-9]"))
@@ -49,6 +52,20 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
         assert [run["model_version_id"] for run in runs] == [3, 2]
         assert client.get("/jobs").json()["items"][0]["status"] == "done"
         watched.leave()
+
+
+def _look_at_the_curves(page: Page, watched: WatchedPage) -> None:
+    """Find both versions on the overview, and return to the table of versions."""
+    page.get_by_role("link", name="Overview", exact=True).click()
+    for name in ("false-detections", "ap"):
+        expect(page.locator(f"[data-chart='{name}'] canvas")).to_be_visible()
+    curves = page.locator("[data-chart='ap']")
+    curves.hover(position={"x": 60, "y": 100})
+    expect(page.locator(".chart-note").last).to_contain_text("squares: AP")
+    curves.hover(position={"x": (curves.bounding_box() or {"width": 0})["width"] - 20, "y": 100})
+    expect(page.locator(".chart-note").last).to_contain_text("v2: AP")
+    watched.check_accessibility()
+    page.get_by_role("link", name="Versions").first.click()
 
 
 def _fill(client: httpx.Client, checkpoint: Path) -> None:
