@@ -47,10 +47,11 @@ export function redrawBoxes(shot, image, boxes, threshold) {
  *
  * @param {{width: number, height: number}} image
  * @param {DrawnBox[]} boxes surest first
- * @param {{threshold?: number, labels?: boolean}} [options]
+ * @param {{threshold?: number, labels?: boolean, apart?: boolean}} [options] `apart` makes an
+ *   element of each frame, so that a script can mark it; a gallery would be slow with so many
  * @returns {Element[]}
  */
-export function overlay(image, boxes, { threshold = 0, labels = true } = {}) {
+export function overlay(image, boxes, { threshold = 0, labels = true, apart = false } = {}) {
   const shown = boxes
     .filter((item) => item.score === undefined || item.score >= threshold)
     .slice(0, MAX_FRAMES);
@@ -60,7 +61,9 @@ export function overlay(image, boxes, { threshold = 0, labels = true } = {}) {
     "aria-hidden": "true",
   });
   // the surest box is drawn last, on top
-  frames.append(...[...shown].reverse().map((item) => frame(item)));
+  const drawn = [...shown].reverse();
+  if (apart) frames.append(...drawn.map((item) => framesOf([item])));
+  else frames.append(...[false, true].map((isObject) => framesOf(drawn.filter((item) => Boolean(item.is_object) === isObject))));
   const labelled = labels ? shown.slice(0, MAX_LABELS).reverse() : [];
   return [frames, ...labelled.map((item) => label(image, item))];
 }
@@ -76,14 +79,14 @@ export function surest(boxes) {
   return boxes.filter((box, index) => index === 0 || (box.score ?? 0) >= 0.3);
 }
 
-/** @param {DrawnBox} item */
-function frame({ box, is_object: isObject }) {
-  const place = { x: box.x1, y: box.y1, width: box.x2 - box.x1, height: box.y2 - box.y1 };
+/** Return the frames of boxes, all objects or none, as one line over a wider one. @param {DrawnBox[]} boxes */
+function framesOf(boxes) {
+  const d = boxes.map(({ box: { x1, y1, x2, y2 } }) => `M${x1} ${y1}H${x2}V${y2}H${x1}Z`).join("");
   return svg(
     "g",
-    { class: isObject ? "object" : "detection" },
-    svg("rect", { class: "under", ...place }),
-    svg("rect", { class: "over", ...place }),
+    { class: boxes[0]?.is_object ? "object" : "detection" },
+    svg("path", { class: "under", d }),
+    svg("path", { class: "over", d }),
   );
 }
 

@@ -34,7 +34,7 @@ export class Stage {
       this.inner.style.backgroundImage = `url("${small}")`;
     }
     this.image = image;
-    this.inner.replaceChildren(/** @type {Node} */ (this.picture), ...overlay(image, detections, { threshold }));
+    this.inner.replaceChildren(/** @type {Node} */ (this.picture), ...overlay(image, detections, { threshold, apart: true }));
   }
 
   /** @param {{zoom: number, x: number, y: number}} view centre of the frame, in shares of the image */
