@@ -9,13 +9,15 @@ WORKDIR /src
 RUN python -m venv /opt/hardneg
 
 # Dependencies alone, so that a change of the code leaves this layer of several GB as it is.
-COPY pyproject.toml constraints.txt ./
+# Every file has the digest that `make lock` wrote down, beside those of torch: its builds for the CPU
+# and for CUDA have one version and come from different indexes, so only the version is fixed.
+COPY requirements.lock requirements-torch.txt constraints.txt ./
 RUN --mount=type=cache,target=/var/cache/pip \
-    python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
-        > requirements.txt \
-    && /opt/hardneg/bin/pip install --requirement requirements.txt --constraint constraints.txt
+    /opt/hardneg/bin/pip install --require-hashes --no-deps --requirement requirements.lock \
+    && /opt/hardneg/bin/pip install --requirement requirements-torch.txt --constraint constraints.txt \
+    && /opt/hardneg/bin/pip check
 
-COPY README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY hardneg hardneg
 COPY migrations migrations
 COPY models models

@@ -9,7 +9,7 @@ SITE := build/site
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser scripts vendor screenshots clean
+.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser scripts vendor screenshots lock audit sbom clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -140,6 +140,23 @@ vendor: $(INSTALLED_DEV)  ## Take the newest npm packages that the dashboard and
 
 screenshots: $(INSTALLED_DEV)  ## Make the pictures of the dashboard in docs/images/dashboard
 	$(BIN)/python -m dashboard_tools.screenshots
+
+lock: $(INSTALLED_DEV)  ## Write requirements.lock anew: what the image installs, with digests
+	$(BIN)/python -m supply_chain.lock
+
+# The tools have many packages of their own, so they get an environment apart.
+SUPPLY := build/supply
+$(SUPPLY)/bin/pip-audit: pyproject.toml
+	$(BIN)/python -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install --quiet 'cyclonedx-bom>=7.5,<8' 'pip-audit>=2.9,<3'
+	@touch $@
+
+audit: $(INSTALLED) $(SUPPLY)/bin/pip-audit  ## Look for known vulnerabilities in what the image installs (needs the network)
+	$(SUPPLY)/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+	$(SUPPLY)/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements-torch.txt
+
+sbom: $(INSTALLED) $(SUPPLY)/bin/pip-audit  ## Write the image's bill of materials in CycloneDX form, build/hardneg.cdx.json
+	cat requirements.lock requirements-torch.txt | $(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-file build/hardneg.cdx.json -
 
 clean:  ## Remove the environment and everything that the tools leave behind
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 """Requests to one service: sent over pooled connections, read as typed answers."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -16,6 +17,8 @@ from hardneg.schemas.problems import MEDIA_TYPE, Problem
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 600.0  # the service scores a full batch on a slow detector before it answers
 MAX_CONNECTIONS = 16
+MAX_TRIES = 6
+MAX_PAUSE_S = 60  # of one try; a service that asks for more is told to the caller
 PARTIAL_SUFFIX = ".part"
 
 TOO_LARGE = Problem(
@@ -96,10 +99,16 @@ class Connection:
         self._send(self._http.build_request("DELETE", path))
 
     def _send(self, request: httpx.Request) -> httpx.Response:
-        with self._named_errors():
-            answer = self._http.send(request)
-        if answer.is_success:
-            return answer
+        """Send a request, again after a pause where the service asks for one."""
+        for tries_left in reversed(range(MAX_TRIES)):
+            with self._named_errors():
+                answer = self._http.send(request)
+            if answer.is_success:
+                return answer
+            pause_s = _pause_s(answer)
+            if pause_s is None or tries_left == 0:
+                break
+            time.sleep(pause_s)
         raise _refusal(answer)
 
     @contextmanager
@@ -189,6 +198,22 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise ClientError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _pause_s(answer: httpx.Response) -> int | None:
+    """
+    Return for how long to wait before a request is sent again; None if it should not be.
+
+    429 comes before anything was done. 503 may come after a change was made: a POST might make a
+    second one, the other methods would make the same.
+    """
+    may_repeat = answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or (
+        answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and answer.request.method != "POST"
+    )
+    text = answer.headers.get("retry-after", "")
+    if not may_repeat or not text.isascii() or not text.isdecimal() or len(text) > 3:
+        return None
+    return int(text) if int(text) <= MAX_PAUSE_S else None
 
 
 def _refusal(answer: httpx.Response) -> ClientError:

@@ -11,9 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from service.settings import Settings
+from supply_chain.lock import UNLOCKED, locked_names, pinned
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.gpu.yml")
 
 
@@ -38,6 +40,16 @@ def test_every_container_is_locked_down() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert "/tmp" in service["tmpfs"], name
         assert "privileged" not in service, name
+
+
+def test_lock_has_all_that_the_image_needs_in_the_versions_of_the_checks() -> None:
+    packages = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", LOCK, re.M)
+    locked = {name: version for name, version, _ in packages}
+    known = pinned()
+
+    assert locked == {name: known[name] for name in locked_names()}
+    assert LOCK.count("==") == len(locked)
+    assert set(re.findall(r"^(\S+)==\d[\d.]+$", _read("requirements-torch.txt"), re.M)) == UNLOCKED
 
 
 def test_image_runs_as_a_numbered_user_other_than_root() -> None:

@@ -118,7 +118,7 @@ class DecodeProcesses:
         """Send a request to a process, and yield its messages up to the last."""
         process = self._borrow()
         is_reusable = False
-        timer = Timer(WALL_TIME_FACTOR * self._timeout_s, process.kill)
+        timer = Timer(WALL_TIME_FACTOR * self._timeout_s, process.time_out)
         timer.daemon = True
         timer.start()
         try:
@@ -133,16 +133,22 @@ class DecodeProcesses:
         except (OSError, EOFError) as error:  # the process has ended
             if self._is_closed:
                 raise DecodersClosed("the decode processes are closed") from error
-            raise DecodeFailedError(self._reason(process.wait())) from error
+            raise DecodeFailedError(self._reason(process)) from error
         finally:
             timer.cancel()
             self._give_back(process, is_reusable=is_reusable)
 
-    def _reason(self, status: int) -> str:
-        if status in (-signal.SIGXCPU, -signal.SIGKILL):
+    def _reason(self, process: "_Process") -> str:
+        status = process.wait()
+        if status == -signal.SIGXCPU or process.is_timed_out:
             return (
                 f"decoding the image takes longer than the {self._timeout_s:g} s that are allowed: "
                 "save it again as a baseline JPEG or as a PNG"
+            )
+        if status == -signal.SIGKILL:  # of the kernel, which ends the largest process
+            return (
+                "the machine had no memory left while it decoded the image: send it again later, "
+                "or save it with fewer pixels"
             )
         if status > 0:  # Python ended it: it had no memory to report the error either
             return pixels.OUT_OF_MEMORY
@@ -183,6 +189,7 @@ class _Process:
     """One decode process."""
 
     def __init__(self) -> None:
+        self.is_timed_out = False
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", "models.data.decode_child"],
             stdin=subprocess.PIPE,
@@ -227,6 +234,11 @@ class _Process:
     def kill(self) -> None:
         """Kill the process; a thread that waits for its answer gets EOFError."""
         self._popen.kill()
+
+    def time_out(self) -> None:
+        """Kill the process because its image takes too long."""
+        self.is_timed_out = True
+        self.kill()
 
     def end(self) -> None:
         """Kill the process and forget it, from the only thread that uses it."""

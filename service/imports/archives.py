@@ -29,12 +29,13 @@ from service.imports.entries import (
     is_system_file,
     refused,
 )
+from service.imports.xz import XzFile
 from service.imports.zip_checks import check_directory, check_overlaps, why_not_unpacked
 
 # tarfile reads a header in one piece, however long it claims to be, and keeps hundreds in a row.
 MAX_TAR_READ_BYTES = 1024**2
 
-Decompressed = BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
+Decompressed = BinaryIO | gzip.GzipFile | bz2.BZ2File | io.BufferedReader
 
 DAMAGE = (
     zipfile.BadZipFile,
@@ -156,8 +157,7 @@ def _decompressed(file: BinaryIO) -> Iterator[Decompressed]:
         with bz2.open(file) as decompressed:
             yield decompressed
     elif magic == b"\xfd7zXZ\x00":
-        with lzma.open(file) as decompressed:
-            yield decompressed
+        yield io.BufferedReader(XzFile(file))
     else:
         yield file
 

@@ -44,3 +44,13 @@ def zip_of_many_names(num_files: int) -> bytes:
         for number in range(num_files):
             archive.writestr(zipfile.ZipInfo(f"{number}/"), b"")
     return out.getvalue()
+
+
+def with_dictionary_of_gigabytes(packed: bytes) -> bytes:
+    """Let the first block of an xz file ask for a dictionary of 3 GiB."""
+    start, size = 12, (packed[12] + 1) * 4  # the block's header follows the stream's
+    header = bytearray(packed[start : start + size - 4])
+    properties = header.index(b"\x21\x01") + 2  # LZMA2 with one byte of properties
+    header[properties] = 39
+    checksum = zlib.crc32(header).to_bytes(4, "little")
+    return packed[:start] + bytes(header) + checksum + packed[start + size :]

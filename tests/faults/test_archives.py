@@ -1,6 +1,8 @@
 """Archives that unpack to more than they weigh are refused before they are unpacked."""
 
 import io
+import lzma
+import tarfile
 import tracemalloc
 import zipfile
 
@@ -9,6 +11,7 @@ import pytest
 from service.imports.archives import open_archive
 from service.imports.entries import Limits, UnreadableEntry, UnreadableSource
 from tests.faults.hostile_zips import (
+    with_dictionary_of_gigabytes,
     zip_of_many_names,
     zip_of_one_body,
     zip_of_zeros,
@@ -67,3 +70,22 @@ def test_all_files_together_have_a_limit() -> None:
 def test_a_long_directory_is_refused_before_it_is_read() -> None:
     with pytest.raises(UnreadableSource, match="directory is too long"):
         refusals(zip_of_many_names(4_000))
+
+
+def test_xz_that_asks_for_gigabytes_is_refused_and_others_are_read() -> None:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for name in ("a", "b"):
+            member = tarfile.TarInfo(name)
+            member.size = 100_000
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    half = len(plain.getvalue()) // 2
+    packed = lzma.compress(plain.getvalue(), preset=9)
+    in_parts = lzma.compress(plain.getvalue()[:half]) + bytes(8)
+    in_parts += lzma.compress(plain.getvalue()[half:]) + b"what follows"
+
+    assert refusals(packed) == refusals(in_parts) == ["", ""]
+    with pytest.raises(UnreadableSource, match="Memory usage limit"):
+        refusals(with_dictionary_of_gigabytes(packed))
+    with pytest.raises(UnreadableSource, match="breaks off"):
+        refusals(packed[: len(packed) // 2])

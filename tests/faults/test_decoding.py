@@ -84,6 +84,20 @@ def test_decoding_ends_at_its_memory_limit() -> None:
         limit_decoding(DecodeLimits())
 
 
+def test_decoder_that_the_kernel_kills_is_told_apart_from_a_slow_one() -> None:
+    processes = DecodeProcesses(1, 10)
+    with ThreadPoolExecutor(1) as threads:
+        data = png_of_many_chunks(1_000_000)
+        running = threads.submit(processes.decode, data, 10_000, None, memory_bytes=1024**3)
+        time.sleep(0.5)
+        (process,) = processes._busy
+        process.kill()  # as the kernel does when memory runs out
+
+        with pytest.raises(DecodeFailedError, match="no memory left"):
+            running.result(timeout=5)
+    processes.close()
+
+
 def test_large_transparent_images_leave_this_process_small() -> None:
     data = transparent_png(4_200)
     thumbnail(png_of_many_chunks(5_000), 64)  # starts a process

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.blobs import BlobStore
+from service.images import service as images
 from service.settings import Settings
 from service.text import without_folders
 from tests.databases import on_sqlite_only
@@ -47,6 +48,22 @@ def test_damaged_blob_is_not_served(client: TestClient, settings: Settings) -> N
     answer = client.get(f"/images/{image}/content")
 
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/content-damaged")
+
+
+@on_sqlite_only
+def test_damaged_blob_that_is_streamed_breaks_off(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MAX_CHECKED_BYTES", 0)
+    image = upload(client)
+    blob = only_blob(settings)
+    whole = client.get(f"/images/{image}/content").content
+    blob.write_bytes(whole[:-1] + b"x")
+
+    with pytest.raises(images.BreaksOff):
+        client.get(f"/images/{image}/content")
+
+    assert whole == scene_bytes(1)
 
 
 @on_sqlite_only

@@ -1,15 +1,17 @@
 """Whether the client has a method for every operation of the HTTP contract."""
 
 import inspect
+import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
 
-from hardneg import Client, Refused
+from hardneg import Client, ClientError, Refused
 from hardneg.schemas.problems import MEDIA_TYPE, Problem
 from service.app import create_app
 from service.settings import Settings
@@ -80,6 +82,36 @@ def begin(answer: object) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_refusal_of_any_call_is_a_refused_with_its_problem(name: str, tmp_path: Path) -> None:
     assert len(call(name, tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "answers", "num_sent"),
+    [
+        ("POST", [(429, "0"), (429, "0"), (200, "")], 3),
+        ("POST", [(429, "0")] * 9, 6),
+        ("POST", [(503, "0"), (200, "")], 1),
+        ("DELETE", [(503, "0"), (200, "")], 2),
+        ("GET", [(429, "3600"), (200, "")], 1),
+        ("GET", [(429, "Wed, 21 Oct 2026 07:28:00 GMT"), (200, "")], 1),
+    ],
+)
+def test_request_is_sent_again_when_the_service_asks_for_it(
+    method: str, answers: list[tuple[int, str]], num_sent: int
+) -> None:
+    sent: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.read())
+        status, retry_after = answers[len(sent) - 1]
+        return httpx.Response(status, headers={"Retry-After": retry_after})
+
+    with Client("http://service") as client, suppress(ClientError):
+        client._http = httpx.Client(base_url=client.url, transport=httpx.MockTransport(answer))
+        files = {"files": io.BytesIO(b"pixels")} if method == "POST" else None
+        client._send(client._http.build_request(method, "/images", files=files))
+
+    assert len(sent) == num_sent
+    assert set(sent) == {sent[0]}
 
 
 @pytest.mark.parametrize("name", METHODS)
