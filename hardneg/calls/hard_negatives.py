@@ -117,6 +117,7 @@ class HardNegativeCalls(Connection):
         verdict: str | None = None,
         trained: bool | None = None,
         held: bool | None = None,
+        collapse: bool = False,
     ) -> Path:
         """
         Save the pool's hardest images as negatives, in a zip that other tools read.
@@ -137,6 +138,7 @@ class HardNegativeCalls(Connection):
                 others (False).
             held: only images that look as if they held a true object (True), or only the others
                 (False).
+            collapse: of near-duplicates, export only the hardest.
 
         Raises:
             Refused: No version serves, or there is no such version or class, or a package that
@@ -156,5 +158,6 @@ class HardNegativeCalls(Connection):
             "verdict": verdict,
             "trained": trained,
             "held": held,
+            "collapse": collapse or None,
         }
         return self._save("/hard-negatives/export", Path(path), query)

@@ -13,6 +13,7 @@ import typer
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
 from hardneg.cli.failure import fail
 from hardneg.cli.filters import (
+    CollapseOption,
     HeldOption,
     LabelOption,
     MaxScoreOption,
@@ -66,6 +67,7 @@ def export(
     ] = None,
     trained: TrainedOption = None,
     held: HeldOption = None,
+    collapse: CollapseOption = False,
     url: UrlOption = None,
     api_key: ApiKeyOption = None,
 ) -> None:
@@ -108,6 +110,7 @@ def export(
             verdict=verdict,
             trained=trained,
             held=held,
+            collapse=collapse,
         )
 
     with connect(url, api_key) as client:

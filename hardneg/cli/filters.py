@@ -25,6 +25,9 @@ TrainedOption = Annotated[
         help="Only images that were used in training, or only the others. Default: both.",
     ),
 ]
+CollapseOption = Annotated[
+    bool, typer.Option("--collapse", help="Of near-duplicates, list only the hardest.")
+]
 HeldOption = Annotated[
     bool | None,
     typer.Option(

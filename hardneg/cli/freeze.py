@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.selection import CollapseInMiningOption, HoldOption, selection
 
 if TYPE_CHECKING:
     from hardneg.schemas.training_runs import FreezeFields
@@ -33,6 +34,8 @@ def freeze(
             "look-alikes in turn, `random` any, `none` no new ones. Default: hard."
         ),
     ] = None,
+    hold: HoldOption = None,
+    collapse: CollapseInMiningOption = False,
     promotion: Annotated[
         Literal["auto", "manual", "never"] | None,
         typer.Option(
@@ -67,6 +70,7 @@ def freeze(
         "num_negatives": num_negatives,
         "negative_fraction": negative_fraction,
         "strategy": strategy,
+        "selection": selection(hold, collapse=collapse),
         "promotion": promotion,
         "ap_margin": ap_margin,
         "seed": seed,

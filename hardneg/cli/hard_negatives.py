@@ -7,6 +7,7 @@ import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
 from hardneg.cli.filters import (
+    CollapseOption,
     HeldOption,
     LabelOption,
     MaxScoreOption,
@@ -26,9 +27,7 @@ def hard_negatives(
     source: SourceOption = None,
     trained: TrainedOption = None,
     held: HeldOption = None,
-    collapse: Annotated[
-        bool, typer.Option("--collapse", help="Of near-duplicates, list only the hardest.")
-    ] = False,
+    collapse: CollapseOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's JSON.")] = False,
     save_sheet: Annotated[
         Path | None,

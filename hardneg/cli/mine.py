@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from hardneg.cli.connection import ApiKeyOption, UrlOption, connect
+from hardneg.cli.selection import CollapseInMiningOption, HoldOption, selection
 from hardneg.cli.watching import require_done, watch
 
 if TYPE_CHECKING:
@@ -46,13 +47,8 @@ def mine(
             "Default: hard."
         ),
     ] = None,
-    hold: Annotated[
-        Literal["auto", "review", "off"] | None,
-        typer.Option(
-            help="Images that look like true objects: `auto` does not mine them if the test is "
-            "trusted, `review` only lists them, `off` does not test. Default: auto."
-        ),
-    ] = None,
+    hold: HoldOption = None,
+    collapse: CollapseInMiningOption = False,
     sampler: Annotated[
         SamplerChoice | None,
         typer.Option(
@@ -150,7 +146,7 @@ def mine(
         "num_negatives": num_negatives,
         "negative_fraction": negative_fraction,
         "strategy": strategy,
-        "selection": None if hold is None else {"hold": hold},
+        "selection": selection(hold, collapse=collapse),
         "sampler": None if sampler is None else {"name": sampler},
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,

@@ -47,6 +47,9 @@ IsHeld = Annotated[
         "test, the most object-like first; `false`: only the others."
     ),
 ]
+Collapses = Annotated[
+    bool, Query(description="Of near-duplicates, take only the hardest, with their number.")
+]
 
 
 @router.get(
@@ -66,9 +69,7 @@ async def list_hard_negatives(
     verdict: OneVerdict = None,
     trained: IsTrained = None,
     held: IsHeld = None,
-    collapse: Annotated[
-        bool, Query(description="Of near-duplicates, list only the hardest, with their number.")
-    ] = False,
+    collapse: Collapses = False,
     cursor: Annotated[
         str | None, Query(max_length=300, description="`next_cursor` of the page before.")
     ] = None,
@@ -123,6 +124,7 @@ def export_hard_negatives(
     verdict: OneVerdict = None,
     trained: IsTrained = None,
     held: IsHeld = None,
+    collapse: Collapses = False,
 ) -> Response:
     """
     Download the worst images as negatives, in a zip that other tools read.
@@ -147,5 +149,6 @@ def export_hard_negatives(
             verdict=verdict,
             trained=trained,
             held=held,
+            collapse=collapse,
         )
     return zip_response(exported)

@@ -16,6 +16,7 @@ from service.exports.images import (
     judged_objects,
 )
 from service.hard_negatives import service, store
+from service.hard_negatives.collapsing import collapsed_images
 from service.hard_negatives.cursor import Cursor
 from service.hard_negatives.store import Filters, RankedImage, RankingVersion
 from service.images import store as image_store
@@ -38,10 +39,12 @@ def export_hard_negatives(
     verdict: VerdictFilter | None,
     trained: bool | None,
     held: bool | None,
+    collapse: bool = False,
 ) -> ExportedZip:
     """
     Return a zip of the first `n` images of the list; the session is not needed after that.
 
+    With `collapse`, of near-duplicates only the worst is in it.
     They are written down as images without objects. With `verdict` contains-object they are those
     on which a person has judged detections to be objects, with these boxes as their labels.
 
@@ -61,7 +64,7 @@ def export_hard_negatives(
         trained=trained,
         held=held,
     )
-    images = _ranked_images(session, version, filters, n)
+    images = _ranked_images(session, version, filters, n, collapse=collapse)
     class_names = list(version.class_names)
     if verdict is VerdictFilter.CONTAINS_OBJECT:
         judged_names = image_store.judged_class_names(session)
@@ -72,13 +75,16 @@ def export_hard_negatives(
 
 
 def _ranked_images(
-    session: Session, version: RankingVersion, filters: Filters, n: int
+    session: Session, version: RankingVersion, filters: Filters, n: int, *, collapse: bool
 ) -> Iterator[ExportedImage]:
     """Yield the worst images in order, read page by page."""
     after: Cursor | None = None
     for first_rank in range(1, n + 1, PAGE_SIZE):
         size = min(PAGE_SIZE, n + 1 - first_rank)
-        page = store.hardest_images(session, version.id, filters, after, size)
+        if collapse:
+            page, _ = collapsed_images(session, version.id, filters, after, size)
+        else:
+            page = store.hardest_images(session, version.id, filters, after, size)
         yield from _with_boxes(session, version, page, first_rank)
         if len(page) < size:
             return

@@ -153,15 +153,18 @@ def run(url: str, *words: str) -> Result:
 
 def test_result_of_a_training_elsewhere_is_judged(url: str, tmp_path: Path) -> None:
     save_checkpoint(build("ssd_small", ("red",)), tmp_path / "theirs.safetensors")
-    frozen = run(url, "freeze", "--num-negatives", "2", "--start-from", "base")
+    words = ["--num-negatives", "2", "--start-from", "base", "--hold", "review", "--collapse"]
+    frozen = run(url, "freeze", *words)
     with Client(url) as client:
-        run_id = client.training_runs().items[0].id
+        frozen_run = client.training_runs().items[0]
+    run_id = frozen_run.id
 
     words = ["model", "add", str(tmp_path / "theirs.safetensors"), "--name", "theirs"]
     added = run(url, *words, "--run", str(run_id))
     shown = run(url, "model", "show", "theirs")
     activated = run(url, *words, "--run", str(run_id), "--activate")
 
+    assert frozen_run.params["selection"] == {"hold": "review", "collapse": True}
     assert f"run {run_id} is frozen, from version base: 8 labelled, 0 kept and 2" in frozen.stdout
     assert f"hardneg model add FILE --run {run_id}" in frozen.stdout
     assert added.exit_code == 0, added.stderr

@@ -1,6 +1,8 @@
 """Similar images, near-duplicates and the map of a grouping."""
 
 import io
+import json
+import zipfile
 from typing import Any
 
 import pytest
@@ -51,6 +53,13 @@ def ids(items: list[dict[str, Any]]) -> list[int]:
     return [item["image"]["id"] for item in items]
 
 
+def exported_ids(client: TestClient, **params: object) -> list[int]:
+    answer = client.get("/hard-negatives/export", params={"format": "csv", **params})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as exported:
+        lines = exported.read("hardneg.jsonl").splitlines()
+    return [json.loads(line)["image_id"] for line in lines]
+
+
 def test_list_shows_the_hardest_of_near_duplicates_with_their_number(
     serving: TestClient, settings: Settings, copies: list[int]
 ) -> None:
@@ -60,11 +69,13 @@ def test_list_shows_the_hardest_of_near_duplicates_with_their_number(
     worst = next(image_id for image_id in everything if image_id in copies[:3])
 
     collapsed = listed(serving)
+    exported = exported_ids(serving, collapse=True), exported_ids(serving)
     serving.put(f"/images/{worst}/verdict", json={"verdict": "contains-object"})
     without_worst = listed(serving)
 
     assert ids(before) == everything
     assert set(ids(collapsed)) == {worst, copies[3]}
+    assert exported == (ids(collapsed), everything)
     shown = {item["image"]["id"]: item["duplicates"] for item in collapsed}
     assert shown == {worst: {"count": 2, "link": f"/images/{worst}/duplicates"}, copies[3]: None}
     assert [item["rank"] for item in collapsed] == [1, 2]
