@@ -134,6 +134,7 @@ experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment --samplers
 	$(BIN)/python -m benchmarks.experiment_report --results runs/experiment --out docs/explanation/experiments
 	$(BIN)/python -m benchmarks.holding_training --results runs/holding-training
+	$(BIN)/python -m benchmarks.recipes --results runs/recipes
 
 vendor: $(INSTALLED_DEV)  ## Take the newest npm packages that the dashboard and its tests hold copies of
 	$(BIN)/python -m dashboard_tools.vendor

@@ -560,6 +560,9 @@ class TrainingRun(Base):
     holding: Mapped[dict[str, object] | None] = mapped_column(
         JSON(none_as_null=True)
     )  # which images were held back, and why
+    recipes: Mapped[dict[str, object] | None] = mapped_column(
+        JSON(none_as_null=True)
+    )  # what was tried; once any run has this, a fifth of the pool is never mined
     decision: Mapped[str | None] = mapped_column(
         "verdict", String(20)
     )  # whether the version serves

@@ -38,7 +38,7 @@ def test_every_body_is_accepted() -> None:
 
     for name, body in [*calls, *(("retrain", body) for body in samplers)]:
         BODIES[name].model_validate(json.loads(body))
-    assert len(calls) == 3
+    assert len(calls) == 4
     assert len(samplers) == 1
 
 

@@ -49,6 +49,13 @@ def mine(
     ] = None,
     hold: HoldOption = None,
     collapse: CollapseInMiningOption = False,
+    recipe: Annotated[
+        Literal["given", "auto"] | None,
+        typer.Option(
+            help="`auto` tries three pairs of --negative-share and --negative-weight, and takes "
+            "the best on a fifth of the pool, which is never mined again. Default: given."
+        ),
+    ] = None,
     sampler: Annotated[
         SamplerChoice | None,
         typer.Option(
@@ -137,6 +144,7 @@ def mine(
     Examples:
       hardneg mine --iterations 3 --plot curves.png
       hardneg mine --strategy random --promotion never --num-negatives 40
+      hardneg mine --recipe auto
       hardneg mine --job 4 --plot curves.png
     """
     if plot is not None:
@@ -147,6 +155,7 @@ def mine(
         "negative_fraction": negative_fraction,
         "strategy": strategy,
         "selection": selection(hold, collapse=collapse),
+        "recipe": recipe,
         "sampler": None if sampler is None else {"name": sampler},
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,

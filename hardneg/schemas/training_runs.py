@@ -20,6 +20,13 @@ from hardneg.schemas.firing import ComparedScore
 from hardneg.schemas.hard_negatives import Coverage
 from hardneg.schemas.hold_test import Selection
 from hardneg.schemas.images import DetectionOut, ImageOut
+from hardneg.schemas.recipes import (
+    AugmentationChoice,
+    Recipe,
+    RecipeChoice,
+    RecipeTrials,
+    SamplerIn,
+)
 from hardneg.schemas.text import PlainText
 
 # The bounds of `models.detectors.spec`, which loads torch; a test keeps them equal.
@@ -43,86 +50,6 @@ class Promotion(StrEnum):
     AUTO = "auto"
     MANUAL = "manual"
     NEVER = "never"
-
-
-class AugmentationChoice(StrEnum):
-    """The variation of training images: light, crop, scale and mirroring, or less of that."""
-
-    STANDARD = "standard"
-    UNMIRRORED = "unmirrored"
-    NONE = "none"
-
-
-class SamplerIn(BaseModel):
-    """The sampler of anchors that enter the loss; see `docs/explanation/samplers.md`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: PlainText = Field(examples=["hard-negative"])
-    batch_size_per_image: int = Field(256, ge=1, le=100_000)
-    positive_fraction: float = Field(0.25, gt=0, le=1)
-    min_neg: int | None = Field(None, ge=0, le=100_000)
-    pool_size: float = Field(10.0, ge=1, le=1e6)
-    neg_pos_ratio: float = Field(3.0, gt=0, le=1e6)
-
-
-class Recipe(BaseModel):
-    """Parameters of a training; some defaults depend on whether a parent version exists."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    epochs: int = Field(10, ge=1, le=10_000)
-    steps_per_epoch: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="Steps of one epoch; null: as many as show every labelled image once.",
-    )
-    batch_size: int = Field(
-        16,
-        ge=1,
-        le=1024,
-        description="Images per step; if not given, fewer than 16 where 16 do not fit into the "
-        "memory of a CPU training.",
-    )
-    negative_share: float = Field(
-        0.3,
-        ge=0,
-        lt=1,
-        description="Share of negatives in every batch, if the training list has any.",
-    )
-    learning_rate: float | None = Field(
-        None, gt=0, le=10, description="Null: 0.0005 with a parent version, else 0.002."
-    )
-    backbone_rate_factor: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        validation_alias=AliasChoices("backbone_rate_factor", "trunk_rate_factor"),
-        description="Factor on the learning rate of the backbone. Null: 0.1 for a backbone with "
-        "pretrained weights, else 1.",
-    )
-    weight_decay: float = Field(1e-4, ge=0, le=10)
-    warmup_steps: int = Field(20, ge=0, le=1_000_000)
-    patience: int | None = Field(
-        None,
-        ge=1,
-        le=10_000,
-        description="End a training after this many epochs without a better AP; null never does.",
-    )
-    negative_weight: float | None = Field(
-        None,
-        gt=0,
-        le=1000,
-        description="Weight of background anchors in the loss; null: the detector family's own.",
-    )
-    sampler: SamplerIn | None = Field(
-        None, description="Null: the detector family's own sampler, which learns from empty images."
-    )
-    augmentation: AugmentationChoice = Field(
-        AugmentationChoice.STANDARD,
-        description="`unmirrored` suits objects that read from left to right, such as text.",
-    )
 
 
 class FreezeRequest(BaseModel):
@@ -274,6 +201,7 @@ class FreezeFields(TypedDict, total=False):
 class RetrainFields(FreezeFields, total=False):
     """The fields of a `RetrainRequest`, as keyword arguments of the client."""
 
+    recipe: RecipeChoice | Literal["given", "auto"]
     epochs: int
     steps_per_epoch: int | None
     batch_size: int
@@ -335,6 +263,9 @@ class TrainingRunOut(BaseModel):
     num_mined: int = Field(description="Negatives that are new in this run.")
     holding: Holding | None = Field(
         None, description="The test for true objects; null if the new negatives were not tested."
+    )
+    recipes: RecipeTrials | None = Field(
+        None, description="The recipes that were tried; null without `recipe: auto`."
     )
     history: list[dict[str, object]] = Field(description="Losses and AP of each epoch.")
     decision: str | None = Field(

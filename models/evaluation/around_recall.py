@@ -76,7 +76,7 @@ def fppi_around_recall(
     if candidate.negatives.num_images != parent.negatives.num_images:
         raise ValueError("the two versions must be evaluated on the same negatives")
     num_objects = int(parent.table.num_objects.sum())
-    num_found = _num_found(parent.table, threshold)
+    num_found = count_found(parent.table, threshold)
     if num_found == 0:
         raise ValueError(f"the parent finds no object at score {threshold}")
     steps = _steps(num_found, num_objects, min(candidate.num_true, parent.num_true))
@@ -92,7 +92,8 @@ def fppi_around_recall(
     )
 
 
-def _num_found(table: MatchTable, threshold: float) -> int:
+def count_found(table: MatchTable, threshold: float) -> int:
+    """Count the objects that are found at IoU >= 0.5 with at least this score."""
     return int((table.is_true[IOU_50] & (table.scores >= threshold)).sum())
 
 

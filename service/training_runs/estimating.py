@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.jobs import JobStatus
@@ -37,6 +37,7 @@ def _last_job(session: Session, architecture: str) -> Job | None:
             Job.kind == RETRAIN.name,
             Job.status == JobStatus.DONE,
             Job.attempt == 1,
+            TrainingRun.recipes.is_(null()),  # whose history is that of one training of three
             ModelVersion.architecture == architecture,
         )
         .order_by(Job.id.desc())

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy.orm import Session
 
-from hardneg.schemas.training_runs import FreezeRequest, Holding, Strategy
+from hardneg.schemas.recipes import RecipeTrials
+from hardneg.schemas.training_runs import FreezeRequest, Holding, RetrainRequest, Strategy
 from service.labelled_images import store as labelled_store
 from service.tables import TrainingRun
-from service.training_runs import store
+from service.training_runs import kept_aside, store
 from service.training_runs.holding import held_ids, holding_json
 from service.training_runs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from service.training_runs.partial_negatives import frozen_boxes
@@ -46,6 +47,7 @@ def freeze_training_list(
             parent_version_id=parent_id,
             params=request.model_dump(mode="json"),
             holding=holding_json(holding),
+            recipes=_trials(session, request, parent_id),
             history=[],
         )
         store.add_run(session, run, images, _boxes(session, images, parent_id))
@@ -70,7 +72,7 @@ def choose_images(
     Return the images that a round trains on.
 
     These are all images of train (`labelled`), the negatives that the parent version was trained
-    on (`kept`), and new ones from the pool (`mined`), without those that are `held`. With
+    on (`kept`), and new ones from the pool (`mined`), both without those that are `held`. With
     `takes_partial`, images that hold an object and a box judged to hold none are among them.
     """
     labelled = labelled_store.digests_in(session, "train")
@@ -90,9 +92,26 @@ def choose_images(
         takes_partial=takes_partial,
     )
     kept = [] if parent_run_id is None else store.kept_negatives(session, parent_run_id)
+    kept = [image for image in kept if image[0] not in held]
     if takes_partial and parent_run_id is not None:
         kept += store.partial_negatives(session, parent_id, parent_run_id, used=True)
     return {"labelled": labelled, "kept": kept, "mined": mined}
+
+
+def _trials(
+    session: Session, request: RetrainRequest, parent_id: int | None
+) -> dict[str, object] | None:
+    """Return the report of the recipes that a run will try, None for one that tries none."""
+    if parent_id is None or not kept_aside.tries_recipes(request):
+        return None
+    image_ids = kept_aside.images_to_compare_on(session, parent_id)
+    if len(image_ids) < kept_aside.MIN_IMAGES:
+        raise ValueError(
+            f"recipes cannot be compared on {len(image_ids)} images: of the fifth of the pool that "
+            f"is kept for it, at least {kept_aside.MIN_IMAGES} images must be neither trained on "
+            "nor held"
+        )
+    return RecipeTrials(image_ids=image_ids, recipes=[]).model_dump(mode="json")
 
 
 def _boxes(

@@ -10,6 +10,7 @@ from service.holding import store as hold_store
 from service.holding.store import Decided
 from service.holding.texts import held_of, held_text, trust_text
 from service.training_runs import store
+from service.training_runs.kept_aside import hardest_kept, tries_recipes
 from service.training_runs.look_alikes import NO_LOOK_ALIKES, LookAlikes
 from service.training_runs.retraining import Retraining
 from service.training_runs.selection import choose_negatives
@@ -23,6 +24,9 @@ def examine_candidates(
 ) -> Holding | None:
     """
     Test the images that a round would mine, and those that would take the place of held ones.
+
+    Verdicts may have changed the test since earlier rounds, so what they mined is tested again;
+    and the images that recipes are compared on are tested, too.
 
     Returns None if the request wants no test or mines nothing. Raises Stopped; region vectors that
     were computed before are stored.
@@ -41,11 +45,19 @@ def examine_candidates(
     ):
         tested |= dict.fromkeys(untested)
         tested |= {image.image_id: image for image in tester.decide(untested)}
+    with retraining.resources.read_sessions.begin() as session:
+        trained_on = _trained_on(session, parent_id)
+        compared_on = _compared_on(session, retraining.request, parent_id)
+    again = tester.decide(trained_on)
+    tested |= {image.image_id: image for image in (*again, *tester.decide(compared_on))}
     pool = [image for image in tested.values() if image is not None]
     sealed = tester.decide_sealed()
     tester.save()
     effect = "not mined, but held for review" if is_applied else "not kept from being mined"
     job.log(f"{name}: {held_text(pool)}" + (f"; they are {effect}" if held_of(pool) else ""))
+    if held_of(again):
+        effect = "no longer trained on" if is_applied else "still trained on"
+        job.log(f"{name}: mined by earlier rounds: {held_text(again)}; they are {effect}")
     if held_of(sealed):
         job.log(f"{name}: sealed: {held_text(sealed)}")
     job.log(f"{name}: {trust_text(is_trusted=trust.is_trusted, reason=trust.reason)}")
@@ -114,6 +126,17 @@ def _untested(
             look_alikes=look_alikes,
         )
     return [image_id for image_id, _ in chosen if image_id not in tested]
+
+
+def _trained_on(session: Session, parent_id: int) -> list[int]:
+    """Return the negatives of the list that the parent version was trained on."""
+    run = store.last_run_of_version(session, parent_id)
+    kept = [] if run is None else store.kept_negatives(session, run.id)
+    return [image_id for image_id, _ in kept]
+
+
+def _compared_on(session: Session, request: FreezeRequest, parent_id: int) -> Sequence[int]:
+    return hardest_kept(session, parent_id) if tries_recipes(request) else ()
 
 
 def _holding(

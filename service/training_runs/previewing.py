@@ -19,7 +19,9 @@ from service.training_runs import store
 from service.training_runs.estimating import estimate_round
 from service.training_runs.freezing import choose_images
 from service.training_runs.holding import held_ids, stored_holding
+from service.training_runs.kept_aside import tries_recipes
 from service.training_runs.look_alikes import NO_LOOK_ALIKES, stored_look_alikes
+from service.training_runs.recipes import STEPS_OF_A_TRIAL
 from service.training_runs.service import InvalidRetrainRequest, checked
 from service.training_runs.training_inputs import training_config
 
@@ -61,6 +63,8 @@ def preview_retraining(
     steps_per_epoch = config.steps_per_epoch or plan.steps_per_pass
     architecture = parent.architecture if parent else str(request.architecture)
     num_steps = config.epochs * steps_per_epoch
+    if tries_recipes(request):
+        num_steps = round(num_steps * STEPS_OF_A_TRIAL)
     return RetrainPreview(
         parent_version=parent.name if parent else None,
         architecture=architecture,

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from sqlalchemy.orm import Session
 
 from hardneg.schemas.training_runs import FreezeRequest, Strategy
-from service.training_runs import store
+from service.training_runs import kept_aside, store
 from service.training_runs.look_alikes import (
     NO_LOOK_ALIKES,
     LookAlikes,
@@ -14,6 +14,8 @@ from service.training_runs.look_alikes import (
     num_wanted,
     without_copies,
 )
+
+MAX_HELD_PER_MINED = 9
 
 
 def choose_negatives(
@@ -33,7 +35,9 @@ def choose_negatives(
 
     Only images of the pool are chosen, so no sealed ones, and none that a person has judged to
     contain an object, that the parent version was trained on, or that are held for review. The
-    hardest come after those in which a person has found a false detection beside an object.
+    hardest come after those in which a person has found a false detection beside an object. Once a
+    run tries recipes, a fifth of the pool is left out. Where nearly all candidates are held, the
+    search for others ends after `MAX_HELD_PER_MINED` for each image that is wanted.
 
     Args:
         session: for reading.
@@ -51,18 +55,23 @@ def choose_negatives(
         Image ids and digests.
     """
     count = num_wanted(request, num_labelled)
+    is_minable = kept_aside.is_minable(session, request)
     match request.strategy:
         case Strategy.HARD | Strategy.FAMILIES:
             families = look_alikes.families
-            limit = max(count, len(families)) + len(held) + len(look_alikes.originals)
-            hardest = store.hardest_unused(session, version_id, parent_run_id, limit)
+            num_held = min(len(held), MAX_HELD_PER_MINED * count)
+            limit = max(count, len(families)) + num_held + len(look_alikes.originals)
+            hardest = store.hardest_unused(session, version_id, parent_run_id, limit, is_minable)
             images = by_families([image for image in hardest if image[0] not in held], families)
             if takes_partial:
-                partial = store.partial_negatives(session, version_id, parent_run_id, used=False)
+                partial = store.partial_negatives(
+                    session, version_id, parent_run_id, used=False, condition=is_minable
+                )
                 images = [*partial, *images]
         case Strategy.RANDOM:
-            images = store.unused(session, parent_run_id)
+            images = store.unused(session, parent_run_id, is_minable)
             random.Random(request.seed + iteration).shuffle(images)
+            images = images[: (1 + MAX_HELD_PER_MINED) * count]
         case Strategy.NONE:
             return []
     free = [image for image in images if image[0] not in held]

@@ -25,6 +25,7 @@ from service.settings import Settings
 from service.tables import ModelVersion, TrainingRun
 from service.training_runs import frozen_lists, store
 from service.training_runs.job import RETRAIN
+from service.training_runs.kept_aside import MIN_IMAGES, count_kept, tries_recipes
 from service.training_runs.memory import with_fitting_batches
 from service.training_runs.parents import NotReadyToTrain, parent_version, require_known_classes
 
@@ -76,6 +77,8 @@ def checked(session: Session, settings: Settings, request: RetrainRequest) -> Re
             "with split=train"
         )
     _check_sampler(request)
+    if tries_recipes(request):
+        _check_trials(session, request)
     if request.name is not None and version_store.find_by_name(session, request.name):
         raise version_service.NameTaken(request.name)
     if request.architecture is not None:
@@ -109,6 +112,24 @@ def _check_sampler(request: RetrainRequest) -> None:
             build_sampler(SamplerSpec(**request.sampler.model_dump()))
         except ValueError as error:
             raise InvalidRetrainRequest(str(error)) from error
+
+
+def _check_trials(session: Session, request: RetrainRequest) -> None:
+    if request.model_fields_set & {"negative_share", "negative_weight"}:
+        raise InvalidRetrainRequest(
+            "'recipe': 'auto' chooses 'negative_share' and 'negative_weight' itself: leave them out"
+        )
+    if request.architecture is not None:
+        raise InvalidRetrainRequest(
+            "'recipe': 'auto' compares with a parent version: leave out 'architecture'"
+        )
+    num_kept = count_kept(session)
+    if num_kept < MIN_IMAGES or not labelled_store.class_names_in(session, "val"):
+        raise NotReadyToTrain(
+            f"recipes are compared on labelled images of val and on a fifth of the pool, of which "
+            f"there must be at least {MIN_IMAGES} images, and there are {num_kept}: send about "
+            f"{5 * MIN_IMAGES} images to POST /images, or more"
+        )
 
 
 def _check_weights(architecture: str, weights: str | None) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from hardneg.schemas.images import Verdict
@@ -186,13 +186,19 @@ def kept_negatives(session: Session, run_id: int) -> list[tuple[int, str]]:
 
 
 def partial_negatives(
-    session: Session, version_id: int, run_id: int | None, *, used: bool
+    session: Session,
+    version_id: int,
+    run_id: int | None,
+    *,
+    used: bool,
+    condition: ColumnElement[bool] | None = None,
 ) -> list[tuple[int, str]]:
     """
     Return the pool's images that hold an object, and a box that is judged to hold none.
 
     Only those that the version has scored: without its detections nobody knows where else an
-    object may be. With `used` they are the negatives of the run, else all others.
+    object may be. With `used` they are the negatives of the run, else all others that meet the
+    condition.
     """
     in_run = exists().where(
         TrainingRunImage.run_id == run_id,
@@ -207,7 +213,7 @@ def partial_negatives(
             ImageScore.model_version_id == version_id,
             ImageScore.ranking_key.is_not(None),
             _is_partial_negative(),
-            in_run if used else ~in_run,
+            in_run if used else and_(~in_run, true() if condition is None else condition),
         )
         .order_by(ImageScore.ranking_key, ImageScore.image_id)
     )
@@ -239,9 +245,17 @@ def _is_partial_negative() -> ColumnElement[bool]:
 
 
 def hardest_unused(
-    session: Session, version_id: int, run_id: int | None, limit: int
+    session: Session,
+    version_id: int,
+    run_id: int | None,
+    limit: int,
+    condition: ColumnElement[bool],
 ) -> list[tuple[int, str]]:
-    """Return the pool's images that a run has not used, worst first by a version's scores."""
+    """
+    Return the pool's images that a run has not used and that meet a condition.
+
+    They come worst first by a version's scores.
+    """
     rows = session.execute(
         select(Image.id, Image.sha256)
         .join(ImageScore, ImageScore.image_id == Image.id)
@@ -250,6 +264,7 @@ def hardest_unused(
             ImageScore.split == "pool",
             ImageScore.ranking_key.is_not(None),
             is_negative(),
+            condition,
             *_is_unused(run_id),
         )
         .order_by(ImageScore.ranking_key, ImageScore.image_id)
@@ -258,11 +273,13 @@ def hardest_unused(
     return [(row[0], row[1]) for row in rows]
 
 
-def unused(session: Session, run_id: int | None) -> list[tuple[int, str]]:
-    """Return the pool's images that a run has not used, in order of id."""
+def unused(
+    session: Session, run_id: int | None, condition: ColumnElement[bool]
+) -> list[tuple[int, str]]:
+    """Return the pool's images that a run has not used and that meet a condition, by id."""
     rows = session.execute(
         select(Image.id, Image.sha256)
-        .where(Image.split == "pool", is_negative(), *_is_unused(run_id))
+        .where(Image.split == "pool", is_negative(), condition, *_is_unused(run_id))
         .order_by(Image.id)
     )
     return [(row[0], row[1]) for row in rows]

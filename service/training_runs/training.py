@@ -16,6 +16,7 @@ from service.tables import TrainingRun
 from service.training_runs.retraining import Retraining
 from service.training_runs.training_inputs import detector_to_train, training_config, training_sets
 from service.training_runs.training_state import StoredTrainingState
+from service.training_runs.trying_recipes import train_best_recipe
 
 WriteEpoch = Callable[[EpochReport], None]
 
@@ -23,6 +24,8 @@ WriteEpoch = Callable[[EpochReport], None]
 def train_version(retraining: Retraining, run: TrainingRun) -> None:
     """
     Train on a run's frozen list, and add the weights of the best epoch as a new version.
+
+    With recipes to try, the new version is that of the best recipe.
 
     The training resumes after the last epoch that an earlier attempt has finished.
 
@@ -32,7 +35,8 @@ def train_version(retraining: Retraining, run: TrainingRun) -> None:
     """
     with TemporaryDirectory(prefix="hardneg-") as folder:
         path = Path(folder) / "trained.safetensors"
-        history = _train(retraining, run, path)
+        train_run = _train if run.recipes is None else train_best_recipe
+        history = train_run(retraining, run, path)
         version_id = _add_version(retraining, run, path)
     with retraining.job.transaction() as session:
         run.model_version_id = version_id

@@ -6,7 +6,8 @@ from functools import partial
 
 import torch
 
-from hardneg.schemas.training_runs import AugmentationChoice, RetrainRequest
+from hardneg.schemas.recipes import AugmentationChoice
+from hardneg.schemas.training_runs import RetrainRequest
 from models.data.augmentation import NO_AUGMENTATION, Augmentation
 from models.data.datasets import LabelledImage
 from models.data.ground_truth import BACKGROUND, IGNORED, GroundTruth

@@ -16,7 +16,8 @@ from hardneg.calls import hard_negatives, images, jobs
 from hardneg.demo.server_process import free_port, running_server
 from hardneg.schemas.hard_negatives import Coverage
 from hardneg.schemas.jobs import JobEventOut, JobStatus
-from hardneg.schemas.training_runs import RetrainRequest, SamplerIn
+from hardneg.schemas.recipes import SamplerIn
+from hardneg.schemas.training_runs import RetrainRequest
 from tests.scenes import RED, encoded, scene, scene_bytes
 from tests.service.job_kinds import wait_until
 from tests.service.mining import send_everything

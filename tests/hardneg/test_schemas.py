@@ -19,6 +19,7 @@ RUN = {
     "num_kept": 0,
     "num_mined": 5,
     "holding": None,
+    "recipes": None,
     "history": [],
     "reason": "no version served before",
     "created_at": NOW,

@@ -212,6 +212,26 @@ def test_request_may_leave_held_images_in(
 
 @pytest.mark.slow
 @on_sqlite_only
+def test_objects_that_an_earlier_round_mined_are_no_longer_trained_on(
+    serving: TestClient, settings: Settings, pool: tuple[list[int], list[int]]
+) -> None:
+    _, objects = pool
+    request = {"num_negatives": 10, "promotion": "never"}
+    retrain(serving, settings, **request, selection={"hold": "off"})
+    version, before = last_run(serving)["model_version_id"], mined(serving)
+
+    job = retrain(serving, settings, **request, start_from=str(version))
+
+    run = last_run(serving)
+    held = {image["image_id"] for image in run["holding"]["held"]} & before
+    assert held
+    assert held <= set(objects)
+    assert run["num_kept"] == len(before - held)
+    assert "they are no longer trained on" in str(job["events"])
+
+
+@pytest.mark.slow
+@on_sqlite_only
 def test_few_labelled_objects_hold_for_review_only(serving: TestClient, settings: Settings) -> None:
     send_labelled(serving, "train", range(100, 108))
     send_images(serving, "pool", range(400, 440))

@@ -53,7 +53,7 @@ def ids(items: list[dict[str, Any]]) -> list[int]:
     return [item["image"]["id"] for item in items]
 
 
-def exported_ids(client: TestClient, **params: object) -> list[int]:
+def exported_ids(client: TestClient, **params: Any) -> list[int]:
     answer = client.get("/hard-negatives/export", params={"format": "csv", **params})
     with zipfile.ZipFile(io.BytesIO(answer.content)) as exported:
         lines = exported.read("hardneg.jsonl").splitlines()
