@@ -45,7 +45,7 @@ def train_best_recipe(
         NonFiniteLossError: a training diverged.
         ValueError: the recipes cannot be compared.
     """
-    trial = _Trial(retraining, run, path.parent)
+    trial = _RecipeTrial(retraining, run, path.parent)
     trial.begin()
     recipes = trial.report.recipes
     for number, recipe in enumerate(recipes):
@@ -80,7 +80,7 @@ def _choose(report: RecipeTrials) -> int:
     return chosen
 
 
-class _Trial:
+class _RecipeTrial:
     """
     The trainings of one run.
 
