@@ -10,6 +10,7 @@ const THRESHOLD = 0.5;
 const WATCH_MS = 3000;
 
 const page = part("overview");
+let isUploading = false;
 
 async function drawVersions() {
   const falseDetections = page.querySelector('[data-chart="false-detections"]');
@@ -128,7 +129,12 @@ async function uploadImages(form) {
     bar.value = items.reduce((sum, { share, state }) => sum + (state === "refused" ? 1 : share), 0);
     status.textContent = `${count(done)} of ${plural(items.length, "image")} stored`;
   };
-  await sendAll(items, { split: "pool", source: input(form, "source").value }, showProgress);
+  isUploading = true;
+  try {
+    await sendAll(items, { split: "pool", source: input(form, "source").value }, showProgress);
+  } finally {
+    isUploading = false;
+  }
   const [refused, ...others] = items.filter(({ state }) => state === "refused" || state === "skipped");
   if (refused) {
     const more = others.length > 0 ? ` (and ${others.length} more)` : "";
@@ -144,7 +150,7 @@ async function waitForDetector() {
 }
 
 async function openFirstList() {
-  if (!page.dataset.serving) return;
+  if (!page.dataset.serving || isUploading) return; // to leave the page would end the upload
   const list = await get("/hard-negatives?n=1", { quiet: true }).catch(() => null);
   if (!list) return;
   const { images, scored } = list.pool;
