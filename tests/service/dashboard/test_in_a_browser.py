@@ -40,7 +40,7 @@ def test_newcomer_reaches_a_ranked_list_and_loses_no_verdict_when_the_server_die
             expect(page.locator("[data-saved]")).to_have_text("5 verdicts not saved yet")
             expect(page.locator("[data-offline]")).to_be_visible()
     with watched.outage(), running_server(database_url, tmp_path / "data", port) as (_, client):
-        expect(page.locator("[data-saved]")).to_have_text("All saved", timeout=15_000)
+        expect(page.locator("[data-saved]")).to_have_text("All saved", timeout=60_000)
         _press(page, "u", JUDGED_AFTER)
         expect(page.locator("[data-saved]")).to_have_text("All saved")
         page.reload()
@@ -107,10 +107,10 @@ def _add_detector_and_images(page: Page, checkpoint: Path, images: list[Path]) -
     page.get_by_label("Checkpoint").set_input_files(checkpoint)
     page.get_by_label("Name").fill("squares")
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.get_by_text("squares serves")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("squares serves")).to_be_visible(timeout=60_000)
     page.get_by_label("Images", exact=True).set_input_files(images)
     page.get_by_role("button", name="Upload").click()
-    page.wait_for_url("**/dashboard/hard-negatives", timeout=20_000)
+    page.wait_for_url("**/dashboard/hard-negatives", timeout=60_000)
 
 
 def _look_at_the_gallery(page: Page, watched: WatchedPage) -> None:

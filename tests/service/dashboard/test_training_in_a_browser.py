@@ -27,7 +27,7 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
         page.get_by_role("link", name="Retrain").first.click()
         _start_training(page, watched)
         assert work(settings)
-        expect(page.get_by_text("It waits for a person:")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("It waits for a person:")).to_be_visible(timeout=60_000)
         expect(page.locator("[data-log]")).to_contain_text("epoch 2 of 2")
         expect(page.locator("[data-chart='loss'] canvas")).to_be_visible()
         watched.check_accessibility()
@@ -38,7 +38,7 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
         for version, button in (("v2", "Activate"), ("squares", "Roll back")):
             page.get_by_role("row", name=version).get_by_role("button", name=button).click()
             page.get_by_role("dialog").get_by_role("button", name=button).click()
-            expect(page.locator(".lead")).to_contain_text(f"{version} serves.", timeout=15_000)
+            expect(page.locator(".lead")).to_contain_text(f"{version} serves.", timeout=60_000)
         _look_at_the_curves(page, watched)
         page.get_by_role("link", name="v2", exact=True).click()
         expect(page.locator("[data-mined] img")).to_have_count(3)
@@ -47,7 +47,7 @@ def test_person_retrains_compares_activates_rolls_back_and_trains_elsewhere(
         watched.check_accessibility()
         _train_elsewhere(page, other_checkpoint)
         assert work(settings, lane="measuring")
-        expect(page.locator("[data-result]")).to_contain_text("back", timeout=15_000)
+        expect(page.locator("[data-result]")).to_contain_text("back", timeout=60_000)
         runs = client.get("/training-runs").json()["items"]
         assert [run["model_version_id"] for run in runs] == [3, 2]
         assert client.get("/jobs").json()["items"][0]["status"] == "done"
@@ -129,4 +129,4 @@ def _train_elsewhere(page: Page, result: Path) -> None:
     waiting.get_by_label("Result").set_input_files(result)
     waiting.get_by_label("Name").fill("back")
     waiting.get_by_role("button", name="Bring it back").click()
-    page.wait_for_url("**/dashboard/retrain?job=2", timeout=20_000)
+    page.wait_for_url("**/dashboard/retrain?job=2", timeout=60_000)

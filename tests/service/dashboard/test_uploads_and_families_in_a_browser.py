@@ -72,7 +72,7 @@ def _add_labelled(page: Page, folder: Path) -> None:
     expect(page.locator("[data-upload-problem]")).to_contain_text("add the COCO JSON too")
     page.locator("[data-file-input]").set_input_files(labels)
     page.get_by_role("button", name="Upload 21 files to train").click()
-    expect(page.locator("[data-upload-status]")).to_have_text("21 stored", timeout=20_000)
+    expect(page.locator("[data-upload-status]")).to_have_text("21 stored", timeout=60_000)
     page.get_by_role("button", name="Clear the list").click()
 
 
@@ -92,9 +92,9 @@ def _add_pool(page: Page, folder: Path, settings: Settings) -> None:
     page.locator("[data-file-input]").set_input_files([*loose, damaged, folder / "orange.zip"])
     page.get_by_role("button", name="Upload 6 files to the pool").click()
     status = page.locator("[data-upload-status]")
-    expect(status).to_have_text("1 unpacking, 4 stored, 1 refused", timeout=20_000)
+    expect(status).to_have_text("1 unpacking, 4 stored, 1 refused", timeout=60_000)
     assert work(settings, lane="import")
-    expect(status).to_have_text("5 stored, 1 refused", timeout=20_000)
+    expect(status).to_have_text("5 stored, 1 refused", timeout=60_000)
     expect(page.get_by_role("row", name="damaged.png")).to_contain_text("not a JPEG")
     expect(page.get_by_role("row", name="yard 40")).to_be_visible()
 
