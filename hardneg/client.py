@@ -26,6 +26,7 @@ from hardneg.calls.keys import KeyCalls
 from hardneg.calls.labelled_images import LabelledImageCalls
 from hardneg.calls.look_alikes import LookAlikeCalls
 from hardneg.calls.model_versions import ModelVersionCalls
+from hardneg.calls.scans import ScanCalls
 from hardneg.calls.sources import SourceCalls
 from hardneg.calls.stats import StatsCalls
 from hardneg.calls.training import TrainingCalls
@@ -48,6 +49,7 @@ class Client(
     VerdictCalls,
     ModelVersionCalls,
     TrainingCalls,
+    ScanCalls,
     JobCalls,
     StatsCalls,
     KeyCalls,

@@ -39,6 +39,7 @@ from service.metrics import Metrics
 from service.model_versions import endpoints as model_versions
 from service.origins import OriginGuard
 from service.roles import RouteRoles
+from service.scans import endpoints as scans
 from service.scoring.resources import open_resources
 from service.serving.backlog import Backlog
 from service.settings import Settings
@@ -135,6 +136,7 @@ def create_app(settings: Settings, stopping: Event | None = None) -> FastAPI:
         labelled_images.router,
         imports.add_route(settings.max_import_bytes),
         training_runs.router,
+        scans.router,
         stats.router,
         jobs.router,
         keys.router,

@@ -230,6 +230,13 @@ class Settings(BaseSettings):
         description="Folders and bucket prefixes that POST /imports may read, separated by "
         "commas: `/data/pool,s3://bucket/pool`. Empty: none.",
     )
+    scan_lease_s: float = Field(
+        30.0,
+        ge=1,
+        le=3600,
+        description="Time without a sign of life after which other processes take over the images "
+        "that a process was scoring for a scan, in s.",
+    )
     seal_fraction: float = Field(
         0.0,
         ge=0,

@@ -530,6 +530,54 @@ class JobEvent(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
+class ScanRange(Base):
+    """
+    Images of one split and a range of ids, which one process at a time scores with a version.
+
+    A process holds a running range until `lease_until`. `attempt` counts the claims and is the
+    fencing token. The ranges of no job help the service to score with the serving version.
+    """
+
+    __tablename__ = "scan_ranges"
+    __table_args__ = (
+        CheckConstraint("status IN ('todo', 'running', 'done', 'failed')", name="status"),
+        CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        CheckConstraint("after_id < until_id", name="ids"),
+        Index("ix_scan_ranges_scan", "job_id", "model_version_id", "split", "until_id"),
+        # For the two statements of a claim: each reads the first row of one of these.
+        Index(
+            "ix_scan_ranges_todo",
+            "job_id",
+            "model_version_id",
+            "num_failures",
+            "id",
+            sqlite_where=text("status = 'todo'"),
+            postgresql_where=text("status = 'todo'"),
+        ),
+        Index(
+            "ix_scan_ranges_running",
+            "job_id",
+            "model_version_id",
+            "lease_until",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    split: Mapped[str] = mapped_column(String(20))
+    after_id: Mapped[int] = mapped_column(BigInteger)  # of the last image before the range
+    until_id: Mapped[int] = mapped_column(BigInteger)  # of its last image
+    status: Mapped[str] = mapped_column(String(20), default="todo")
+    attempt: Mapped[int] = mapped_column(default=0)
+    num_failures: Mapped[int] = mapped_column(default=0)  # holders that died or left out images
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class TrainingRun(Base):
     """
     One training, here or elsewhere: its parameters, its version and the decision on it.

@@ -17,6 +17,7 @@ from hardneg.cli.import_command import import_folder
 from hardneg.cli.keys import keys
 from hardneg.cli.mine import mine
 from hardneg.cli.model import model
+from hardneg.cli.scan import scan
 from hardneg.cli.serve import serve
 from hardneg.cli.worker import worker
 
@@ -67,6 +68,7 @@ app.command("hard-negatives")(hard_negatives)
 app.command()(held)
 app.command()(families)
 app.command()(export)
+app.command()(scan)
 app.command()(mine)
 app.command()(freeze)
 app.command()(demo)

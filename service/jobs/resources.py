@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 
-from service.db import Sessions
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore
+from service.db import Sessions, open_sessions, read_only
 from service.group_commit import GroupCommit
 from service.jobs.running import RunningJob
+from service.metrics import Metrics
 from service.scoring.resources import Resources, open_thumbnails
 from service.scoring.scorer import Scorer
 from service.scoring.turns import Turns
+from service.settings import Settings
 
 
 @contextmanager
@@ -18,19 +24,35 @@ def job_resources(job: RunningJob, sessions: Sessions) -> Iterator[Resources]:
 
     `sessions` are the job's own: those that its lease fences, or plain ones.
     """
-    scorer = Scorer(job.settings, job.metrics)
+    with worker_resources(
+        job.settings, job.engine, sessions, job.blobs, job.stopping, job.metrics
+    ) as resources:
+        yield resources
+
+
+@contextmanager
+def worker_resources(
+    settings: Settings,
+    engine: Engine,
+    sessions: Sessions,
+    blobs: BlobStore,
+    stopping: Event,
+    metrics: Metrics,
+) -> Iterator[Resources]:
+    """Open a scorer over what a worker has open already, and close the scorer at the end."""
+    scorer = Scorer(settings, metrics)
     try:
         yield Resources(
-            settings=job.settings,
-            engine=job.engine,
+            settings=settings,
+            engine=engine,
             sessions=sessions,
-            read_sessions=job.read_sessions,
+            read_sessions=open_sessions(read_only(engine)),
             group_commit=GroupCommit(sessions),
-            blobs=job.blobs,
-            thumbnails=open_thumbnails(job.settings),
+            blobs=blobs,
+            thumbnails=open_thumbnails(settings),
             scorer=scorer,
-            stopping=job.stopping,
-            turns=Turns(job.settings.memory_budget),
+            stopping=stopping,
+            turns=Turns(settings.memory_budget),
         )
     finally:
         scorer.close()

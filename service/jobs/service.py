@@ -102,6 +102,7 @@ def cancel(sessions: Sessions, blobs: BlobStore, job_id: int) -> JobOut:
         if job is None:
             return _request_stop(session, job_id)
         store.add_event(session, job, "state", "cancelled", {"status": job.status})
+        store.delete_scan_ranges(session, job_id)
         record(session, "cancel-job", f"job {job.id}", after={"status": job.status})
         cancelled = job_out(session, job)
     delete_leftovers(blobs, job.params, job.resume)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from service.db import now_of
-from service.tables import Job, JobEvent
+from service.tables import Job, JobEvent, ScanRange
 
 # A heartbeat renews a lease after a quarter of its time; without one for this share, it was missed.
 SIGN_OF_LIFE_SHARE = 1 / 3
@@ -188,6 +188,11 @@ def cancel_idle(session: Session, job_id: int) -> Job | None:
         .returning(Job)
         .execution_options(synchronize_session=False, populate_existing=True)
     ).one_or_none()
+
+
+def delete_scan_ranges(session: Session, job_id: int) -> None:
+    """Delete the ranges of a job that is over, so that no process goes on with them."""
+    session.execute(delete(ScanRange).where(ScanRange.job_id == job_id))
 
 
 def request_cancel(session: Session, job_id: int) -> Job | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import structlog
 from obstore.exceptions import GenericError
@@ -31,6 +32,7 @@ from service.jobs.running import (
 from service.locks import try_lock
 from service.logs import set_up_logs
 from service.metrics import Metrics, metrics_shown
+from service.scans.job import SCAN
 from service.settings import Settings
 from service.stderr_lines import all_lines_logged
 from service.tables import Job
@@ -38,6 +40,9 @@ from service.text import without_folders
 from service.traces import span, traces_sent
 from service.webhooks.outbox import emit
 from service.worker.kinds import KINDS
+
+if TYPE_CHECKING:
+    from service.scans.helping import ScanHelper
 
 LEASE_S = 60.0  # the thread that renews it shares the interpreter's lock with the training
 BEAT_S = 1.0
@@ -78,7 +83,26 @@ class Worker:
         poll_s: float = POLL_S,
         retry_after_s: float = RETRY_AFTER_S,
         metrics: Metrics | None = None,
+        helper: "ScanHelper | None" = None,
+        exit_when_idle_s: float | None = None,
     ) -> None:
+        """
+        Make a worker for some kinds of jobs.
+
+        Args:
+            engine: the database.
+            blobs: the store of blobs.
+            settings: the settings.
+            kinds: the kinds of jobs to run.
+            stopping: stops the worker once it is set.
+            lease_s: time without a sign of life after which other workers take over a job.
+            beat_s: time between two signs of life.
+            poll_s: time between two looks for a job.
+            retry_after_s: pause after the first failure of a job.
+            metrics: what the worker counts.
+            helper: helps with the scans of other processes while the lane of scans has no job.
+            exit_when_idle_s: time without work after which the worker stops; None for never.
+        """
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._engine = engine
         self._sessions = open_sessions(engine)
@@ -92,6 +116,10 @@ class Worker:
         self._poll_s = poll_s
         self._retry_after_s = retry_after_s
         self._metrics = metrics or Metrics()
+        self._helper = helper
+        self._exit_when_idle_s = exit_when_idle_s
+        self._busy_lanes: set[str] = set()
+        self._busy_at = time.monotonic()
 
     def run(self) -> None:
         """Run until `stopping` is set and every running job is saved and back in the queue."""
@@ -103,6 +131,9 @@ class Worker:
             not self._stopping.is_set()
         ):  # no wait(): a signal handler of this thread sets the event
             time.sleep(0.1)
+            if self._is_idle():
+                log.info("no work, the worker ends", idle_s=self._exit_when_idle_s)
+                self._stopping.set()
         for thread in threads:
             thread.join()
 
@@ -122,12 +153,26 @@ class Worker:
 
     def _work_lane(self, lane: str) -> None:
         while not self._stopping.is_set():
+            self._busy_lanes.add(lane)
             try:
-                if not self.work_once(lane):
-                    self._stopping.wait(self._poll_s)
+                worked = self.work_once(lane) or self._help(lane)
             except Exception as error:  # the worker survives an outage of the database
                 log.error("worker failed, trying again", lane=lane, exc_info=error)
                 self._stopping.wait(PAUSE_AFTER_ERROR_S)
+                continue
+            if worked:
+                self._busy_at = time.monotonic()
+            self._busy_lanes.discard(lane)
+            if not worked:
+                self._stopping.wait(self._poll_s)
+
+    def _help(self, lane: str) -> bool:
+        return self._helper is not None and lane == SCAN.lane and self._helper.help_once()
+
+    def _is_idle(self) -> bool:
+        if self._exit_when_idle_s is None or self._busy_lanes:
+            return False
+        return time.monotonic() - self._busy_at > self._exit_when_idle_s
 
     def _claim(self, lane: str) -> Job | None:
         with self._sessions.begin() as session:
@@ -213,6 +258,7 @@ class Worker:
             running.release_in(
                 session, message, {"status": status, "finished_at": finished_at, **(values or {})}
             )
+            store.delete_scan_ranges(session, running.id)
             if status == "failed":
                 data = {"kind": running.kind, "reason": (values or {}).get("failure")}
                 emit(session, "job-failed", f"job {running.id}", data)
@@ -238,11 +284,24 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {without_folders(str(error))}"
 
 
-def run_worker(settings: Settings, stopping: Event | None = None) -> None:
+def run_worker(
+    settings: Settings,
+    stopping: Event | None = None,
+    *,
+    lanes: Sequence[str] = (),
+    exit_when_idle_s: float | None = None,
+) -> None:
     """
     Run jobs until SIGTERM, SIGINT or `stopping`, then save the running jobs and return.
 
     Call it from the main thread: only that one can handle signals.
+
+    Args:
+        settings: the settings.
+        stopping: an event that stops the worker, besides the signals.
+        lanes: run only jobs of these lanes; with "scan" among them, help with the scans of other
+            processes, too.
+        exit_when_idle_s: return after so long without work.
     """
     set_up_logs(settings.log_level, settings.log_format)
     stopping = stopping or Event()
@@ -253,8 +312,24 @@ def run_worker(settings: Settings, stopping: Event | None = None) -> None:
         migrate.upgrade(engine)
         blobs = BlobStore(settings.blob_store_url, settings.min_free_bytes)
         metrics = Metrics()
-        worker = Worker(engine, blobs, settings, KINDS, stopping, metrics=metrics)
+        helper = None
+        if SCAN.lane in lanes:
+            from service.scans.helping import ScanHelper  # loads torch
+
+            helper = ScanHelper(engine, blobs, settings, stopping, metrics)
+        worker = Worker(
+            engine,
+            blobs,
+            settings,
+            [kind for kind in KINDS if not lanes or kind.lane in lanes],
+            stopping,
+            metrics=metrics,
+            helper=helper,
+            exit_when_idle_s=exit_when_idle_s,
+        )
         with metrics_shown(settings, metrics), traces_sent(settings):
             log.info("worker ready", worker=worker.name)
             worker.run()
+        if helper is not None:
+            helper.close()
         engine.dispose()

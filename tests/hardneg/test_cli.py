@@ -28,6 +28,7 @@ COMMANDS = [
     ["import"],
     ["hard-negatives"],
     ["families"],
+    ["scan"],
     ["export"],
     ["freeze"],
     ["mine"],
@@ -100,6 +101,14 @@ def test_wrong_setting_is_reported_by_its_name(monkeypatch: pytest.MonkeyPatch) 
 
     assert result.exit_code == 1
     assert result.stderr.startswith("hardneg: HARDNEG_PORT: ")
+
+
+def test_worker_of_an_unknown_lane_names_the_lanes() -> None:
+    result = run(app, ["worker", "--lanes", "scan,trian"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("hardneg: there is no lane 'trian': the lanes are ")
+    assert "scan" in result.stderr
 
 
 def test_address_of_the_service_comes_from_hardneg_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ const KINDS = {
   measure: "Measuring",
   "hold-test": "Hold test",
   group: "Grouping",
+  scan: "Scan",
 };
 /** @type {Record<string, {name: string, badge: string}>} */
 export const STATES = {
