@@ -17,7 +17,7 @@ NOT_TRACED = ("/healthz", "/readyz", "/metrics")
 _UNTRACED = nullcontext(INVALID_SPAN)
 
 
-class _Process:
+class _TracedProcess:
     """The tracer of this process; None without a collector."""
 
     provider: TracerProvider | None = None
@@ -40,19 +40,19 @@ def traces_sent(settings: Settings) -> Iterator[None]:
     )
     exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint.rstrip("/") + "/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    _Process.provider, _Process.tracer = provider, provider.get_tracer("hardneg")
+    _TracedProcess.provider, _TracedProcess.tracer = provider, provider.get_tracer("hardneg")
     try:
         yield
     finally:
-        _Process.provider = _Process.tracer = None
+        _TracedProcess.provider = _TracedProcess.tracer = None
         provider.shutdown()
 
 
 def request_traces() -> TelemetryConfig:
     """Return what FastAPI needs to make a span of each request."""
     return {
-        "tracing": _Process.provider is not None,
-        "tracer_provider": _Process.provider,
+        "tracing": _TracedProcess.provider is not None,
+        "tracer_provider": _TracedProcess.provider,
         "metrics": False,
         "logs": False,
         "operation_spans": False,
@@ -63,12 +63,12 @@ def request_traces() -> TelemetryConfig:
 
 def span(name: str, **attributes: AttributeValue) -> AbstractContextManager[Span]:
     """Trace what happens within the context; spans that begin in it are below this one."""
-    if _Process.tracer is None:
+    if _TracedProcess.tracer is None:
         return _UNTRACED
-    return _Process.tracer.start_as_current_span(name, attributes=attributes)
+    return _TracedProcess.tracer.start_as_current_span(name, attributes=attributes)
 
 
 def record(name: str, since_ns: int, **attributes: AttributeValue) -> None:
     """Trace what began at `since_ns`, of `time.time_ns`, and has just ended."""
-    if _Process.tracer is not None:
-        _Process.tracer.start_span(name, start_time=since_ns, attributes=attributes).end()
+    if _TracedProcess.tracer is not None:
+        _TracedProcess.tracer.start_span(name, start_time=since_ns, attributes=attributes).end()
