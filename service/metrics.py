@@ -54,7 +54,8 @@ class Metrics:
         )
         for result in ("scored", "failed"):  # from 0: the first failure then is an increase
             self.scored_images.labels(result)
-        self.lease_expiries.labels("job")
+        for of in ("job", "range"):
+            self.lease_expiries.labels(of)
         self.registry.register(GpuMemory())
         ProcessCollector(registry=self.registry)
 

@@ -89,16 +89,24 @@ def test_api_leaves_jobs_to_the_worker() -> None:
 def test_services_share_one_volume_and_one_database() -> None:
     services = _compose_services("docker-compose.yml")
 
-    for name in ("api", "worker"):
+    for name in ("api", "worker", "scanner"):
         assert services[name]["volumes"] == ["data:/data"]
         assert "@postgres:5432/hardneg" in services[name]["environment"]["HARDNEG_DATABASE_URL"]
         assert services[name]["depends_on"]["postgres"] == {"condition": "service_healthy"}
 
 
+def test_scanners_are_started_by_their_number_alone() -> None:
+    scanner = _compose_services("docker-compose.yml")["scanner"]
+
+    assert scanner["command"] == ["worker", "--lanes", "scan"]
+    assert scanner["scale"] == 0
+    assert not {"container_name", "ports"} & set(scanner)  # two could not share them
+
+
 def test_gpu_file_only_adds_to_services_that_exist() -> None:
     gpu = _compose_services("docker-compose.gpu.yml")
 
-    assert set(gpu) == {"api", "worker"} <= set(_compose_services("docker-compose.yml"))
+    assert set(gpu) == {"api", "worker", "scanner"} <= set(_compose_services("docker-compose.yml"))
 
 
 def test_image_holds_every_package_and_nothing_is_ignored_that_it_copies() -> None:

@@ -31,6 +31,12 @@ class QueueGauges:
             ["kind", "status"],
             registry=registry,
         )
+        self._ranges = Gauge(
+            "hardneg_scan_ranges",
+            "Ranges of scans that wait or are being scored, by status",
+            ["status"],
+            registry=registry,
+        )
         self._seen: set[tuple[str, str]] = set()  # a queue that has become empty shows 0
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="queue-gauges", daemon=True)
@@ -47,13 +53,17 @@ class QueueGauges:
         try:
             with self._sessions.begin() as session:
                 num_jobs = store.count_unfinished(session)
+                num_ranges = store.count_unfinished_ranges(session)
         except SQLAlchemyError as error:
             log.warning("the queues cannot be counted", error=repr(error))
             self._jobs.clear()
+            self._ranges.clear()
             return
         self._seen |= num_jobs.keys()
         for labels in self._seen:
             self._jobs.labels(*labels).set(num_jobs.get(labels, 0))
+        for status, num in num_ranges.items():
+            self._ranges.labels(status).set(num)
 
     def _run(self) -> None:
         while True:

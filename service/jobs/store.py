@@ -66,6 +66,16 @@ def count_unfinished(session: Session) -> dict[tuple[str, str], int]:
     return {(kind, status): num for kind, status, num in counts}
 
 
+def count_unfinished_ranges(session: Session) -> dict[str, int]:
+    """Return the number of ranges of all scans that are `todo`, and of those that are `running`."""
+    counts = session.execute(
+        select(ScanRange.status, func.count())
+        .where(ScanRange.status.in_(["todo", "running"]))
+        .group_by(ScanRange.status)
+    )
+    return {"todo": 0, "running": 0} | {str(status): num for status, num in counts}
+
+
 def dead_before(session: Session, lease_s: float) -> datetime:
     """
     Return the time before which leases end that no living worker holds, if the lane's lock is free.

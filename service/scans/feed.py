@@ -1,5 +1,6 @@
 """The work of one process on a scan: it claims ranges and scores their images."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from service.scoring.rescan import score_stored
 from service.scoring.resources import Resources
 from service.scoring.store import unscored_images
 from service.tables import Image
+from service.traces import record
 
 PAGE = 256  # images of a range that one query reads
 
@@ -34,6 +36,7 @@ class _Fed(NamedTuple):
 
     claimed: ClaimedRange
     num_windows: int
+    since_ns: int  # when it was claimed
 
 
 class RangeFeed:
@@ -57,7 +60,10 @@ class RangeFeed:
         self._version = version
         self._before_window = before_window
         self._sessions = open_sessions(resources.engine)
-        self._leases = Leases(resources.engine, scan, resources.settings.scan_lease_s)
+        self._job_id = scan.job_id
+        self._leases = Leases(
+            resources.engine, scan, resources.settings.scan_lease_s, resources.scorer.metrics
+        )
         self._reading: ClaimedRange | None = None
         self._fed: deque[_Fed] = deque()
         self._num_claimed = 0
@@ -102,10 +108,10 @@ class RangeFeed:
             if claimed.num_failures >= store.MAX_FAILURES:
                 self._end(store.fail, claimed)
                 continue
-            self._reading = claimed
+            self._reading, since_ns = claimed, time.time_ns()
             yield from self._images_of(claimed)
             self._reading = None
-            self._fed.append(_Fed(claimed, self._num_windows))
+            self._fed.append(_Fed(claimed, self._num_windows, since_ns))
 
     def _images_of(self, claimed: ClaimedRange) -> Iterator[Image]:
         """Yield the images of a range that have no row; none any more once the range is lost."""
@@ -131,7 +137,7 @@ class RangeFeed:
     def _end_fed(self, *, after_windows: int, is_last_try: bool = False) -> None:
         """End the oldest ranges, if the rescan should have saved their images by now."""
         while self._fed:
-            claimed, num_before = self._fed[0]
+            claimed, num_before, since_ns = self._fed[0]
             num_since = self._num_windows - num_before
             if num_since < after_windows:
                 return
@@ -142,6 +148,7 @@ class RangeFeed:
                     return
                 log.warning("a range has images that were not scored", images=str(claimed.ids))
                 self._end(store.count_failure, claimed)
+            record("range", since_ns, job=self._job_id or 0, images=str(claimed.ids))
             self._leases.forget(claimed)
             self._fed.popleft()
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from service.db import open_sessions, read_only
+from service.metrics import Metrics
 from service.scans import store
 from service.scans.store import ClaimedRange, Scan
 
@@ -30,12 +31,13 @@ class Leases:
     another process may have claimed it, or the scan was cancelled and its ranges deleted.
     """
 
-    def __init__(self, engine: Engine, scan: Scan, lease_s: float) -> None:
+    def __init__(self, engine: Engine, scan: Scan, lease_s: float, metrics: Metrics) -> None:
         self._sessions = open_sessions(engine)
         self._read_sessions = open_sessions(read_only(engine))
         self._scan = scan
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._lease_s = lease_s
+        self._metrics = metrics
         self._lock = Lock()
         self._held: dict[int, int] = {}  # attempts by id
         self._renewed_at: dict[int, float] = {}
@@ -61,6 +63,8 @@ class Leases:
         with self._sessions.begin() as session:
             claimed = store.claim(session, self._scan, self._worker, self._lease_s)
         if claimed is not None:
+            if claimed.was_held:
+                self._metrics.lease_expiries.labels("range").inc()
             with self._lock:
                 self._held[claimed.id] = claimed.attempt
                 self._renewed_at[claimed.id] = started

@@ -68,12 +68,14 @@ class ClaimedRange(NamedTuple):
     Attributes:
         attempt: the number of this claim; writes for the range name it.
         num_failures: holders before this one that died or left out images.
+        was_held: the holder before this one has died.
     """
 
     id: int
     attempt: int
     num_failures: int
     ids: IdRange
+    was_held: bool
 
 
 def add_ranges(session: Session, scan: Scan, ranges: Sequence[IdRange]) -> None:
@@ -152,7 +154,7 @@ def claim(session: Session, scan: Scan, worker: str, lease_s: float) -> ClaimedR
         row = session.connection().execute(statement, values).one_or_none()
         if row is not None:
             ids = IdRange(row.split, row.after_id, row.until_id)
-            return ClaimedRange(row.id, row.attempt, row.num_failures, ids)
+            return ClaimedRange(row.id, row.attempt, row.num_failures, ids, is_expired)
     return None
 
 

@@ -34,11 +34,13 @@ class Scorer:
         loading_failure: why the last attempt to load a version failed, None after a success.
         num_engine_threads: batches that are scored side by side.
         cores_of_each: cores that each of them computes with.
+        metrics: those of the process.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.serving: LoadedVersion | None = None
         self.loading_failure: str | None = None
+        self.metrics = metrics
         # After this call the thread keeps its number of cores, whatever other threads set.
         cores = torch.get_num_threads()
         most = min(cores, CPU_ENGINE_THREADS)

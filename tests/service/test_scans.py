@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -40,6 +40,7 @@ class Stored:
     client: TestClient
     resources: Resources
     version_id: int
+    metrics: Metrics = field(default_factory=Metrics)  # of the process that helps
 
     def start_scan(self) -> int:
         answer = self.client.post("/scans", json={"model_version": "squares"})
@@ -67,7 +68,7 @@ class Stored:
     def help(self) -> bool:
         resources = self.resources
         helper = ScanHelper(
-            resources.engine, resources.blobs, resources.settings, Event(), Metrics()
+            resources.engine, resources.blobs, resources.settings, Event(), self.metrics
         )
         try:
             return helper.help_once()
@@ -211,12 +212,19 @@ def test_helper_scores_the_ranges_of_a_job_that_another_process_runs(
     stored: Stored, settings: Settings
 ) -> None:
     job_id = stored.start_scan()
-    ranges = stored.plan(Scan(job_id, stored.version_id))
+    scan = Scan(job_id, stored.version_id)
+    ranges = stored.plan(scan)
+    with stored.resources.sessions.begin() as session:
+        assert store.claim(session, scan, "dead", lease_s=-1) is not None
 
     assert stored.help()
 
     assert stored.num_scored() == NUM_IMAGES
     assert stored.num_ranges("done") == len(ranges)
+    taken_over = stored.metrics.registry.get_sample_value(
+        "hardneg_lease_expiries_total", {"of": "range"}
+    )
+    assert taken_over == 1
     assert not stored.help()
 
 
