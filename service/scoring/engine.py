@@ -187,17 +187,21 @@ class InferenceEngine:
         try:
             predictions = batch[0].key.predict([queued.image for queued in batch])
         except Exception as error:
-            if len(batch) > 1:  # the fault may be one image's, or the batch may be too large
-                log.warning("batch failed, scoring its images one by one", error=repr(error))
-                for queued in batch:
-                    self._score([queued])
-            else:
+            if len(batch) == 1:
                 self._scored.labels("failed").inc()
                 batch[0].result.set_exception(error)
+                return
+            log.warning("batch failed, scoring its halves", error=repr(error), images=len(batch))
+        else:
+            self._scored.labels("scored").inc(len(batch))
+            for queued, prediction in zip(batch, predictions, strict=True):
+                queued.result.set_result(prediction)
             return
-        self._scored.labels("scored").inc(len(batch))
-        for queued, prediction in zip(batch, predictions, strict=True):
-            queued.result.set_result(prediction)
+        # The fault may be one image's, or the batch may be too large. Only here is the error gone,
+        # which holds the memory of the pass that failed.
+        middle = len(batch) // 2
+        self._score(batch[:middle])
+        self._score(batch[middle:])
 
 
 def _take(queue: deque[QueuedImage], key: BatchKey, limit: int) -> list[QueuedImage]:

@@ -75,7 +75,8 @@ class OnnxRuntimeNetwork:
         providers: list[Any] = ["CPUExecutionProvider"]
         if device.startswith("cuda"):
             index = int(device.partition(":")[2] or 0)
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
+            options_of_cuda = {"device_id": index, "use_tf32": 0}  # scores are float32's
+            providers.insert(0, ("CUDAExecutionProvider", options_of_cuda))
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # its own classes share no parent but Exception
