@@ -183,6 +183,14 @@ class Settings(BaseSettings):
         description="Most processor time for decoding one unusual image, in s; one that takes "
         "longer is refused with 422.",
     )
+    train_processes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Processes that share a training, one for each GPU; a batch is divided among "
+        "them, so there are only as many as divide `batch_size`. On the CPU they share the cores. "
+        "Empty: one for each visible GPU if `HARDNEG_DEVICE` is empty or `cuda`, else 1.",
+    )
     training_memory_bytes: int | None = Field(
         None,
         ge=64 * 1024**2,

@@ -1,11 +1,14 @@
 """Images with their objects, decoded once and kept small in memory."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -63,7 +66,8 @@ class ImageCache:
     """
     Labelled images, decoded and shrunk on first use, then kept: decoding costs more than a copy.
 
-    Threads share it.
+    Threads share it. Processes can share it through a folder: an image that one has decoded, the
+    others map into their memory, where it exists once. Without a folder, each fills its own.
     """
 
     def __init__(
@@ -72,16 +76,19 @@ class ImageCache:
         max_side: int,
         *,
         capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
+        folder: Path | None = None,
     ) -> None:
         """
         Args:
-            images: read lazily.
+            images: read lazily; the same in all processes that share a folder.
             max_side: longer images are shrunk to this many pixels, never enlarged.
-            capacity_bytes: size of the cache; images beyond it are decoded each time.
+            capacity_bytes: of the images that this process adds; others are decoded each time.
+            folder: empty at first; where processes share their images.
         """
         self._images = images
         self._max_side = max_side
         self._free_bytes = capacity_bytes
+        self._folder = folder
         self._samples: dict[int, Sample] = {}
         self._lock = Lock()
 
@@ -90,21 +97,51 @@ class ImageCache:
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample. Raises `UnreadableImageError` for a damaged image."""
-        sample = self._samples.get(index)
+        sample = self._samples.get(index) or self._load_shared(index)
         if sample is None:
-            labelled = self._images[index]
-            data, enough = labelled.read(), 2 * self._max_side
-            header = read_header(data)
-            sample = shrink(
-                Sample(decode(data, enough=(enough, enough)), labelled.truth),
-                self._max_side,
-                original_size=(header.height, header.width),
-            )
+            sample = self._decode(index)
             with self._lock:
-                if index not in self._samples and sample.image.nbytes <= self._free_bytes:
-                    self._free_bytes -= sample.image.nbytes
-                    self._samples[index] = sample
+                if index in self._samples or sample.image.nbytes > self._free_bytes:
+                    return sample
+                self._free_bytes -= sample.image.nbytes
+                self._samples[index] = sample
+            if self._folder is not None:
+                sample = _share(sample, self._folder / str(index))
+        self._samples[index] = sample
         return sample
+
+    def _load_shared(self, index: int) -> Sample | None:
+        if self._folder is None or not (self._folder / str(index)).exists():
+            return None
+        return _map(self._folder / str(index))
+
+    def _decode(self, index: int) -> Sample:
+        labelled = self._images[index]
+        data, enough = labelled.read(), 2 * self._max_side
+        header = read_header(data)
+        return shrink(
+            Sample(decode(data, enough=(enough, enough)), labelled.truth),
+            self._max_side,
+            original_size=(header.height, header.width),
+        )
+
+
+def _share(sample: Sample, path: Path) -> Sample:
+    """Write a sample for other processes, which see all of it or nothing, and map it."""
+    truth = sample.truth
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    save_file(
+        {"image": sample.image.contiguous(), "boxes": truth.boxes, "labels": truth.labels},
+        unfinished,
+    )
+    unfinished.replace(path)
+    return _map(path)
+
+
+def _map(path: Path) -> Sample:
+    with safe_open(path, framework="pt") as file:
+        image, boxes, labels = map(file.get_tensor, ("image", "boxes", "labels"))
+    return Sample(image, GroundTruth(boxes, labels))
 
 
 def shrink(

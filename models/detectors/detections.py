@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -22,3 +25,14 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A pickled tensor takes 0.2 ms, and the processes of a training exchange many.
+        arrays = (self.boxes.numpy(), self.scores.numpy(), self.labels.numpy())
+        return _from_arrays, arrays
+
+
+def _from_arrays(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Detections:
+    return Detections(*map(torch.from_numpy, (boxes, scores, labels)))

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.data.augmentation import Augment, Augmentation
-from models.data.datasets import ImageCache, LabelledImage, Sample
+from models.data.datasets import DEFAULT_CAPACITY_BYTES, ImageCache, LabelledImage, Sample
 from models.detectors import Detector, PreparedImage
 
 LABELLED_STREAM, NEGATIVE_STREAM, VIEW_STREAM = range(3)
@@ -130,8 +131,14 @@ class TrainingViews:
         images: Sequence[LabelledImage],
         augmentation: Augmentation,
         max_side: int,
+        *,
+        cache_folder: Path | None = None,
+        num_processes: int = 1,
     ) -> None:
-        self._images = ImageCache(images, max_side)
+        capacity_bytes = DEFAULT_CAPACITY_BYTES // num_processes
+        self._images = ImageCache(
+            images, max_side, capacity_bytes=capacity_bytes, folder=cache_folder
+        )
         self._augment = Augment(augmentation)
         self._preprocess = detector.preprocess
         self._pins_memory = detector.device.type == "cuda"

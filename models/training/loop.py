@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.data.datasets import LabelledImage
+from models.data.ground_truth import GroundTruth
 from models.detectors import Detector
 from models.evaluation.evaluate import Evaluation, EvaluationImages, predict_all
 from models.training.batches import (
@@ -25,8 +26,10 @@ from models.training.config import TrainingConfig
 from models.training.distributed import (
     any_process,
     from_first_process,
+    gather_shares,
     is_first_process,
     num_processes,
+    own_share,
     process_index,
     share_buffers,
     share_gradients,
@@ -57,6 +60,7 @@ def train(
     should_stop: Callable[[], bool] | None = None,
     state_path: Path | None = None,
     resume_from: Path | None = None,
+    cache_folder: Path | None = None,
 ) -> TrainingResult:
     """
     Train the detector in place, on its device.
@@ -77,6 +81,7 @@ def train(
         state_path: file to rewrite after every epoch and on cancelling, for `resume_from`.
         resume_from: such a file, of a run with the same settings and images; the run continues
             as if it had never stopped.
+        cache_folder: an empty folder where several processes share their decoded images.
 
     Raises:
         ValueError: Settings that cannot work, or a state of other settings.
@@ -94,7 +99,8 @@ def train(
     run = RunningTraining(detector, images, plan, config)
     if resume_from is not None:
         run.restore(resume_from)
-    val_images = EvaluationImages(detector, val_set)
+    val_images = EvaluationImages(detector, own_share(val_set))
+    val_truths = [image.truth for image in val_set]
     # The same numbers in another order: a third less time on CPUs, and CUDA kernels like it, too.
     detector.network.to(memory_format=torch.channels_last)
     detector.train()
@@ -104,7 +110,14 @@ def train(
         sampler = PlannedSampler(
             plan, steps, process=process_index(), num_processes=num_processes()
         )
-        views = TrainingViews(detector, images, config.augmentation, _max_side(detector))
+        views = TrainingViews(
+            detector,
+            images,
+            config.augmentation,
+            _max_side(detector),
+            cache_folder=cache_folder,
+            num_processes=num_processes(),
+        )
         is_cancelled = False
         with closing(load_batches(views, sampler, num_threads=config.num_loaders)) as batches:
             while not run.is_over:
@@ -114,7 +127,7 @@ def train(
                 if is_cancelled:
                     _save(run, state_path)
                     break
-                ap50_95, ap50 = validate(detector, val_images)
+                ap50_95, ap50 = validate(detector, val_images, val_truths)
                 report = run.add_epoch(ap50_95, ap50, time.monotonic() - started)
                 _save(run, state_path)
                 if on_epoch is not None and is_first_process():
@@ -157,18 +170,26 @@ def take_step(run: RunningTraining, network: nn.Module, batch: Batch) -> dict[st
     return losses
 
 
-def validate(detector: Detector, images: EvaluationImages) -> tuple[float, float]:
+def validate(
+    detector: Detector, share: EvaluationImages, truths: Sequence[GroundTruth]
+) -> tuple[float, float]:
     """
     Return AP@[.5:.95] and AP50, NaN without images.
 
-    The first process measures them while the others wait.
+    Each process scores its share of the images; the first measures while the others wait.
+
+    Args:
+        detector: its mode is the same afterwards.
+        share: this process's images, see `own_share`.
+        truths: objects of the images of all processes.
     """
     figures = (math.nan, math.nan)
-    if is_first_process() and len(images):
+    found = gather_shares([each.detections for each in predict_all(detector, share)])
+    if is_first_process() and truths:
         evaluation = Evaluation(
             num_classes=len(detector.spec.class_names),
-            truths=tuple(images.truths),
-            labelled=tuple(prediction.detections for prediction in predict_all(detector, images)),
+            truths=tuple(truths),
+            labelled=tuple(found),
             negatives=(),
         )
         precision = evaluation.average_precision

@@ -20,6 +20,10 @@ class NonFiniteLossError(ArithmeticError):
         self.step, self.parts = step, dict(parts)
         values = ", ".join(f"{name} {value:g}" for name, value in self.parts.items())
         super().__init__(f"the {what} is not finite at step {step} ({values})")
+        self._arguments = (step, self.parts, what)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return NonFiniteLossError, self._arguments
 
 
 @dataclass(frozen=True, slots=True)

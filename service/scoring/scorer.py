@@ -22,6 +22,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def decode_limits(settings: Settings) -> DecodeLimits:
+    return DecodeLimits(settings.memory_budget, settings.decode_timeout_s, settings.decode_threads)
+
+
 class Scorer:
     """
     The detector that serves, behind decode threads and one inference engine.
@@ -52,9 +56,7 @@ class Scorer:
             settings.batch_wait_ms / 1000, metrics, self.num_engine_threads, self.cores_of_each
         )
         self._decoders = DecodeThreads(settings.decode_threads)
-        limit_decoding(
-            DecodeLimits(settings.memory_budget, settings.decode_timeout_s, settings.decode_threads)
-        )
+        limit_decoding(decode_limits(settings))
 
     @property
     def window(self) -> int:

@@ -7,13 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hardneg.schemas.stats import finite
-from models.detectors.checkpoint import save_checkpoint
-from models.training.loop import train
+from models.inference.device import select_device
 from models.training.reports import EpochReport, StepReport
 from service.jobs.running import RunningJob, TransientError
 from service.model_versions.service import NameTaken, register_checkpoint
+from service.scoring.scorer import decode_limits
 from service.tables import TrainingRun
 from service.training_runs.retraining import Retraining
+from service.training_runs.task import TrainingTask
+from service.training_runs.torchrun import num_processes, run_in_processes
 from service.training_runs.training_inputs import detector_to_train, training_config, training_sets
 from service.training_runs.training_state import StoredTrainingState
 from service.training_runs.trying_recipes import train_best_recipe
@@ -47,9 +49,21 @@ def train_version(retraining: Retraining, run: TrainingRun) -> None:
 def _train(retraining: Retraining, run: TrainingRun, path: Path) -> Sequence[EpochReport]:
     """Train to the end, save the best epoch's checkpoint at `path`, and return all epochs."""
     job, request = retraining.job, retraining.request
-    detector = detector_to_train(retraining, run)
-    sets = training_sets(retraining.resources, run, detector.spec.class_names)
+    config = training_config(request, is_fresh=run.parent_version_id is None)
+    device = select_device(job.settings.device)
+    processes = num_processes(job.settings, config.batch_size)
+    detector = detector_to_train(retraining, run, str(device) if processes == 1 else "cpu")
     state = StoredTrainingState(job, run.id, path.parent)
+    task = TrainingTask(
+        detector=detector,
+        device=device,
+        sets=training_sets(retraining.resources, run, detector.spec.class_names),
+        config=config,
+        state_path=state.path,
+        resume_from=state.fetch(),
+        checkpoint_path=path,
+        decoding=decode_limits(job.settings),
+    )
 
     def on_step(report: StepReport) -> None:
         job.progress(f"round {run.iteration}: training", report.step, report.num_steps)
@@ -60,23 +74,15 @@ def _train(retraining: Retraining, run: TrainingRun, path: Path) -> Sequence[Epo
         _log_epoch(job, run, report)
 
     with _tensorboard(job, run) as write_epoch:
-        result = train(
-            detector,
-            sets.labelled,
-            sets.negatives,
-            sets.val,
-            training_config(request, is_fresh=run.parent_version_id is None),
-            on_epoch=on_epoch,
-            on_step=on_step,
-            should_stop=job.should_stop,
-            state_path=state.path,
-            resume_from=state.fetch(),
-        )
+        if processes == 1:
+            result = task.run(on_epoch=on_epoch, on_step=on_step, should_stop=job.should_stop)
+        else:
+            job.log(f"round {run.iteration}: training in {processes} processes")
+            result = run_in_processes(task, processes, job, on_epoch=on_epoch, on_step=on_step)
     if result.outcome == "cancelled":
         state.save()
         job.raise_if_stopped()
         raise TransientError("the training stopped, but the reason to stop is gone")
-    save_checkpoint(detector, path)
     return result.history
 
 

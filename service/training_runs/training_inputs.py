@@ -35,13 +35,20 @@ AUGMENTATIONS = {
 }
 
 
-def detector_to_train(retraining: Retraining, run: TrainingRun) -> Detector:
-    """Load the parent version's detector, or build a new one; loss and sampler as requested."""
+def detector_to_train(
+    retraining: Retraining, run: TrainingRun, device: str | None = None
+) -> Detector:
+    """
+    Load the parent version's detector, or build a new one; loss and sampler as requested.
+
+    It is on the device of the settings by default.
+    """
     request = retraining.request
+    device = device or str(select_device(retraining.resources.settings.device))
     if run.parent_version_id is None:
-        detector = _build_detector(retraining)
+        detector = _build_detector(retraining).to(device)
     else:
-        detector = _load_parent(retraining.resources, run.parent_version_id)
+        detector = _load_parent(retraining.resources, run.parent_version_id, device)
     if request.negative_weight is not None:
         detector.negative_weight = request.negative_weight
     if request.sampler is not None:
@@ -60,14 +67,14 @@ def _build_detector(retraining: Retraining) -> Detector:
         class_names,
         weights=request.weights,
         input_size=request.input_size,
-    ).to(select_device(resources.settings.device))
+    )
 
 
-def _load_parent(resources: Resources, version_id: int) -> Detector:
+def _load_parent(resources: Resources, version_id: int, device: str) -> Detector:
     with resources.read_sessions.begin() as session:
         version = version_store.find_version(session, version_id)
     assert version is not None
-    return load_detector(resources.blobs, version, resources.settings.device)
+    return load_detector(resources.blobs, version, device)
 
 
 @dataclass(frozen=True, slots=True)

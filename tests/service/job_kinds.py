@@ -123,15 +123,19 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.02)
 
 
-def start_worker(database_url: str, data_dir: Path) -> ForkServerProcess:
+def start_worker(
+    database_url: str, data_dir: Path, *, train_processes: int | None = None
+) -> ForkServerProcess:
     """Start a worker process with short leases."""
-    return start_process(_work, database_url, data_dir)
+    return start_process(_work, database_url, data_dir, train_processes)
 
 
-def _work(database_url: str, data_dir: Path) -> None:
+def _work(database_url: str, data_dir: Path, train_processes: int | None) -> None:
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    settings = Settings(data_dir=data_dir, database_url=database_url, device="cpu")
+    settings = Settings(
+        data_dir=data_dir, database_url=database_url, device="cpu", train_processes=train_processes
+    )
     blobs = BlobStore(settings.blob_store_url)
     Worker(
         open_engine(database_url),
@@ -142,4 +146,5 @@ def _work(database_url: str, data_dir: Path) -> None:
         lease_s=2,
         beat_s=0.1,
         poll_s=0.1,
+        retry_after_s=0.1,
     ).run()
