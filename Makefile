@@ -9,7 +9,7 @@ SITE := build/site
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench experiment browser scripts vendor screenshots lock audit sbom clean
+.PHONY: help setup fmt lint types test quick faults check docs demo serve worker migrate migration up bench gpu-check experiment browser scripts vendor screenshots lock audit sbom clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -128,6 +128,9 @@ bench: $(INSTALLED_DEV)  ## Run every benchmark in its short form
 	$(BIN)/python -m benchmarks.http --rounds 3
 	$(BIN)/python -m benchmarks.dashboard --images 500 --turns 1
 	$(BIN)/python -m benchmarks.samplers --repeats 7 --no-steps
+
+gpu-check: $(INSTALLED)  ## Check and measure all that runs differently on a GPU; needs CUDA
+	$(BIN)/python -m benchmarks.gpu_check
 
 experiment: $(INSTALLED_DEV)  ## Show on real photographs what mining does (long; goes on where it stopped)
 	$(BIN)/python -m benchmarks.experiment --results runs/experiment
