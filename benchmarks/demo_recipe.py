@@ -25,7 +25,8 @@ from hardneg.cli.demo import demo
 from hardneg.demo.data import LABELS, SceneFolders, save_scenes
 from hardneg.demo.loop import first_request, mining_request
 from hardneg.demo.run import DemoOptions
-from hardneg.schemas.training_runs import AugmentationChoice, RetrainRequest
+from hardneg.schemas.recipes import AugmentationChoice
+from hardneg.schemas.training_runs import RetrainRequest
 from models.data.augmentation import NO_AUGMENTATION
 from models.data.coco import CocoReading, read_coco_file
 from models.data.datasets import LabelledImage, negatives_in
