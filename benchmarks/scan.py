@@ -101,7 +101,8 @@ class Installation:
             for process in processes:
                 process.terminate()
             for process in processes:
-                process.communicate()
+                if process.returncode is None:  # else its output was read
+                    process.communicate()
 
 
 @contextmanager
