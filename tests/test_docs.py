@@ -65,7 +65,7 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def test_every_make_command_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
 
     assert named <= _make_targets()
 
@@ -203,6 +203,6 @@ def _text_of(page: Path) -> str:
 def _make_targets() -> set[str]:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(phony.split()) == targets
     return targets

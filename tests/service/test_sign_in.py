@@ -120,6 +120,6 @@ def test_person_without_a_session_is_led_through_the_sign_in_page(browser: TestC
     assert "does not know this key" in refused.text
     assert (done.status_code, done.headers["Location"]) == (303, "/dashboard/review")
     assert 'name="csrf-token"' in shown.text
-    assert "Sign out HARDNEG_API_KEY" in shown.text
+    assert "Signed in as HARDNEG_API_KEY" in shown.text
     evil = browser.post("/session", data={"key": KEY, "next": "//evil.example"}, headers=page)
     assert evil.url.host != "evil.example"
