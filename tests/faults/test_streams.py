@@ -46,7 +46,9 @@ def test_streams_of_a_job_share_one_poll(jobs: Jobs, statements: list[str]) -> N
     async def scenario() -> tuple[list[list[str | None]], int]:
         feed = open_feed(jobs.engine)
         streams = [asyncio.create_task(read_to_end(feed, job_id)) for _ in range(NUM_STREAMS)]
-        await asyncio.sleep(1)  # they have read the history, and wait
+        while len(statements) < NUM_STREAMS:  # each reads the history first
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
         statements.clear()
         await asyncio.sleep(2 * feeds.POLL_EVERY_S)
         num_statements = len(statements)
