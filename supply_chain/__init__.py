@@ -1,1 +1,1 @@
-"""What the image is made of: its lock file and its bill of materials."""
+"""The container image's lock file and bill of materials."""

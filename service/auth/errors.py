@@ -46,7 +46,7 @@ class RoleTooLow(ServiceError):
 
 
 class SignInRefused(ServiceError):
-    """What came back from the identity provider does not prove who the person is."""
+    """An answer of the identity provider that does not prove who the person is."""
 
     status = HTTPStatus.FORBIDDEN
     slug = "sign-in-refused"

@@ -1,4 +1,4 @@
-"""What a process counts for Prometheus, and what it does while it cannot count."""
+"""Metrics of a process, and of one whose database is away."""
 
 from collections.abc import Mapping
 from threading import Event
