@@ -99,7 +99,7 @@ def main() -> None:
         timing = compare(ours, theirs, arguments.repeats)
     print(
         f"{arguments.images} files of 4000 × 3000 a turn, {torch.get_num_threads()} threads of "
-        f"torch, {Settings().decode_threads} to decode; ms per image\n\n"
+        f"torch, {Settings().num_decode_threads} to decode; ms per image\n\n"
         "| import and scores | with Pillow in full | ratio (quartiles) |\n| --- | --- | --- |\n"
         f"| {timing.cells(arguments.images)} |\n\ntarget ≥ 4"
     )

@@ -175,7 +175,12 @@ class Settings(BaseSettings):
     batch_wait_ms: float = Field(
         3.0, ge=0, le=1000, description="Longest wait of a batch for more images, in ms."
     )
-    decode_threads: int = Field(2, ge=1, le=64, description="Threads that decode images.")
+    decode_threads: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Threads that decode images. Empty: one per core, from 2 to 16.",
+    )
     decode_timeout_s: float = Field(
         10.0,
         ge=1,
@@ -226,6 +231,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Most bytes of thumbnails kept in the data folder for the dashboard; those "
         "used least recently are deleted first. 0 keeps none.",
+    )
+    pixel_cache_gb: float = Field(
+        4.0,
+        ge=0,
+        description="Most GB of decoded pixels kept in the data folder, at most a quarter of the "
+        "room on its disk. Rescans read them instead of decoding images again, with the same "
+        "scores; those unused for longest make room. 0 keeps none.",
     )
     max_import_bytes: int = Field(
         8 * 1024**3,
@@ -307,6 +319,11 @@ class Settings(BaseSettings):
                 "HARDNEG_OIDC_ROLES"
             )
         return self
+
+    @property
+    def num_decode_threads(self) -> int:
+        """The number of threads that decode images, from the processor's cores unless it is set."""
+        return self.decode_threads or min(max(os.cpu_count() or 2, 2), 16)
 
     @property
     def training_memory(self) -> int:

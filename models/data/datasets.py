@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from models.data.ground_truth import GroundTruth
-from models.data.images import decode, read_header
+from models.data.images import decode_file
 
 Reader = Callable[[], bytes]
 
@@ -117,10 +117,10 @@ class ImageCache:
 
     def _decode(self, index: int) -> Sample:
         labelled = self._images[index]
-        data, enough = labelled.read(), 2 * self._max_side
-        header = read_header(data)
+        enough = 2 * self._max_side
+        header, pixels = decode_file(labelled.read(), lambda height, width: (enough, enough))
         return shrink(
-            Sample(decode(data, enough=(enough, enough)), labelled.truth),
+            Sample(pixels, labelled.truth),
             self._max_side,
             original_size=(header.height, header.width),
         )

@@ -59,7 +59,7 @@ def _answer(request: dict[str, object], data: bytes, sink: BinaryIO) -> None:
             _send(sink, {"kind": "done"}, pixels.thumbnail(data, max_side, max_pixels))
         case {"task": "decode", "max_pixels": int(max_pixels), "enough": enough}:
             wanted = (enough[0], enough[1]) if isinstance(enough, list) else None
-            decoded = pixels.read_strips(data, max_pixels, wanted)
+            decoded = pixels.read_strips(data, max_pixels, lambda height, width: wanted)
             shape = [decoded.height, decoded.width, decoded.orientation]
             _send(sink, {"kind": "shape", "shape": shape})
             for strip in decoded.strips:

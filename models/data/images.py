@@ -22,6 +22,7 @@ memory. See `docs/decisions/0015-decoding-apart.md`.
 import atexit
 import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from models.data.decode_processes import DecodeProcesses
 from models.data.file_structure import count_scans, may_be_image, ordinary_file
 from models.data.pixels import (
     DecodeFailedError,
+    DecodeSize,
     ImageHeader,
     ImageTooLargeError,
     Pixels,
@@ -44,12 +46,14 @@ from models.data.pixels import (
 __all__ = [
     "DecodeFailedError",
     "DecodeLimits",
+    "DecodedFile",
     "ImageHeader",
     "ImageTooLargeError",
     "UnreadableImageError",
     "UnsupportedImageError",
     "close_decode_processes",
     "decode",
+    "decode_file",
     "limit_decoding",
     "read_header",
     "thumbnail",
@@ -78,6 +82,13 @@ class DecodeLimits:
     memory_bytes: int = 1024**3
     timeout_s: float = 10.0
     max_processes: int = 2
+
+
+class DecodedFile(NamedTuple):
+    """The header of a file, and its pixels, uint8 [3, H, W], or those of a smaller copy."""
+
+    header: ImageHeader
+    pixels: Tensor
 
 
 class _Decoding:
@@ -142,15 +153,28 @@ def decode(
         ImageTooLargeError: The header gives more than `max_pixels`; a kind of the above.
         DecodeFailedError: Decoding takes too much time or memory; a kind of the above, too.
     """
+    return decode_file(data, lambda height, width: enough, max_pixels=max_pixels).pixels
+
+
+def decode_file(
+    data: bytes, decode_size: DecodeSize, *, max_pixels: int = MAX_PIXELS
+) -> DecodedFile:
+    """
+    Read a file's header and decode it, both from one look at the file.
+
+    `decode_size` is given the upright image's (height, width), and returns what `decode` takes as
+    `enough`. Raises what `decode` raises.
+    """
     decoding, ordinary = _decoding, ordinary_file(data)
     if ordinary is not None:
         with decoding.budget.take(ordinary.num_pixels * ordinary.bytes_per_pixel):
-            return _as_tensor(_upright(pixels.read_strips(data, max_pixels, enough)))
-    needed_bytes = _bytes_needed_apart(data, max_pixels, decoding)
+            strips = pixels.read_strips(data, max_pixels, decode_size)
+            return DecodedFile(strips.header, _as_tensor(_upright(strips)))
+    header, needed_bytes = _needs_apart(data, max_pixels, decoding)
+    enough = decode_size(header.height, header.width)
     with decoding.budget.take(needed_bytes):
-        return _as_tensor(
-            decoding.processes.decode(data, max_pixels, enough, memory_bytes=needed_bytes)
-        )
+        upright = decoding.processes.decode(data, max_pixels, enough, memory_bytes=needed_bytes)
+    return DecodedFile(header, _as_tensor(upright))
 
 
 def thumbnail(data: bytes, max_side: int, *, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -159,13 +183,13 @@ def thumbnail(data: bytes, max_side: int, *, max_pixels: int = MAX_PIXELS) -> by
     if ordinary is not None:
         with decoding.budget.take(ordinary.num_pixels * ordinary.bytes_per_pixel):
             return pixels.thumbnail(data, max_side, max_pixels)
-    needed_bytes = _bytes_needed_apart(data, max_pixels, decoding)
+    _, needed_bytes = _needs_apart(data, max_pixels, decoding)
     with decoding.budget.take(needed_bytes):
         return decoding.processes.thumbnail(data, max_side, max_pixels, memory_bytes=needed_bytes)
 
 
-def _bytes_needed_apart(data: bytes, max_pixels: int, decoding: _Decoding) -> int:
-    """Return the memory that a decode process may use for a file, by its header."""
+def _needs_apart(data: bytes, max_pixels: int, decoding: _Decoding) -> tuple[ImageHeader, int]:
+    """Return a file's header, and the memory that a decode process may use for the file."""
     header = _header_apart(data, decoding)
     num_pixels = header.width * header.height
     if num_pixels > max_pixels:
@@ -173,7 +197,7 @@ def _bytes_needed_apart(data: bytes, max_pixels: int, decoding: _Decoding) -> in
             f"{header.width} x {header.height} pixels are more than {max_pixels} allowed"
         )
     needed_bytes = HEADER_BYTES + COPIES_OF_FILE * len(data) + BYTES_PER_PIXEL * num_pixels
-    return min(needed_bytes, decoding.limits.memory_bytes)
+    return header, min(needed_bytes, decoding.limits.memory_bytes)
 
 
 def _header_apart(data: bytes, decoding: _Decoding) -> ImageHeader:

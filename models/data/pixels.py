@@ -7,7 +7,7 @@ Reads image files with Pillow, strip by strip, without torch: a decode process l
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,8 @@ _PILLOW_ERRORS = (
 )
 
 Pixels = NDArray[np.uint8]  # [H, W, 3], RGB
+# From the (height, width) of an upright image to those that suffice of it; None for all
+DecodeSize = Callable[[int, int], tuple[int, int] | None]
 
 
 class UnreadableImageError(ValueError):
@@ -94,10 +96,12 @@ class Strips:
     The rows of an image as stored, from the top, in strips of about STRIP_PIXELS.
 
     Attributes:
+        header: of the whole image.
         height, width: of all strips together.
         orientation: by EXIF, 1 to 8; see `as_stored`.
     """
 
+    header: ImageHeader
     height: int
     width: int
     orientation: int
@@ -108,18 +112,18 @@ def read_header(data: bytes) -> ImageHeader:
     """Read type and size without decoding any pixels. Raises UnreadableImageError."""
     try:
         with _open(data) as image:
-            return _header(image)
+            return _header(image, _orientation(image))
     except (*_PILLOW_ERRORS, MemoryError) as error:
         raise _unreadable(data, error) from error
 
 
-def read_strips(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> Strips:
-    """Decode a file as `models.data.images.decode` does. The strips raise its errors, too."""
+def read_strips(data: bytes, max_pixels: int, decode_size: DecodeSize) -> Strips:
+    """Decode a file as `models.data.images` does. The strips raise its errors, too."""
     try:
-        image, orientation = _load(data, max_pixels, enough)
+        image, header, orientation = _load(data, max_pixels, decode_size)
     except (*_PILLOW_ERRORS, MemoryError) as error:
         raise _unreadable(data, error) from error
-    return Strips(image.height, image.width, orientation, _rgb_strips(data, image))
+    return Strips(header, image.height, image.width, orientation, _rgb_strips(data, image))
 
 
 def as_stored(pixels: Pixels, orientation: int) -> Pixels:
@@ -132,7 +136,7 @@ def as_stored(pixels: Pixels, orientation: int) -> Pixels:
 
 def thumbnail(data: bytes, max_side: int, max_pixels: int) -> bytes:
     """Encode the upright image as a JPEG within `max_side` pixels; only strips become RGB."""
-    stored = read_strips(data, max_pixels, (2 * max_side, 2 * max_side))
+    stored = read_strips(data, max_pixels, lambda height, width: (2 * max_side, 2 * max_side))
     factor = max(1, max(stored.height, stored.width) // (2 * max_side))
     small = Image.new("RGB", (-(-stored.width // factor), -(-stored.height // factor)))
     for top, strip in _at_multiples_of(factor, stored.strips):
@@ -159,21 +163,24 @@ def _at_multiples_of(factor: int, strips: Iterator[Pixels]) -> Iterator[tuple[in
         yield top, rest
 
 
-def _load(data: bytes, max_pixels: int, enough: tuple[int, int] | None) -> tuple[Image.Image, int]:
-    """Return the pixels as stored, and the orientation."""
+def _load(
+    data: bytes, max_pixels: int, decode_size: DecodeSize
+) -> tuple[Image.Image, ImageHeader, int]:
+    """Return the pixels as stored, the header and the orientation."""
     image = _open(data)
-    header = _header(image)
+    orientation = _orientation(image)  # an EXIF chunk after the pixels of a PNG does not count
+    header = _header(image, orientation)
     if header.width * header.height > max_pixels:
         raise ImageTooLargeError(
             f"{header.width} x {header.height} pixels are more than {max_pixels} allowed"
         )
-    orientation = _orientation(image)  # an EXIF chunk after the pixels of a PNG does not count
+    enough = decode_size(header.height, header.width)
     if enough is not None and header.media_type == "image/jpeg":
         image.draft(None, enough if orientation >= 5 else enough[::-1])
     image.load()
     if image.mode == "F":
         raise UnreadableImageError("floating-point pixels are not supported: save as 8 or 16 bit")
-    return image, orientation
+    return image, header, orientation
 
 
 def _rgb_strips(data: bytes, image: Image.Image) -> Iterator[Pixels]:
@@ -192,11 +199,11 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
-def _header(image: Image.Image) -> ImageHeader:
+def _header(image: Image.Image, orientation: int) -> ImageHeader:
     width, height = image.size
     if width < 1 or height < 1:
         raise UnreadableImageError(f"the image has {width} x {height} pixels")
-    if _orientation(image) >= 5:
+    if orientation >= 5:
         width, height = height, width
     return ImageHeader(_MEDIA_TYPES[image.format or ""], width, height)
 

@@ -163,6 +163,12 @@ class Detector(nn.Module, ABC):
         factor = original_size[1] / size[1], original_size[0] / size[0]
         return PreparedImage(pixels.squeeze(0), original_size, Placement(factor))
 
+    @property
+    def recipe(self) -> str:
+        """Everything that `decode_size` and `preprocess` depend on, beside the image."""
+        spec = self.spec
+        return f"own {self.keeps_aspect} {spec.input_size} {spec.antialias} {DECODE_MARGIN}"
+
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) that an image of these sides is resized to."""
         if not self.keeps_aspect:

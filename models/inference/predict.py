@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.data.images import MAX_PIXELS, decode, read_header
+from models.data.images import MAX_PIXELS, decode_file
 from models.detectors import PreparedImage, ScoredImage
 from models.detectors.detections import Detections
 from models.detectors.detector import Dense
@@ -42,9 +42,7 @@ def prepare(
     A JPEG much larger than the network's input is decoded at a fraction of its size. Raises what
     `decode` raises.
     """
-    header = read_header(data)
-    enough = detector.decode_size(header.height, header.width)
-    pixels = decode(data, max_pixels=max_pixels, enough=enough)
+    header, pixels = decode_file(data, detector.decode_size, max_pixels=max_pixels)
     return detector.preprocess(pixels, (header.height, header.width))
 
 

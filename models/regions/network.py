@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
-from models.data.images import MAX_PIXELS, decode, read_header
+from models.data.images import MAX_PIXELS, decode_file
 from models.detectors.backbones import Lite0Backbone, lite0_imagenet_weights
 from models.detectors.detector import box_scale
 
@@ -66,9 +66,7 @@ class RegionNetwork:
         self, data: bytes, boxes: Tensor, *, max_pixels: int = MAX_PIXELS
     ) -> Description:
         """Describe an encoded image and boxes of it. Raises what `decode` raises."""
-        header = read_header(data)
-        size = _input_size(header.height, header.width)
-        pixels = decode(data, max_pixels=max_pixels, enough=size)
+        header, pixels = decode_file(data, _input_size, max_pixels=max_pixels)
         return self.describe(pixels, boxes, (header.height, header.width))
 
     def vectors(

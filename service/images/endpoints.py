@@ -224,4 +224,4 @@ def judge_image(session: SessionDep, image_id: ImageId, judgement: Judgement) ->
 @requires("admin")
 def delete_image(resources: ResourcesDep, image_id: ImageId) -> None:
     """Delete an image with its bytes, its scores and its rank."""
-    service.delete_image(resources.sessions, resources.blobs, resources.thumbnails, image_id)
+    service.delete_image(resources, image_id)

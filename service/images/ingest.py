@@ -149,8 +149,10 @@ class _Stages:
         return _Batch(files_under_way, since_ns=time.time_ns())
 
     def _validate(self, uploaded: UploadedFile) -> ValidatedImage:
-        max_pixels = self.resources.settings.max_pixels
-        return validate_image(uploaded.file.read(), max_pixels, self.version)
+        resources = self.resources
+        return validate_image(
+            uploaded.file.read(), resources.settings.max_pixels, self.version, resources.pixels
+        )
 
     def start_scoring(self, batch: _Batch) -> None:
         """

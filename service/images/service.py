@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from models.data.images import UnreadableImageError, thumbnail
 from service.audit.store import record
 from service.blobs import BlobStore
-from service.db import Sessions
 from service.images import store
 from service.images.errors import ContentDamaged, ImageNotFound, refusal_of
 from service.images.storing import validate_image
@@ -19,7 +18,6 @@ from service.scoring.results import ScoreResult, wait_for_result
 from service.serving import store as serving_store
 from service.serving.service import loaded_version
 from service.tables import BoxJudgement, Image, ModelVersion
-from service.thumbnails import ThumbnailStore
 
 MAX_CHECKED_BYTES = 32 * 1024**2  # about 20 ms to check
 
@@ -128,21 +126,20 @@ def _encode_thumbnail(blobs: BlobStore, image: Image, max_side: int) -> bytes:
         raise refusal_of(error) from error
 
 
-def delete_image(
-    sessions: Sessions, blobs: BlobStore, thumbnails: ThumbnailStore, image_id: int
-) -> None:
+def delete_image(resources: Resources, image_id: int) -> None:
     """
-    Delete an image's row, scores and rank, then its bytes and thumbnails.
+    Delete an image's row, scores and rank, then its bytes, pixels and thumbnails.
 
     Raises ImageNotFound.
     """
-    with sessions.begin() as session:
+    with resources.sessions.begin() as session:
         image = get_image(session, image_id, lock=True)
         session.delete(image)
         kept = {name: getattr(image, name) for name in ("sha256", "split", "source", "file_name")}
         record(session, "delete-image", f"image {image_id}", before=kept)
-    thumbnails.delete(image.sha256)
-    blobs.delete(image.blob_key)
+    resources.thumbnails.delete(image.sha256)
+    resources.pixels.delete(image.sha256)
+    resources.blobs.delete(image.blob_key)
 
 
 def score_bytes(resources: Resources, content: bytes) -> tuple[LoadedVersion, ScoreResult]:

@@ -6,14 +6,20 @@ from hashlib import sha256
 
 from sqlalchemy.orm import Session
 
-from models.data.images import UnreadableImageError, decode, read_header
+from models.data.images import (
+    ImageTooLargeError,
+    UnreadableImageError,
+    decode_file,
+    read_header,
+)
 from models.detectors import PreparedImage
-from models.inference.predict import prepare
 from service.blobs import BlobStore, new_key
 from service.db import Sessions
 from service.images import store
 from service.images.errors import EmptyFile, SplitConflict, TooManyPixels, refusal_of
+from service.pixel_cache import PixelCache
 from service.scoring.engine import LoadedVersion
+from service.scoring.preparing import keep_new, original_size
 from service.tables import Image
 
 # Writes what else belongs to an image, in the transaction that adds or finds its row.
@@ -62,10 +68,15 @@ class Destination:
 
 
 def validate_image(
-    content: bytes, max_pixels: int, version: LoadedVersion | None
+    content: bytes,
+    max_pixels: int,
+    version: LoadedVersion | None,
+    pixels: PixelCache | None = None,
 ) -> ValidatedImage:
     """
     Check that bytes decode as an image, and prepare it for a version's detector.
+
+    `pixels` is for an image that will be stored: they are kept there for rescans.
 
     Raises:
         EmptyFile, UnsupportedImage, UnreadableImage, DecodeFailed.
@@ -73,23 +84,27 @@ def validate_image(
     """
     if not content:
         raise EmptyFile
+    digest, prepared = sha256(content).hexdigest(), None
     try:
-        header = read_header(content)
-        if header.width * header.height > max_pixels:
-            raise TooManyPixels(header.width, header.height, max_pixels)
-        prepared = None
         if version is None:  # all the bytes, at the smallest size: nobody needs the pixels
-            decode(content, max_pixels=max_pixels, enough=(1, 1))
+            decoded = decode_file(content, lambda *_: (1, 1), max_pixels=max_pixels)
         else:
-            prepared = prepare(version.detector, content, max_pixels=max_pixels)
+            detector = version.detector
+            decoded = decode_file(content, detector.decode_size, max_pixels=max_pixels)
+            prepared = detector.preprocess(decoded.pixels, original_size(decoded))
+            if pixels is not None:
+                keep_new(pixels, detector, digest, decoded, prepared)
+    except ImageTooLargeError as error:
+        header = read_header(content)
+        raise TooManyPixels(header.width, header.height, max_pixels) from error
     except UnreadableImageError as error:
         raise refusal_of(error) from error
     return ValidatedImage(
         content=content,
-        sha256=sha256(content).hexdigest(),
-        media_type=header.media_type,
-        width=header.width,
-        height=header.height,
+        sha256=digest,
+        media_type=decoded.header.media_type,
+        width=decoded.header.width,
+        height=decoded.header.height,
         prepared=prepared,
     )
 

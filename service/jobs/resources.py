@@ -11,7 +11,7 @@ from service.db import Sessions, open_sessions, read_only
 from service.group_commit import GroupCommit
 from service.jobs.running import RunningJob
 from service.metrics import Metrics
-from service.scoring.resources import Resources, open_thumbnails
+from service.scoring.resources import Resources, open_pixel_cache, open_thumbnails
 from service.scoring.scorer import Scorer
 from service.scoring.turns import Turns
 from service.settings import Settings
@@ -50,6 +50,7 @@ def worker_resources(
             group_commit=GroupCommit(sessions),
             blobs=blobs,
             thumbnails=open_thumbnails(settings),
+            pixels=open_pixel_cache(settings),
             scorer=scorer,
             stopping=stopping,
             turns=Turns(settings.memory_budget),

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from models.data.images import UnreadableImageError
 from models.detectors.detector import PreparedImage
 from models.inference.predict import Prediction
-from models.inference.predict import prepare as prepare_image
 from service.scoring import store
 from service.scoring.engine import RESCAN, LoadedVersion
+from service.scoring.preparing import prepare_stored
 from service.scoring.rescan_image import RescanImage
 from service.scoring.resources import Resources
 from service.scoring.results import ScoringFailure, wait_for_result
@@ -128,8 +128,7 @@ class _Rescan:
         return window
 
     def _read(self, image: Image) -> PreparedImage:
-        content = self._resources.blobs.get(image.blob_key)
-        return prepare_image(self._version.detector, content, max_pixels=image.width * image.height)
+        return prepare_stored(self._resources, self._version.detector, image)
 
     def _start_scoring(self, window: list[RescanImage]) -> list[RescanImage]:
         """Queue a window once all of it is decoded; part of it would not fill batches."""

@@ -17,6 +17,7 @@ from service.blobs import BlobStore
 from service.db import Sessions, open_engine, open_sessions, read_only
 from service.group_commit import GroupCommit
 from service.metrics import Metrics
+from service.pixel_cache import PixelCache
 from service.scoring.scorer import Scorer
 from service.scoring.turns import Turns
 from service.settings import Settings
@@ -51,6 +52,7 @@ class Resources:
     group_commit: GroupCommit
     blobs: BlobStore
     thumbnails: ThumbnailStore
+    pixels: PixelCache
     scorer: Scorer
     stopping: Event
     turns: Turns
@@ -59,6 +61,10 @@ class Resources:
 
 def open_thumbnails(settings: Settings) -> ThumbnailStore:
     return ThumbnailStore(settings.data_dir / "thumbnails", settings.max_thumbnail_bytes)
+
+
+def open_pixel_cache(settings: Settings) -> PixelCache:
+    return PixelCache(settings.data_dir / "pixels", int(settings.pixel_cache_gb * 1e9))
 
 
 @contextmanager
@@ -79,6 +85,7 @@ def open_resources(settings: Settings, metrics: Metrics, stopping: Event) -> Ite
             group_commit=GroupCommit(sessions),
             blobs=BlobStore(settings.blob_store_url, settings.min_free_bytes),
             thumbnails=open_thumbnails(settings),
+            pixels=open_pixel_cache(settings),
             scorer=scorer,
             stopping=stopping,
             turns=Turns(settings.memory_budget),

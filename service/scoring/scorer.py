@@ -23,7 +23,9 @@ R = TypeVar("R")
 
 
 def decode_limits(settings: Settings) -> DecodeLimits:
-    return DecodeLimits(settings.memory_budget, settings.decode_timeout_s, settings.decode_threads)
+    return DecodeLimits(
+        settings.memory_budget, settings.decode_timeout_s, settings.num_decode_threads
+    )
 
 
 class Scorer:
@@ -55,7 +57,7 @@ class Scorer:
         self._engine = InferenceEngine(
             settings.batch_wait_ms / 1000, metrics, self.num_engine_threads, self.cores_of_each
         )
-        self._decoders = DecodeThreads(settings.decode_threads)
+        self._decoders = DecodeThreads(settings.num_decode_threads)
         limit_decoding(decode_limits(settings))
 
     @property

@@ -58,6 +58,12 @@ class ForeignDetector:
         other.spec = spec
         return other
 
+    @property
+    def recipe(self) -> str:
+        """Everything that `preprocess` depends on, beside the image."""
+        spec = self.spec
+        return f"onnx {spec.resize} {spec.input_size} {spec.pad_value} {spec.antialias}"
+
     def decode_size(self, height: int, width: int) -> tuple[int, int] | None:
         """Return None: a JPEG is decoded in full, as the detector's own trainer decodes it."""
         return None
